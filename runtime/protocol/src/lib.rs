@@ -1,0 +1,1 @@
+//! Shardloom's protocol.

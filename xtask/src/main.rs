@@ -1,0 +1,3 @@
+//! Shardloom.
+
+fn main() {}
