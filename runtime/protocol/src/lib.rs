@@ -1,1 +1,7 @@
-//! Shardloom's protocol.
+//! Owns the bytes that nodes exchange and keep in the control log; knows nothing of sockets, files, clocks or guests.
+//!
+//! In reading order: [`digest`] names components, [`workload`] says what is deployed, [`call`] is a call on its way.
+
+pub mod call;
+pub mod digest;
+pub mod workload;
