@@ -1,3 +1,3 @@
-//! Shardloom.
+//! The binary `shardloom`.
 
 fn main() {}

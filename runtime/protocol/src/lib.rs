@@ -1,6 +1,9 @@
-//! The bytes on the wire between nodes: what is said, and in which format version.
+//! Owns the bytes that nodes exchange and keep in the control log; knows nothing of sockets, files, clocks or guests.
 //!
-//! This crate is pure: it knows neither sockets nor time. Read in this order:
-//! - [`envelope`]: the four bytes that every message starts with, and how bodies are encoded.
+//! In reading order: [`envelope`] is what every message starts with, [`digest`] names components, [`workload`] says what is deployed,
+//! [`call`] is a call on its way.
 
+pub mod call;
+pub mod digest;
 pub mod envelope;
+pub mod workload;
