@@ -6,15 +6,15 @@
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use shardloom_sharding::protocol::Nanos;
+use shardloom_sharding::protocol::time::Time;
 
 /// Reads the clock: nanoseconds since the machine started, suspension included.
-pub fn now() -> Nanos {
+pub fn now() -> Time {
     let time = clock_gettime(ClockId::Boottime);
-    Nanos(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+    Time(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
 /// How long ago `then` was; zero when it lies ahead.
-pub fn since(then: Nanos) -> Duration {
+pub fn since(then: Time) -> Duration {
     Duration::from_nanos(now().0.saturating_sub(then.0))
 }

@@ -7,23 +7,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use shardloom_protocol::digest::Digest;
+use shardloom_protocol::workload::WorkloadSpec;
 use shardloom_sharding::ids::{ClusterId, DiskId, Epoch, NodeId, ShardId, Term};
-
-/// A SHA-256 digest: of a component, a token or a key.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Digest(pub [u8; 32]);
-
-impl std::fmt::Display for Digest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl std::fmt::Debug for Digest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(self, f)
-    }
-}
 
 /// Whether nodes that join with a token are added at once, or wait for `shardloom node add`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,22 +59,6 @@ pub struct Member {
     pub labels: BTreeMap<String, String>,
     /// What operators want of it.
     pub standing: MemberStanding,
-}
-
-/// The bounds and grants of a workload, as deployed; the host reads it, the control log only keeps it.
-pub type LimitsJson = String;
-
-/// A version of a workload: what runs, and how.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WorkloadSpec {
-    /// Digest of the handler component.
-    pub component: Digest,
-    /// Digest of the shard function, if it is not the built-in one.
-    pub shard_function: Option<Digest>,
-    /// What the guest reads through `wasi:config`.
-    pub config: BTreeMap<String, String>,
-    /// Bounds, as JSON.
-    pub limits: LimitsJson,
 }
 
 /// What a cluster is from its first entry on.

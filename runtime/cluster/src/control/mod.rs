@@ -4,7 +4,6 @@ mod command;
 mod state;
 
 pub use command::{
-    Addresses, ControlCommand, ControlReply, Digest, Founding, JoinPolicy, LimitsJson, Member,
-    MemberStanding, Outcome, Refused, WorkloadSpec,
+    Addresses, ControlCommand, ControlReply, Founding, JoinPolicy, Member, MemberStanding, Outcome, Refused,
 };
 pub use state::{ChangedShards, ControlState, WeigherState, Workload};

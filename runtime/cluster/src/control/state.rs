@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use shardloom_protocol::digest::Digest;
+use shardloom_protocol::workload::WorkloadSpec;
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId, Term};
 use shardloom_sharding::map_codec::decode_changes;
 use shardloom_sharding::protocol::ShardControl;
 
-use super::command::{
-    ControlCommand, Digest, Founding, Member, MemberStanding, Outcome, Refused, WorkloadSpec,
-};
+use super::command::{ControlCommand, Founding, Member, Outcome, Refused};
 
 /// A workload as it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,18 +7,18 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use shardloom_sharding::ids::NodeId;
-use shardloom_sharding::protocol::Nanos;
+use shardloom_sharding::protocol::time::Time;
 
 /// For each peer, the term and the sending time of the newest append that it acknowledged. Shared by the network (which writes) and the
 /// leader's shell (which reads).
 #[derive(Debug, Default)]
 pub struct HeartbeatLedger {
-    acknowledged: Mutex<BTreeMap<NodeId, (u64, Nanos)>>,
+    acknowledged: Mutex<BTreeMap<NodeId, (u64, Time)>>,
 }
 
 impl HeartbeatLedger {
     /// Notes that `peer` acknowledged an append of `term` that was sent at `sent`.
-    pub fn acknowledge(&self, peer: NodeId, term: u64, sent: Nanos) {
+    pub fn acknowledge(&self, peer: NodeId, term: u64, sent: Time) {
         let mut rows = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
         let row = rows.entry(peer).or_insert((term, sent));
         *row = (*row).max((term, sent));
@@ -26,9 +26,9 @@ impl HeartbeatLedger {
 
     /// The newest instant such that a majority of `voters` acknowledged an append of `term` sent then or later. The leader, if a voter,
     /// counts as acknowledging at `now`.
-    pub fn quorum_sent_at(&self, me: NodeId, term: u64, voters: &[NodeId], now: Nanos) -> Option<Nanos> {
+    pub fn quorum_sent_at(&self, me: NodeId, term: u64, voters: &[NodeId], now: Time) -> Option<Time> {
         let rows = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut sent: Vec<Nanos> = voters
+        let mut sent: Vec<Time> = voters
             .iter()
             .filter_map(|voter| match rows.get(voter) {
                 _ if *voter == me => Some(now),
@@ -49,15 +49,15 @@ mod tests {
     fn a_quorum_is_as_old_as_its_oldest_member() {
         let ledger = HeartbeatLedger::default();
         let [a, b, c] = [NodeId(1), NodeId(2), NodeId(3)];
-        let at = |now| ledger.quorum_sent_at(a, 4, &[a, b, c], Nanos(now));
+        let at = |now| ledger.quorum_sent_at(a, 4, &[a, b, c], Time(now));
         assert_eq!(at(100), None);
-        ledger.acknowledge(b, 3, Nanos(90));
+        ledger.acknowledge(b, 3, Time(90));
         assert_eq!(at(100), None, "an acknowledgement of an older term counts for nothing");
-        ledger.acknowledge(b, 4, Nanos(50));
-        assert_eq!(at(100), Some(Nanos(50)));
-        ledger.acknowledge(c, 4, Nanos(70));
-        ledger.acknowledge(c, 4, Nanos(60));
-        assert_eq!(at(100), Some(Nanos(70)), "a late acknowledgement takes nothing back");
-        assert_eq!(ledger.quorum_sent_at(a, 4, &[a], Nanos(9)), Some(Nanos(9)));
+        ledger.acknowledge(b, 4, Time(50));
+        assert_eq!(at(100), Some(Time(50)));
+        ledger.acknowledge(c, 4, Time(70));
+        ledger.acknowledge(c, 4, Time(60));
+        assert_eq!(at(100), Some(Time(70)), "a late acknowledgement takes nothing back");
+        assert_eq!(ledger.quorum_sent_at(a, 4, &[a], Time(9)), Some(Time(9)));
     }
 }
