@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use shardloom_sharding::protocol::time::Time;
+use shardloom_sharding::protocol::timing::Time;
 
 /// Reads the clock: nanoseconds since the machine started, suspension included.
 pub fn now() -> Time {

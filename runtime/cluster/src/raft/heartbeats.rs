@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use shardloom_sharding::ids::NodeId;
-use shardloom_sharding::protocol::time::Time;
+use shardloom_sharding::protocol::timing::Time;
 
 /// For each peer, the term and the sending time of the newest append that it acknowledged. Shared by the network (which writes) and the
 /// leader's shell (which reads).
