@@ -1,7 +1,9 @@
 //! Owns the bytes that nodes exchange and keep in the control log; knows nothing of sockets, files, clocks or guests.
 //!
-//! In reading order: [`digest`] names components, [`workload`] says what is deployed, [`call`] is a call on its way.
+//! In reading order: [`digest`] names components, [`workload`] says what is deployed, [`call`] is a call on its way,
+//! [`peer`] is everything that two servers say to each other.
 
 pub mod call;
 pub mod digest;
+pub mod peer;
 pub mod workload;

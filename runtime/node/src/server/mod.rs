@@ -3,6 +3,7 @@
 pub mod config;
 pub mod config_error;
 pub mod limits;
+pub mod problem;
 
 use tokio_util::sync::CancellationToken;
 
