@@ -2,8 +2,10 @@
 
 pub mod config;
 pub mod config_error;
+pub mod fabric;
 pub mod limits;
 pub mod problem;
+pub mod view;
 
 use tokio_util::sync::CancellationToken;
 
