@@ -1,10 +1,4 @@
 //! A call on its way from the node that took it to the shard's owner, and what comes back.
-//!
-//! ```text
-//! bytes   0..4   "SLpr", the magic of requests between the servers of two nodes
-//! byte    4      format version, 1
-//! bytes   5..    postcard of PeerRequest or PeerReply
-//! ```
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

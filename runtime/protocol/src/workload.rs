@@ -21,11 +21,14 @@ pub struct WorkloadSpec {
 
 /// Bounds that a manifest may set for one workload; what is left out has the host's default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct WorkloadLimits {
     /// How long one call may compute, in milliseconds of the guest's own running time.
     pub deadline_ms: Option<u32>,
     /// Linear memory of one instance, in bytes.
     pub memory_bytes: Option<u64>,
+    /// Elements of all tables of one instance.
+    pub table_elements: Option<u32>,
     /// The body of one reply, in bytes.
     pub reply_bytes: Option<u64>,
     /// What one instance may log, in bytes per second.

@@ -1,8 +1,15 @@
 //! One running node.
 
+pub mod calls;
 pub mod config;
 pub mod config_error;
+pub mod fabric;
+pub mod guests;
 pub mod limits;
+pub mod loads;
+pub mod metrics;
+pub mod problem;
+pub mod view;
 
 use tokio_util::sync::CancellationToken;
 

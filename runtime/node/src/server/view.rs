@@ -1,13 +1,14 @@
 //! What a node knows of its cluster: the applied control state, and its own standing in it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 use shardloom_protocol::digest::Digest;
 use shardloom_protocol::workload::WorkloadSpec;
-use shardloom_sharding::ids::{ClusterId, NodeId, ShardId, Term};
+use shardloom_sharding::ids::{ClusterId, Epoch, NodeId, ShardId, Term};
 use shardloom_sharding::map::ShardMap;
+use shardloom_sharding::route::{Leader, Lease, Progress, ShardView};
 
 /// One consistent picture; replaced as a whole whenever something in it changes.
 #[derive(Debug, Clone)]
@@ -26,8 +27,9 @@ pub struct View {
     pub replicas: u32,
     /// The committed map. Its shard count is the cluster's.
     pub map: Arc<ShardMap>,
-    /// Shards with a valid proposal that is not committed yet.
-    pub pending: Arc<BTreeSet<ShardId>>,
+    /// Shards with a valid proposal that is not committed yet, and whether the leader has given up on it for now. A shard
+    /// that is not here is settled.
+    pub unsettled: Arc<BTreeMap<ShardId, Progress>>,
     /// Everybody who belongs to the cluster or asks to.
     pub members: BTreeMap<NodeId, Member>,
     /// What is deployed, by name.
@@ -117,6 +119,19 @@ impl View {
     /// How many shards the cluster has.
     pub fn shard_count(&self) -> u32 {
         self.map.shard_count()
+    }
+
+    /// What routing needs to know of a shard. `serving` is what [`Fabric::enter`](super::fabric::Fabric::enter) said.
+    pub fn shard(&self, shard: ShardId, serving: Option<Epoch>) -> ShardView {
+        ShardView {
+            this: self.this_node,
+            owner: self.map.owner(shard),
+            epoch: self.map.epoch(shard),
+            progress: self.unsettled.get(&shard).copied().unwrap_or(Progress::Settled),
+            serving,
+            lease: if self.lease_live || serving.is_some() { Lease::Live } else { Lease::Out },
+            leader: if self.leader.is_some() { Leader::Known } else { Leader::Unknown },
+        }
     }
 
     /// The nodes that are up, this one included, in the order of their ids.
