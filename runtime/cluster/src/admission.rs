@@ -13,6 +13,7 @@ use crate::clock;
 use crate::control::{ControlCommand, ControlState, JoinPolicy, Member, MemberStanding, Refused};
 use crate::join::{AttachRequest, JoinRefusal, JoinRequest, Joined};
 use crate::raft::Applied;
+use crate::serving::ServingTable;
 use crate::writer::{WriteError, Writer};
 
 /// How long a join token is good.
@@ -66,12 +67,23 @@ pub struct Admission {
     writer: Writer,
     applied: Arc<Applied>,
     tokens: Arc<TokenBook>,
+    serving: Arc<ServingTable>,
+}
+
+/// Whether what this node applies now is news.
+pub fn watching(serving: &ServingTable) -> Watching {
+    if serving.lease_live() { Watching::Closely } else { Watching::CatchingUp }
 }
 
 impl Admission {
     /// Decides by the applied state and the tokens in `tokens`.
-    pub fn new(writer: Writer, applied: Arc<Applied>, tokens: Arc<TokenBook>) -> Admission {
-        Admission { writer, applied, tokens }
+    pub fn new(
+        writer: Writer,
+        applied: Arc<Applied>,
+        tokens: Arc<TokenBook>,
+        serving: Arc<ServingTable>,
+    ) -> Admission {
+        Admission { writer, applied, tokens, serving }
     }
 
     /// Takes a stranger in.
@@ -114,6 +126,7 @@ impl Admission {
         if state.members.contains_key(&node) || state.removed.contains(&node) {
             return Err(JoinRefusal::Never(Refused::DuplicateNode { node }.to_string()));
         }
+        self.tokens.observe(&state.tokens, watching(&self.serving), clock::now());
         if !self.tokens.is_good(token, clock::now()) {
             return Err(JoinRefusal::Never(Refused::UnknownToken.to_string()));
         }

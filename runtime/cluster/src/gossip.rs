@@ -107,14 +107,9 @@ impl Gossip {
         Ok(Gossip { handle, live })
     }
 
-    /// What the others say of themselves, as of now.
-    pub fn heard(&self) -> BTreeMap<NodeId, Addresses> {
-        self.live.borrow().iter().filter_map(|(id, state)| read(id, state)).collect()
-    }
-
-    /// Counts on whenever somebody comes or goes.
-    pub fn changed(&self) -> watch::Receiver<BTreeMap<ChitchatId, NodeState>> {
-        self.live.clone()
+    /// What the others say, for whoever wants to follow it.
+    pub fn listener(&self) -> Listener {
+        Listener { live: self.live.clone() }
     }
 
     /// Stops gossiping and waits for it, a moment at most.
@@ -127,7 +122,29 @@ impl Gossip {
 
 impl std::fmt::Debug for Gossip {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gossip").field("heard", &self.heard()).finish_non_exhaustive()
+        f.debug_struct("Gossip").finish_non_exhaustive()
+    }
+}
+
+/// Hears what the others say of themselves.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    live: watch::Receiver<BTreeMap<ChitchatId, NodeState>>,
+}
+
+impl Listener {
+    /// What the others say of themselves, as of now.
+    pub fn heard(&self) -> BTreeMap<NodeId, Addresses> {
+        self.live.borrow().iter().filter_map(|(id, state)| read(id, state)).collect()
+    }
+
+    /// Waits until somebody comes or goes; true when gossip has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn changed(&mut self) -> bool {
+        self.live.changed().await.is_err()
     }
 }
 

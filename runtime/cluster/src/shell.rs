@@ -3,18 +3,16 @@
 //! Everything that may block goes elsewhere: messages to the [`Outbox`], entries of the control log to tasks of their own, disk writes to the
 //! queue of the write-ahead log. What the cores decide is decided there; here is only `select!`, `step`, `match`.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use shardloom_protocol::envelope::{self, Kind};
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
 use shardloom_sharding::map_codec::encode_changes;
-use shardloom_sharding::protocol::control::ShardControl;
 use shardloom_sharding::protocol::leader::{LeaderCommand, LeaderCore, LeaderEvent, Ticket};
 use shardloom_sharding::protocol::messages::{Append, Fetched, PeerMessage, ShardEpoch, ToLeader};
 use shardloom_sharding::protocol::node::{AppendRange, Changed, FetchedRange, NodeCommand, NodeCore, NodeEvent};
 use shardloom_sharding::protocol::record::WriteSeq;
-use shardloom_sharding::protocol::timing::Time;
 use shardloom_store::{Progress, Wal, WriteSeq as StoreSeq};
 use shardloom_transport::Class;
 use tokio::sync::mpsc;
@@ -116,7 +114,11 @@ impl Shell {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut progress: Progress = self.parts.wal.progress();
         let mut metrics = self.parts.raft.server_metrics();
-        self.on_applied(AppliedEvent { index: 0, changed: Vec::new(), replaced: true }).await?;
+        let newest_proposal = {
+            let applied = self.parts.applied.read();
+            applied.control.as_ref().map_or(Epoch(0), |state| state.shards.newest_proposal())
+        };
+        self.on_applied(AppliedEvent { index: 0, newest_proposal, changed: Vec::new(), replaced: true }).await?;
         loop {
             tokio::select! {
                 biased;
@@ -146,7 +148,10 @@ impl Shell {
                     }
                     self.act().await?;
                 }
-                _ = self.parts.serving.idle() => self.on_idle().await?,
+                _ = self.parts.serving.idle() => {
+                    self.tell_idle();
+                    self.act().await?;
+                }
                 _ = tick.tick() => self.on_tick().await?,
             }
         }
@@ -154,10 +159,8 @@ impl Shell {
 
     async fn on_applied(&mut self, event: AppliedEvent) -> Result<(), ClusterError> {
         let changed = if event.replaced { Changed::All } else { Changed::Shards(event.changed) };
-        self.node_step(|control| NodeEvent::Applied {
-            changed: changed.clone(),
-            newest_proposal: if event.replaced { control.newest_proposal() } else { Epoch(event.index).min(control.newest_proposal()) },
-        });
+        let newest_proposal = event.newest_proposal;
+        self.node_step(NodeEvent::Applied { changed: changed.clone(), newest_proposal });
         self.leader_step(LeaderEvent::Applied { changed });
         for event in self.parts.leading.control_changed(&self.parts.applied) {
             self.leader_step(event);
@@ -173,7 +176,7 @@ impl Shell {
             reached = Some(seq);
         }
         if let Some(upto) = reached {
-            self.node_step(|_| NodeEvent::Durable { upto });
+            self.node_step(NodeEvent::Durable { upto });
             self.act().await?;
         }
         Ok(())
@@ -188,7 +191,7 @@ impl Shell {
         let changes = self.parts.leading.raft_changed(&metrics, &self.parts.applied, clock::now());
         if let Some(leader) = changes.leader {
             self.parts.standing.set_leader(leader, metrics.current_term);
-            self.node_step(|_| NodeEvent::Leader(leader));
+            self.node_step(NodeEvent::Leader(leader));
             self.parts.serving.bump();
         }
         for event in changes.events {
@@ -215,22 +218,9 @@ impl Shell {
         self.act().await
     }
 
-    async fn on_idle(&mut self) -> Result<(), ClusterError> {
-        let serving = &self.parts.serving;
-        let idle: Vec<ShardId> = self.draining.iter().copied().filter(|s| serving.is_idle(*s)).collect();
-        if idle.is_empty() {
-            return Ok(());
-        }
-        idle.iter().for_each(|shard| {
-            self.draining.remove(shard);
-        });
-        self.node_step(|_| NodeEvent::Drained { shards: idle.clone() });
-        self.act().await
-    }
-
     async fn on_tick(&mut self) -> Result<(), ClusterError> {
         let now = clock::now();
-        self.node_step(|_| NodeEvent::Tick);
+        self.node_step(NodeEvent::Tick);
         for event in self.parts.leading.tick(&self.parts.raft, &self.parts.applied, now) {
             self.leader_step(event);
         }
@@ -239,9 +229,7 @@ impl Shell {
         if let Some(news) = self.parts.leading.news(silent, now) {
             self.tell_news(news);
         }
-        if !self.draining.is_empty() {
-            self.on_idle().await?;
-        }
+        self.tell_idle();
         self.act().await
     }
 
@@ -270,14 +258,13 @@ impl Shell {
                 }
                 self.leader_step(LeaderEvent::Message { from, message });
             }
-            message => self.node_step(|_| NodeEvent::Message { from, message }),
+            message => self.node_step(NodeEvent::Message { from, message }),
         }
     }
 
-    fn node_step(&mut self, event: impl FnOnce(&ShardControl) -> NodeEvent) {
+    fn node_step(&mut self, event: NodeEvent) {
         let applied = self.parts.applied.read();
         if let Some(state) = &applied.control {
-            let event = event(&state.shards);
             self.parts.node.step(clock::now(), &state.shards, event, &mut self.node_commands);
         }
     }
@@ -364,7 +351,7 @@ impl Shell {
             NodeCommand::Drain { shards } => {
                 shards.iter().for_each(|shard| self.parts.serving.hold(*shard, true));
                 self.draining.extend(shards);
-                Box::pin(self.drain_now()).await?;
+                self.tell_idle();
             }
             NodeCommand::Resume { shards } => {
                 for shard in shards {
@@ -387,17 +374,16 @@ impl Shell {
         Ok(false)
     }
 
-    /// Tells the core of held shards that are idle already.
-    async fn drain_now(&mut self) -> Result<(), ClusterError> {
+    /// Tells the core of held shards that are idle.
+    fn tell_idle(&mut self) {
         let serving = &self.parts.serving;
         let idle: Vec<ShardId> = self.draining.iter().copied().filter(|s| serving.is_idle(*s)).collect();
         idle.iter().for_each(|shard| {
             self.draining.remove(shard);
         });
         if !idle.is_empty() {
-            self.node_step(|_| NodeEvent::Drained { shards: idle });
+            self.node_step(NodeEvent::Drained { shards: idle });
         }
-        Ok(())
     }
 
     fn send(&mut self, to: NodeId, message: PeerMessage) {
@@ -436,12 +422,4 @@ impl Shell {
         self.send(to, PeerMessage::Fetched(fetched));
         Ok(())
     }
-}
-
-/// Where each node's shards stand, for whoever asks.
-pub type Owned = BTreeMap<NodeId, u32>;
-
-/// A moment of the shell's clock, for messages.
-pub fn moment() -> Time {
-    clock::now()
 }

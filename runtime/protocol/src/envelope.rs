@@ -45,6 +45,10 @@ pub enum Kind {
     StepDown = 10,
     /// Its answer.
     StepDownReply = 11,
+    /// The leader says how everybody is.
+    News = 12,
+    /// A node is about to stop.
+    Leaving = 13,
     /// A call to a guest, forwarded.
     Call = 32,
     /// Its answer.
@@ -56,7 +60,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 15] = [
+    const ALL: [Kind; 17] = [
         Kind::Raft,
         Kind::RaftReply,
         Kind::Shard,
@@ -68,6 +72,8 @@ impl Kind {
         Kind::AttachReply,
         Kind::StepDown,
         Kind::StepDownReply,
+        Kind::News,
+        Kind::Leaving,
         Kind::Call,
         Kind::CallReply,
         Kind::Server,

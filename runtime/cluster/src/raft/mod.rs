@@ -11,5 +11,5 @@ pub use config::{Entry, LogId, Raft, RaftMetrics, RaftTiming, TypeConfig};
 pub use heartbeats::HeartbeatLedger;
 pub use log_store::LogStore;
 pub use network::{Network, RaftRpc, answer};
-pub use snapshots::SnapshotStore;
-pub use state_machine::{Applied, AppliedEvent, StateMachine};
+pub use snapshots::{SnapshotError, SnapshotStore};
+pub use state_machine::{Applied, AppliedEvent, AppliedState, StateMachine};

@@ -10,7 +10,7 @@ use openraft::{
     EmptyNode, EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta, StorageError,
     StorageIOError, StoredMembership,
 };
-use shardloom_sharding::ids::{NodeId, ShardId, Term};
+use shardloom_sharding::ids::{Epoch, NodeId, ShardId, Term};
 use tokio::sync::{mpsc, watch};
 
 use super::config::{Entry, LogId, TypeConfig};
@@ -40,10 +40,18 @@ pub struct Applied {
 pub struct AppliedEvent {
     /// Index of the last entry in the batch.
     pub index: u64,
+    /// The newest proposal up to there.
+    pub newest_proposal: Epoch,
     /// Shards whose assignment changed.
     pub changed: Vec<ShardId>,
     /// The whole state was replaced by a snapshot: every shard may have changed.
     pub replaced: bool,
+}
+
+impl AppliedState {
+    fn newest_proposal(&self) -> Epoch {
+        self.control.as_ref().map_or(Epoch(0), |state| state.shards.newest_proposal())
+    }
 }
 
 impl Applied {
@@ -139,15 +147,15 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         I::IntoIter: OptionalSend,
     {
         let mut changed = Vec::new();
-        let (replies, index) = {
+        let (replies, index, newest_proposal) = {
             let mut state = self.applied.state.write().unwrap_or_else(PoisonError::into_inner);
             let replies: Vec<ControlReply> =
                 entries.into_iter().map(|e| Self::apply_entry(&mut state, e, &mut changed)).collect();
-            (replies, state.last.map_or(0, |id| id.index))
+            (replies, state.last.map_or(0, |id| id.index), state.newest_proposal())
         };
         changed.sort_unstable();
         changed.dedup();
-        self.tell(AppliedEvent { index, changed, replaced: false }).await;
+        self.tell(AppliedEvent { index, newest_proposal, changed, replaced: false }).await;
         self.applied.index.send_replace(index);
         Ok(replies)
     }
@@ -169,8 +177,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         state.membership = meta.last_membership.clone();
         self.snapshots.save(&snapshot).map_err(write_error)?;
         let index = state.last.map_or(0, |id| id.index);
+        let newest_proposal = state.newest_proposal();
         self.applied.replace(state);
-        self.tell(AppliedEvent { index, changed: Vec::new(), replaced: true }).await;
+        self.tell(AppliedEvent { index, newest_proposal, changed: Vec::new(), replaced: true }).await;
         Ok(())
     }
 
