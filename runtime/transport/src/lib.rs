@@ -10,12 +10,20 @@
 mod ca;
 mod class;
 mod error;
+mod frame;
 mod handler;
 pub mod https;
 mod identity;
+mod incoming;
+mod link;
 mod name;
 mod net;
 mod options;
+mod peer;
+mod reader;
+mod serving;
+mod socket;
+mod tls;
 mod token;
 
 pub use ca::{ClusterCa, IdentityError, SignedNode};
