@@ -1,21 +1,45 @@
 //! The node's write-ahead log: many logs and registers in one sequence of segment files.
+//!
+//! Submissions are queued in order. One writer thread takes all that is queued, writes it as one batch and syncs once;
+//! so what is durable is always a prefix of what was submitted, and the records of one submission are durable together.
+//! Readers see a submission as soon as it is queued. The bytes are drawn in `format`; telling a torn tail from damage is
+//! explained there too.
+//!
+//! In reading order: `record`, `format`, `segment`, `entries`, `index`, `recover`, `core`, `writer`, `clean`, `ticket`.
 
+mod clean;
+mod core;
+mod entries;
 mod error;
+mod format;
+mod index;
 mod record;
+mod recover;
+mod segment;
+mod slots;
 mod ticket;
+mod writer;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use shardloom_sharding::ids::{Boot, DiskId};
 
+use self::core::Core;
+use format::{FRAMES_START, Header};
+use index::{Found, Index};
+use segment::Segment;
+use writer::Writer;
+
 pub use error::{EXIT_DAMAGED, EXIT_DISK_FAILED, EXIT_DISK_FULL, WalError};
 pub use record::{LogId, Record};
+pub use slots::SLOT_RESERVED;
 pub use ticket::{Progress, Ticket, WriteSeq};
-
-/// Register slots from here on belong to the log itself.
-pub const SLOT_RESERVED: u64 = 1 << 63;
 
 /// The limits of a log.
 #[derive(Clone, Debug)]
@@ -68,23 +92,88 @@ pub struct WalStats {
     pub live_bytes: u64,
 }
 
+/// The smallest segment: below it the limits of one batch make no sense.
+const SEGMENT_BYTES_MIN: u64 = 64 << 10;
+/// A batch, what was queued and as much again that is carried over, takes at most half of a segment.
+const QUEUE_FRACTION: u64 = 4;
+
+impl WalOptions {
+    fn check(&self) -> Result<(), WalError> {
+        if self.segment_bytes < SEGMENT_BYTES_MIN || u32::try_from(self.segment_bytes).is_err() {
+            return Err(WalError::Options("segment_bytes must be from 64 KiB to under 4 GiB"));
+        }
+        if self.queue_bytes_max as u64 > self.segment_bytes / QUEUE_FRACTION {
+            return Err(WalError::Options("queue_bytes_max must be at most a quarter of segment_bytes"));
+        }
+        Ok(())
+    }
+}
+
 /// The write-ahead log; a cheap handle to it. When the last handle goes, what was submitted is written, then the log
 /// is closed.
 #[derive(Clone, Debug)]
-pub struct Wal {}
+pub struct Wal {
+    open: Arc<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    core: Arc<Core>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Open {
+    fn close(&self) {
+        self.core.lock().closing = true;
+        self.core.wake.notify_one();
+        let writer = self.writer.lock().expect("no code panics while it holds this lock").take();
+        if let Some(writer) = writer {
+            // A writer that panicked has told everybody already.
+            let _ = writer.join();
+        }
+    }
+}
 
 impl Wal {
-    /// Opens the log in `dir`, or makes it. Blocks on the disk.
+    /// Opens the log in `dir`, or makes it. Blocks on the disk. One process at a time: see [`crate::DataDir`].
     ///
     /// # Errors
     /// [`WalError::Damaged`] and [`WalError::NewerVersion`] leave the directory as it was.
     pub fn open(dir: &Path, options: WalOptions) -> Result<(Wal, Recovery), WalError> {
-        let _ = (dir, options);
-        todo!()
+        options.check()?;
+        let make = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        make.map_err(WalError::io("make", dir))?;
+        let found = match recover::recover(dir)? {
+            Some(found) => found,
+            None => create(dir, &options)?,
+        };
+        let boot = Boot(slots::boot(&found.index).0 + 1);
+        let recovery = Recovery {
+            disk: found.disk,
+            boot,
+            torn_bytes: found.torn_bytes,
+            segments: found.segments.len(),
+        };
+        let last = found.segments.last_key_value().map(|(_, last)| last.clone());
+        let last = last.expect("a log that was found or made has a segment");
+        let core = Arc::new(Core::new(dir, options, found.index, found.segments));
+        let mut writer = Writer::new(core.clone(), last, found.end, found.next_sequence);
+        core.lock().queue(slots::set_boot(boot));
+        writer.flush()?;
+        let thread = std::thread::Builder::new().name("wal-writer".to_owned()).spawn(move || writer.run());
+        let thread = thread.map_err(WalError::io("start the writer of", dir))?;
+        Ok((Wal { open: Arc::new(Open { core, writer: Mutex::new(Some(thread)) }) }, recovery))
     }
 
     /// Submits records, all or none of them, behind everything submitted before; waits while the queue is full.
-    /// Readers see them when this returns; they are durable when the ticket says so.
+    /// Readers see them when this returns; they are durable when the ticket says so. Without records, the ticket is
+    /// that of the last submission.
     ///
     /// # Errors
     /// The submission was not taken.
@@ -92,8 +181,13 @@ impl Wal {
     /// # Cancel safety
     /// Dropped before it returns, nothing was submitted.
     pub async fn submit(&self, records: Vec<Record>) -> Result<Ticket, WalError> {
-        let _ = records;
-        todo!()
+        let core = &self.open.core;
+        let cost = core.cost(&records)?;
+        let permit = core.room.acquire_many(cost).await.map_err(|_| core.why_ended())?;
+        let ticket = core.enqueue(records, cost)?;
+        // The writer gives the room back.
+        permit.forget();
+        Ok(ticket)
     }
 
     /// Like [`Wal::submit`], but fails with [`WalError::QueueFull`] instead of waiting.
@@ -101,68 +195,94 @@ impl Wal {
     /// # Errors
     /// The submission was not taken.
     pub fn try_submit(&self, records: Vec<Record>) -> Result<Ticket, WalError> {
-        let _ = records;
-        todo!()
+        let core = &self.open.core;
+        let cost = core.cost(&records)?;
+        let permit = core.room.try_acquire_many(cost).map_err(|error| match error {
+            tokio::sync::TryAcquireError::NoPermits => WalError::QueueFull,
+            tokio::sync::TryAcquireError::Closed => core.why_ended(),
+        })?;
+        let ticket = core.enqueue(records, cost)?;
+        permit.forget();
+        Ok(ticket)
     }
 
     /// A view of how far the log is durable.
     pub fn progress(&self) -> Progress {
-        todo!()
+        self.open.core.progress()
     }
 
     /// Entries of `log` in `range`, in order: from the first that exists, without gaps, until `bytes_max` of payload
     /// is reached (but at least one, if there is any). May block on the disk for entries that left the memory.
     ///
     /// # Errors
-    /// The log ended, or an entry on the disk is damaged.
+    /// The log failed, or an entry on the disk is damaged.
     pub fn read(
         &self,
         log: LogId,
         range: Range<u64>,
         bytes_max: usize,
     ) -> Result<Vec<(u64, Bytes)>, WalError> {
-        let _ = (log, range, bytes_max);
-        todo!()
+        let state = self.open.core.lock();
+        if let Some(why) = state.ended.as_ref().filter(|why| why.is_fatal()) {
+            return Err(why.clone());
+        }
+        // An open file can be read even if the segment is deleted meanwhile.
+        let found: Vec<_> = state.index.find(log, range, bytes_max).into_iter().map(|(index, found)| {
+            let segment = match &found {
+                Found::Disk(place) => state.segments.get(&place.segment).cloned(),
+                Found::Memory(_) => None,
+            };
+            (index, found, segment)
+        }).collect();
+        drop(state);
+        let mut entries = Vec::with_capacity(found.len());
+        for (index, found, segment) in found {
+            let payload = match (found, segment) {
+                (Found::Memory(payload), _) => payload,
+                (Found::Disk(place), Some(segment)) => segment.read(place, log, index)?,
+                (Found::Disk(_), None) => unreachable!("a segment that holds an entry is not deleted"),
+            };
+            entries.push((index, payload));
+        }
+        Ok(entries)
     }
 
     /// The index of the first entry, if there is one.
     pub fn first_index(&self, log: LogId) -> Option<u64> {
-        let _ = log;
-        todo!()
+        self.open.core.lock().index.first(log)
     }
 
     /// The index of the last entry; after a purge of all entries, the last that was given up.
     pub fn last_index(&self, log: LogId) -> Option<u64> {
-        let _ = log;
-        todo!()
+        self.open.core.lock().index.last(log)
     }
 
-    /// The last index that was given up by a purge, if any was.
+    /// The last index that was given up by a purge, if any was; for a log that began above 1, the one before its first.
     pub fn purged_index(&self, log: LogId) -> Option<u64> {
-        let _ = log;
-        todo!()
+        self.open.core.lock().index.purged(log)
     }
 
     /// The logs that exist, in order.
     pub fn logs(&self) -> Vec<LogId> {
-        todo!()
+        self.open.core.lock().index.logs()
     }
 
     /// The value of a register.
     pub fn register(&self, slot: u64) -> Option<Bytes> {
-        let _ = slot;
-        todo!()
+        self.open.core.lock().index.register(slot)
     }
 
     /// All registers in `slots`, in order.
     pub fn registers(&self, slots: Range<u64>) -> Vec<(u64, Bytes)> {
-        let _ = slots;
-        todo!()
+        let slots = slots.start..slots.end.min(SLOT_RESERVED);
+        self.open.core.lock().index.registers(slots)
     }
 
     /// Figures for metrics.
     pub fn stats(&self) -> WalStats {
-        todo!()
+        let state = self.open.core.lock();
+        let (segments, live_bytes) = (state.segments.len() as u64, state.index.live_bytes());
+        WalStats { segments, live_bytes, ..state.stats }
     }
 
     /// Makes everything durable that was submitted, then ends the log: later submissions are refused. Blocks.
@@ -170,6 +290,33 @@ impl Wal {
     /// # Errors
     /// The error that ended the log before it could be closed.
     pub fn close(&self) -> Result<(), WalError> {
-        todo!()
+        self.open.close();
+        match self.open.core.why_ended() {
+            WalError::Closed => Ok(()),
+            why => Err(why),
+        }
     }
+}
+
+/// Makes a log that has nothing in it.
+fn create(dir: &Path, options: &WalOptions) -> Result<recover::Found, WalError> {
+    let disk = getrandom::u64().map_err(|error| std::io::Error::other(error.to_string()));
+    let disk = DiskId(disk.map_err(WalError::io("draw an identity for", dir))?);
+    let header = Header {
+        number: slots::FIRST_SEGMENT,
+        disk,
+        file_bytes: options.segment_bytes,
+        first_sequence: 1,
+    };
+    let file = segment::prepare(dir, options.segment_bytes);
+    let file = file.map_err(WalError::failed("preparing", &segment::segment_path(dir, header.number)))?;
+    let segment = Segment::activate(dir, file, header)?;
+    Ok(recover::Found {
+        index: Index::default(),
+        segments: BTreeMap::from([(header.number, Arc::new(segment))]),
+        disk,
+        end: FRAMES_START,
+        next_sequence: 1,
+        torn_bytes: 0,
+    })
 }

@@ -1,9 +1,10 @@
 //! What can go wrong with the log, and what it means for the process.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::format::{FORMAT_VERSION, HeaderError};
 use super::record::LogId;
 
 /// Why the log could not be opened, written or read.
@@ -110,6 +111,30 @@ pub const EXIT_DISK_FULL: u8 = 73;
 pub const EXIT_DAMAGED: u8 = 65;
 
 impl WalError {
+    /// A failure in the write path; a full disk is told apart.
+    pub(crate) fn failed(step: &'static str, file: &Path) -> impl Fn(io::Error) -> WalError {
+        let file = file.to_path_buf();
+        move |source| match (source.kind(), file.parent()) {
+            (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, Some(dir)) => {
+                WalError::DiskFull { dir: dir.to_path_buf(), fatal: true }
+            }
+            _ => WalError::Failed { step, file: file.clone(), source: Arc::new(source) },
+        }
+    }
+
+    pub(crate) fn io(step: &'static str, path: &Path) -> impl Fn(io::Error) -> WalError {
+        let path = path.to_path_buf();
+        move |source| WalError::Io { step, path: path.clone(), source: Arc::new(source) }
+    }
+
+    pub(crate) fn header(file: &Path, error: HeaderError) -> WalError {
+        let file = file.to_path_buf();
+        match error {
+            HeaderError::Newer(found) => WalError::NewerVersion { file, found, known: FORMAT_VERSION },
+            HeaderError::Damaged { offset, what } => WalError::Damaged { file, offset, what: what.to_owned() },
+        }
+    }
+
     /// Whether the log is unusable from here on: the process is to end with [`WalError::exit_code`].
     pub fn is_fatal(&self) -> bool {
         match self {

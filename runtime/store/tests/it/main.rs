@@ -1,0 +1,9 @@
+//! The store, on real files.
+
+mod data_dir;
+mod disk_full;
+mod model;
+mod space;
+mod tail;
+mod wal;
+mod world;
