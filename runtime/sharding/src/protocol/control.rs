@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::change::{Change, Replicas};
 use crate::ids::{Epoch, NodeId, Replica, ShardId, Term};
 use crate::map::{REPLICAS_MAX, ShardMap};
+use crate::map_codec::{CodecError, decode_map, encode_map};
 
 use super::rules::{AllRules, Rule, Rules};
 
@@ -83,8 +84,9 @@ fn stands(change: &Change) -> bool {
     distinct && replicas.len() <= REPLICAS_MAX && replicas.iter().any(|replica| replica.node == change.owner)
 }
 
-/// What the control log says of all shards.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the control log says of all shards. In a snapshot the map takes its compact form.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(into = "StoredControl", try_from = "StoredControl")]
 pub struct ShardControl {
     committed: ShardMap,
     pending: BTreeMap<ShardId, Assignment>,
@@ -172,6 +174,33 @@ impl ShardControl {
             }
         }
         changed
+    }
+}
+
+/// A [`ShardControl`] as snapshots hold it.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct StoredControl {
+    committed: Vec<u8>,
+    pending: BTreeMap<ShardId, Assignment>,
+    newest_proposal: Epoch,
+}
+
+impl From<ShardControl> for StoredControl {
+    fn from(control: ShardControl) -> StoredControl {
+        StoredControl {
+            committed: encode_map(&control.committed),
+            pending: control.pending,
+            newest_proposal: control.newest_proposal,
+        }
+    }
+}
+
+impl TryFrom<StoredControl> for ShardControl {
+    type Error = CodecError;
+
+    fn try_from(stored: StoredControl) -> Result<ShardControl, CodecError> {
+        let committed = decode_map(&stored.committed)?;
+        Ok(ShardControl { committed, pending: stored.pending, newest_proposal: stored.newest_proposal })
     }
 }
 
