@@ -18,6 +18,9 @@ pub enum ClusterError {
     /// The write-ahead log cannot be used.
     #[error(transparent)]
     Wal(#[from] WalError),
+    /// A shard log cannot be read.
+    #[error(transparent)]
+    ShardLog(#[from] crate::shard_logs::ShardLogError),
     /// A database cannot be used.
     #[error(transparent)]
     Db(#[from] DbError),

@@ -35,7 +35,6 @@ struct Candidate {
 }
 
 /// Keeps the control group in shape while this node leads.
-#[derive(Debug)]
 pub struct GroupKeeper {
     me: NodeId,
     raft: Raft,

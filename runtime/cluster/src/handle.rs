@@ -46,7 +46,7 @@ pub struct Cluster {
 }
 
 /// What the server keeps of a [`Cluster`]: cheap to clone, usable from every request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ClusterHandle {
     me: NodeId,
     cluster: ClusterId,

@@ -68,7 +68,6 @@ impl Place {
 }
 
 /// All members, as this node reaches them.
-#[derive(Debug)]
 pub struct Peers {
     me: NodeId,
     net: PeerNet,
@@ -215,5 +214,11 @@ impl Peers {
 
     fn places(&self) -> std::sync::MutexGuard<'_, BTreeMap<NodeId, Place>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peers").field("me", &self.me).field("places", &self.places).finish_non_exhaustive()
     }
 }

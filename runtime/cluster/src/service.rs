@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use shardloom_protocol::envelope::{self, Kind};
 use shardloom_sharding::ids::NodeId;
+use shardloom_sharding::protocol::messages::{PeerMessage, ToLeader};
 use shardloom_transport::{Class, Handler, Incoming as PeerIncoming};
 use tokio::sync::mpsc;
 
@@ -14,7 +15,6 @@ use crate::join::{JoinRefusal, Joined};
 use crate::peers::Peers;
 use crate::raft::{self, Raft};
 use crate::shell::Incoming;
-use crate::standing::StandingCell;
 use crate::step_down::StepDown;
 use crate::writer::Writer;
 
@@ -40,43 +40,35 @@ pub struct Services {
     pub step_down: StepDown,
     /// The protocol's shell.
     pub shell: mpsc::Sender<Incoming>,
-    /// How things stand.
-    pub standing: Arc<StandingCell>,
     /// Which boot renews its lease under an id.
     pub boots: Arc<crate::boots::Boots>,
     /// The server of this node, once it runs.
     pub server: Arc<OnceLock<Arc<dyn PeerServer>>>,
 }
 
-/// The handler of the peer port. Answers nothing until the node is a member.
-#[derive(Clone, Default)]
+/// The handler of the peer port.
+#[derive(Clone)]
 pub struct Dispatcher {
-    services: Arc<OnceLock<Arc<Services>>>,
+    services: Arc<Services>,
 }
 
 impl Dispatcher {
-    /// From now on `services` answer. Only the first call counts.
-    pub fn open(&self, services: Arc<Services>) {
-        let _ = self.services.set(services);
+    /// Lets `services` answer.
+    pub fn new(services: Services) -> Dispatcher {
+        Dispatcher { services: Arc::new(services) }
     }
 }
 
 impl Handler for Dispatcher {
     fn handle(&self, incoming: PeerIncoming) -> BoxFuture<'static, Bytes> {
-        let services = self.services.get().cloned();
-        Box::pin(async move {
-            match services {
-                Some(services) => services.answer(incoming).await,
-                // The asker reads "no answer" as an envelope that is not ours, and asks elsewhere.
-                None => Bytes::new(),
-            }
-        })
+        let services = self.services.clone();
+        Box::pin(async move { services.answer(incoming).await })
     }
 
     fn deliver(&self, incoming: PeerIncoming) -> BoxFuture<'static, ()> {
-        let services = self.services.get().cloned();
+        let services = self.services.clone();
         Box::pin(async move {
-            if let (Some(services), Some(from)) = (services, incoming.from) {
+            if let Some(from) = incoming.from {
                 services.take(from, &incoming.body).await;
             }
         })
@@ -125,13 +117,7 @@ impl Services {
         };
         match incoming {
             Ok(incoming) => {
-                if let Incoming::Protocol(
-                    _,
-                    shardloom_sharding::protocol::messages::PeerMessage::ToLeader(
-                        shardloom_sharding::protocol::messages::ToLeader::Renew { boot, .. },
-                    ),
-                ) = &incoming
-                {
+                if let Incoming::Protocol(_, PeerMessage::ToLeader(ToLeader::Renew { boot, .. })) = &incoming {
                     self.boots.heard(from, *boot);
                 }
                 // The shell is gone only when the node is ending.

@@ -4,8 +4,8 @@
 //! [`CallPermit`]; a hand-over waits for the count to reach zero (a courtesy, rule 22) and the check before each reply is what keeps the
 //! promise (rule 18).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use shardloom_sharding::ids::{Epoch, ShardId};
 use shardloom_sharding::protocol::timing::Time;
@@ -32,24 +32,24 @@ struct Row {
     calls: AtomicU32,
 }
 
-/// What this node serves.
-#[derive(Debug)]
+/// What this node serves; nothing at first.
+#[derive(Debug, Default)]
 pub struct ServingTable {
-    rows: Box<[Row]>,
+    /// One a shard; set once the control log has said how many there are.
+    rows: OnceLock<Box<[Row]>>,
     lease_until: AtomicU64,
     idle: Notify,
     changed: watch::Sender<u64>,
 }
 
 impl ServingTable {
-    /// Serves nothing yet.
-    pub fn new(shard_count: u32) -> ServingTable {
-        ServingTable {
-            rows: (0..shard_count).map(|_| Row::default()).collect(),
-            lease_until: AtomicU64::new(0),
-            idle: Notify::new(),
-            changed: watch::channel(0).0,
-        }
+    /// Makes room for so many shards. Only the first call counts.
+    pub(crate) fn size(&self, shard_count: u32) {
+        let _ = self.rows.set((0..shard_count).map(|_| Row::default()).collect());
+    }
+
+    fn row(&self, shard: ShardId) -> Option<&Row> {
+        self.rows.get()?.get(shard.index())
     }
 
     /// Asks leave to start a call. The call counts as under way until the permit is dropped.
@@ -58,7 +58,7 @@ impl ServingTable {
     ///
     /// Why not; nothing was counted.
     pub fn enter(self: &Arc<Self>, shard: ShardId) -> Result<CallPermit, NotServing> {
-        let row = self.rows.get(shard.index()).ok_or(NotServing::NotOwner)?;
+        let row = self.row(shard).ok_or(NotServing::NotOwner)?;
         // Count first, look after: a hand-over that sees no call under way is then sure that none slips in.
         row.calls.fetch_add(1, Ordering::SeqCst);
         let permit = CallPermit { table: self.clone(), shard, epoch: Epoch(row.epoch.load(Ordering::SeqCst)) };
@@ -75,7 +75,7 @@ impl ServingTable {
 
     /// The epoch under which the shard is served here, if it is.
     pub fn serving(&self, shard: ShardId) -> Option<Epoch> {
-        let epoch = self.rows.get(shard.index())?.epoch.load(Ordering::SeqCst);
+        let epoch = self.row(shard)?.epoch.load(Ordering::SeqCst);
         (epoch != 0).then_some(Epoch(epoch))
     }
 
@@ -103,27 +103,27 @@ impl ServingTable {
     }
 
     pub(crate) fn start(&self, shard: ShardId, epoch: Epoch) {
-        if let Some(row) = self.rows.get(shard.index()) {
+        if let Some(row) = self.row(shard) {
             row.held.store(false, Ordering::SeqCst);
             row.epoch.store(epoch.0, Ordering::SeqCst);
         }
     }
 
     pub(crate) fn stop(&self, shard: ShardId) {
-        if let Some(row) = self.rows.get(shard.index()) {
+        if let Some(row) = self.row(shard) {
             row.epoch.store(0, Ordering::SeqCst);
             row.held.store(false, Ordering::SeqCst);
         }
     }
 
     pub(crate) fn hold(&self, shard: ShardId, held: bool) {
-        if let Some(row) = self.rows.get(shard.index()) {
+        if let Some(row) = self.row(shard) {
             row.held.store(held, Ordering::SeqCst);
         }
     }
 
     pub(crate) fn is_idle(&self, shard: ShardId) -> bool {
-        self.rows.get(shard.index()).is_none_or(|row| row.calls.load(Ordering::SeqCst) == 0)
+        self.row(shard).is_none_or(|row| row.calls.load(Ordering::SeqCst) == 0)
     }
 
     /// Completes when a call of some held shard has ended.
@@ -159,7 +159,7 @@ impl CallPermit {
 
 impl Drop for CallPermit {
     fn drop(&mut self) {
-        let Some(row) = self.table.rows.get(self.shard.index()) else { return };
+        let Some(row) = self.table.row(self.shard) else { return };
         if row.calls.fetch_sub(1, Ordering::SeqCst) == 1 && row.held.load(Ordering::SeqCst) {
             self.table.idle.notify_one();
         }
@@ -173,7 +173,8 @@ mod tests {
     use super::*;
 
     fn table() -> Arc<ServingTable> {
-        let table = Arc::new(ServingTable::new(2));
+        let table = Arc::new(ServingTable::default());
+        table.size(2);
         table.set_lease(clock::now() + Duration::from_secs(60));
         table.start(ShardId(1), Epoch(7));
         table

@@ -307,7 +307,13 @@ impl Shell {
         match command {
             LeaderCommand::Propose { ticket, changes } => {
                 tracing::info!(shards = changes.len(), "proposing");
-                self.write(ticket, ControlCommand::Propose { changes: encode_changes(&changes).into() });
+                match encode_changes(&changes) {
+                    Ok(changes) => self.write(ticket, ControlCommand::Propose { changes: changes.into() }),
+                    Err(error) => {
+                        tracing::error!(%error, "a proposal cannot be written");
+                        self.leader_step(LeaderEvent::Written { ticket });
+                    }
+                }
             }
             LeaderCommand::Commit { ticket, epoch, term, shards } => {
                 tracing::debug!(%epoch, shards = shards.len(), "committing");

@@ -150,14 +150,8 @@ pub async fn start(options: ClusterOptions) -> Result<Cluster, ClusterError> {
         .await
         .map_err(|error| ClusterError::Raft { reason: error.to_string() })??;
     check_cluster(&opened.identity, &options.beginning)?;
-    let dispatcher = Dispatcher::default();
-    let net = PeerNet::bind(
-        options.listen_peer,
-        &opened.identity.key()?,
-        Arc::new(dispatcher.clone()),
-        PeerOptions::default(),
-    )?;
-    let assembled = assemble(&options, opened, net.clone(), dispatcher).await;
+    let net = PeerNet::bind(options.listen_peer, &opened.identity.key()?, PeerOptions::default())?;
+    let assembled = assemble(&options, opened, net.clone()).await;
     if assembled.is_err() {
         net.close().await;
     }
@@ -178,7 +172,6 @@ async fn assemble(
     options: &ClusterOptions,
     opened: Opened,
     net: PeerNet,
-    dispatcher: Dispatcher,
 ) -> Result<Cluster, ClusterError> {
     let Opened { dir, wal, recovery, mut identity, snapshots } = opened;
     let node = identity.node();
@@ -193,19 +186,15 @@ async fn assemble(
         net.set_identity(&identity.become_member(signed)?)?;
     }
     let cluster = identity.cluster().ok_or(ClusterError::Nowhere)?;
-    let shard_count = wait_for_state(&mut group, &peers, node).await;
-    let mut tasks = JoinSet::new();
-    let serving = Arc::new(ServingTable::new(shard_count));
+    let serving = Arc::new(ServingTable::default());
     let standing = Arc::new(StandingCell::default());
-    let boots = Arc::new(Boots::new(options.timing.lease));
     let tokens = Arc::new(TokenBook::default());
     let writer = Writer::new(group.raft.clone(), peers.clone(), group.applied.clone());
     let step_down =
         StepDown::new(node, group.raft.clone(), peers.clone(), standing.clone(), options.raft.clone());
-    let gossip = start_gossip(options, cluster, node, recovery.boot, &identity, &group.applied).await?;
     let (shell_in, incoming) = mpsc::channel(INCOMING_MAX);
     let server = Arc::new(OnceLock::new());
-    dispatcher.open(Arc::new(Services {
+    net.serve(Arc::new(Dispatcher::new(Services {
         me: node,
         raft: group.raft.clone(),
         peers: peers.clone(),
@@ -213,10 +202,13 @@ async fn assemble(
         admission: Admission::new(writer.clone(), group.applied.clone(), tokens.clone(), serving.clone()),
         step_down: step_down.clone(),
         shell: shell_in.clone(),
-        standing: standing.clone(),
-        boots,
+        boots: Arc::new(Boots::new(options.timing.lease)),
         server: server.clone(),
-    }));
+    })))?;
+    let shard_count = wait_for_state(&mut group, &peers, node).await;
+    serving.size(shard_count);
+    let gossip = start_gossip(options, cluster, node, recovery.boot, &identity, &group.applied).await?;
+    let mut tasks = JoinSet::new();
     let shell = make_shell(options, &wal, &recovery, node, shard_count, group_parts(&group), ShellLinks {
         serving: serving.clone(),
         standing: standing.clone(),
@@ -450,7 +442,7 @@ async fn make_shell(
     let (logs, stored) = ShardLogs::open(wal.clone(), shard_count)?;
     let me = Replica { node, disk: recovery.disk };
     let timing = options.timing;
-    let plan = PlanSettings { replicas, threshold_percent: BALANCE_THRESHOLD_PERCENT, moves_max: None };
+    let plan = PlanSettings { replicas: replicas.min(u32::from(u8::MAX)) as u8, threshold_percent: BALANCE_THRESHOLD_PERCENT, moves_max: None };
     let settings = LeaderSettings { timing, plan, moves_in_flight_max: MOVES_IN_FLIGHT_MAX };
     Ok(Shell::new(ShellParts {
         node: NodeCore::new(me, recovery.boot, timing, shard_count, stored),

@@ -45,7 +45,7 @@ pub enum StepDownError {
 }
 
 /// Hands the lead over.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StepDown {
     me: NodeId,
     raft: Raft,

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use shardloom_protocol::digest::Digest;
 use shardloom_protocol::workload::WorkloadSpec;
-use shardloom_sharding::ids::{Epoch, NodeId, ShardId, Term};
+use shardloom_sharding::ids::{NodeId, ShardId, Term};
 use shardloom_sharding::map_codec::decode_changes;
-use shardloom_sharding::protocol::ShardControl;
+use shardloom_sharding::protocol::control::ShardControl;
 
 use super::command::{ControlCommand, Founding, Member, Outcome, Refused};
 
@@ -92,13 +92,13 @@ impl ControlState {
             (Some(_), ControlCommand::Found(_)) => Err(Refused::AlreadyFounded),
             (Some(state), ControlCommand::Propose { changes }) => match decode_changes(&changes) {
                 Ok(changes) => {
-                    changed = state.shards.apply_propose(Epoch(index), &changes);
+                    changed = state.shards.apply_propose(index, &changes);
                     Ok(Outcome::Done)
                 }
                 Err(error) => Err(Refused::Malformed { reason: error.to_string() }),
             },
             (Some(state), ControlCommand::Commit { epoch, term: decided_in, shards }) => {
-                changed = state.shards.apply_commit(term, epoch, decided_in, &shards);
+                changed = state.shards.apply_commit(term, decided_in, epoch, &shards);
                 Ok(Outcome::Done)
             }
             (Some(state), command) => state.apply_other(index, command),
