@@ -117,7 +117,7 @@ pub fn run() -> ExitCode {
         Command::StepDown(step_down) => step_down.run(&global),
         Command::Token(token) => token.run(&global),
         Command::Login(login) => login.run(&global),
-        Command::Compile => return compile_child(),
+        Command::Compile => return shardloom_host::compile_child_main(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -127,11 +127,6 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Replaced by the host's child once it lands.
-fn compile_child() -> ExitCode {
-    ExitCode::FAILURE
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
   shardloom node --data d1 --http 127.0.0.1:7080 --peer 127.0.0.1:7081 --gossip 127.0.0.1:7082 --bootstrap
   shardloom node --data d2 --http 127.0.0.1:7090 --peer 127.0.0.1:7091 --gossip 127.0.0.1:7092 \\
       --join 127.0.0.1:7081 --token \"$(shardloom token create)\"
-  shardloom node --data d2      # comes back by itself
+  shardloom node --config /etc/shardloom.toml
   shardloom node drain 3f09b1c2d4e5f607"
 )]
 pub(super) struct Node {
