@@ -1,3 +1,7 @@
 //! The binary `shardloom`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shardloom::cli::run()
+}

@@ -143,7 +143,8 @@ pub enum JoinPolicy {
 pub struct Join {
     /// Peer addresses (`host:port`) of members; all records of a DNS name are tried.
     pub addresses: Vec<String>,
-    /// The single-use token that `shardloom token create` printed. Not needed to come back.
+    /// The single-use token that `shardloom token create` printed. Empty if none was given: none is needed to
+    /// come back.
     pub token: String,
 }
 

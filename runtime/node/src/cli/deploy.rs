@@ -1,0 +1,130 @@
+//! `shardloom deploy`: uploads by digest, then switches the workload on all nodes.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use ureq::http::Method;
+
+use super::client::{Client, Outgoing, SLOW};
+use super::replies::{WorkloadReply, typed};
+use super::segment::segment;
+use super::{Global, progress};
+
+/// The largest file that is sent at all; nodes have their own, lower limit.
+const FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Deploy a component as a workload, on all nodes at once.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  shardloom deploy target/guests/word-count.wasm --name word-count
+  shardloom deploy shop.wasm --name shop --shard-function by-tenant.wasm --config currency=EUR")]
+pub(super) struct Deploy {
+    /// The component.
+    file: PathBuf,
+    /// The workload's name; left out, the file's.
+    #[arg(long)]
+    name: Option<String>,
+    /// A component that says which shard a key belongs to.
+    #[arg(long, value_name = "FILE")]
+    shard_function: Option<PathBuf>,
+    /// A setting that the guest can read; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    config: Vec<(String, String)>,
+    /// A limit of the guest, such as deadline_ms or memory_bytes; may be repeated.
+    #[arg(long, value_name = "LIMIT=NUMBER", value_parser = pair)]
+    limit: Vec<(String, String)>,
+}
+
+impl Deploy {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        let client = global.client()?;
+        let name = match &self.name {
+            Some(name) => name.clone(),
+            None => named_after(&self.file)?,
+        };
+        let mut manifest = Map::new();
+        manifest.insert("component".into(), upload(&client, &self.file)?.into());
+        if let Some(file) = &self.shard_function {
+            manifest.insert("shard_function".into(), upload(&client, file)?.into());
+        }
+        let config = self.config.into_iter().map(|(key, value)| (key, Value::String(value)));
+        manifest.insert("config".into(), config.collect::<Map<_, _>>().into());
+        if !self.limit.is_empty() {
+            let limits = self.limit.iter().map(|(key, value)| {
+                let number: u64 = value.parse().with_context(|| format!("--limit {key}={value}"))?;
+                Ok((key.clone(), Value::from(number)))
+            });
+            manifest.insert("limits".into(), limits.collect::<anyhow::Result<Map<_, _>>>()?.into());
+        }
+
+        let wait = progress::wait(format!("every node compiles and tries {name}"));
+        let path = format!("/v1/workloads/{}", segment(&name));
+        let reply = client.write(Method::PUT, &path, &manifest.into(), SLOW);
+        wait.finish_and_clear();
+        global.output().print(&reply?, |reply| {
+            let workload: WorkloadReply = typed(reply)?;
+            Ok(format!(
+                "{} version {} is deployed, confirmed by {} node(s)",
+                workload.name,
+                workload.version,
+                workload.confirmed_by.len()
+            ))
+        })
+    }
+}
+
+/// Uploads a component and returns its digest.
+pub(super) fn upload(client: &Client, file: &Path) -> anyhow::Result<String> {
+    let shown = file.display();
+    let size = std::fs::metadata(file).with_context(|| shown.to_string())?.len();
+    if size > FILE_BYTES_MAX {
+        bail!("{shown} has {size} bytes: that is no component");
+    }
+    let bytes = std::fs::read(file).with_context(|| shown.to_string())?;
+    if bytes.is_empty() {
+        bail!("{shown} is empty");
+    }
+    let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let bar = progress::upload(bytes.len());
+    let outgoing = Outgoing::new(Method::PUT, format!("/v1/components/{digest}"))
+        .header("content-type", "application/wasm")
+        .body(&bytes)
+        .deadline(SLOW)
+        .progress(bar.clone());
+    let sent = client.json(outgoing);
+    bar.finish_and_clear();
+    sent.with_context(|| shown.to_string())?;
+    Ok(digest)
+}
+
+fn named_after(file: &Path) -> anyhow::Result<String> {
+    let stem = file.file_stem().and_then(|stem| stem.to_str());
+    stem.map(str::to_owned).with_context(|| format!("{} makes no name: give --name", file.display()))
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("give it as KEY=VALUE".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_may_hold_equal_signs() {
+        assert_eq!(pair("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert!(pair("=b").is_err());
+        assert!(pair("a").is_err());
+    }
+
+    #[test]
+    fn a_workload_is_named_after_its_file() {
+        assert_eq!(named_after(Path::new("x/word-count.wasm")).unwrap(), "word-count");
+    }
+}

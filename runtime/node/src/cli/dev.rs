@@ -1,0 +1,218 @@
+//! `shardloom dev`: a whole cluster in this process, on loopback, to try things on.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use ureq::http::Method;
+
+use super::client::{Client, QUICK};
+use super::replies::{StatusReply, typed};
+use super::{Global, node, progress};
+use crate::credentials::Credentials;
+use crate::server;
+use crate::server::config::{Bootstrap, GOSSIP_PORT, HTTP_PORT, Join, LogFormat, NodeConfig, PEER_PORT};
+
+/// How far apart the ports of two nodes are.
+const PORT_STEP: u16 = 10;
+/// The most nodes: each needs ports, sockets and logs of its own.
+const NODES_MAX: u16 = 64;
+/// How long the cluster may take to serve.
+const READY_MAX: Duration = Duration::from_secs(60);
+/// How often a wait looks again.
+const POLL: Duration = Duration::from_millis(100);
+
+/// Run a whole cluster in this process, on loopback, until Ctrl-C.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  shardloom dev
+  shardloom dev --nodes 5 --data ./cluster")]
+pub(super) struct Dev {
+    /// Keep the cluster in this directory; left out, it is temporary.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// How many nodes.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=NODES_MAX.into()))]
+    nodes: u16,
+    /// How many shards a new cluster gets.
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    shards: u32,
+}
+
+impl Dev {
+    pub(super) fn run(self, _global: &Global) -> anyhow::Result<()> {
+        node::start_log(LogFormat::Text, "warn");
+        match &self.data {
+            Some(data) => self.run_in(data).map(drop),
+            None => {
+                let directory = tempfile::Builder::new().prefix("shardloom-dev-").tempdir()?;
+                let cluster_id = self.run_in(directory.path())?;
+                // The token of a cluster that is gone would only confuse.
+                Credentials::of_user()?.forget(&cluster_id)?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs the cluster until Ctrl-C, and returns its id.
+    fn run_in(&self, data: &Path) -> anyhow::Result<String> {
+        let mut cluster = Cluster::new()?;
+        let started = self.start(data, &mut cluster);
+        let ended = started.and_then(|status| {
+            print!("{}", self.described(&status, data));
+            cluster.until_interrupted()?;
+            Ok(status.cluster_id)
+        });
+        cluster.end().and(ended)
+    }
+
+    fn start(&self, data: &Path, cluster: &mut Cluster) -> anyhow::Result<StatusReply> {
+        let wait = progress::wait("the nodes start");
+        let token_file = directory(data, 1).join("admin.token");
+        // Nodes that were here before find their cluster by themselves, and it may need them to begin.
+        let returning = |index: u16| token_file.exists() && directory(data, index).join("gossip.db").exists();
+        let (old, new): (Vec<u16>, Vec<u16>) = (2..=self.nodes).partition(|index| returning(*index));
+        let bootstrap = Bootstrap { shards: self.shards, ..Bootstrap::default() };
+        cluster.start(NodeConfig { bootstrap: Some(bootstrap), ..config(data, 1) });
+        old.into_iter().for_each(|index| cluster.start(config(data, index)));
+
+        let token = cluster.wait("the first node's admin token", || {
+            std::fs::read_to_string(&token_file).ok().filter(|token| !token.trim().is_empty())
+        })?;
+        let server = format!("http://{}", config(data, 1).http_address());
+        let client = Client::open(&[server], Some(token.trim().to_owned()), None)?;
+        cluster.wait("a leader", || {
+            let status: StatusReply = typed(&client.read("/v1/status").ok()?).ok()?;
+            status.leader
+        })?;
+        for index in new {
+            let reply = client.write(Method::POST, "/v1/admin/tokens", &Value::Null, QUICK)?;
+            let token = reply["token"].as_str().context("the node's reply holds no token")?.to_owned();
+            let join = Join { addresses: vec![config(data, 1).peer_address()], token };
+            cluster.start(NodeConfig { join: Some(join), ..config(data, index) });
+        }
+        let status = cluster.wait("all nodes and shards", || {
+            let status: StatusReply = typed(&client.read("/v1/status").ok()?).ok()?;
+            let live = status.nodes.iter().filter(|node| node.state == "live").count();
+            let served = status.shards.served == status.shards.total && status.shards.total > 0;
+            (live == usize::from(self.nodes) && served).then_some(status)
+        })?;
+        wait.finish_and_clear();
+        let servers: Vec<String> = status.nodes.iter().map(|node| format!("http://{}", node.http)).collect();
+        Credentials::of_user()?.remember(&status.cluster_id, &servers, token.trim())?;
+        Ok(status)
+    }
+
+    fn described(&self, status: &StatusReply, data: &Path) -> String {
+        let mut text = format!(
+            "cluster {} serves {} shards on {} node(s):\n",
+            status.cluster_id, status.shards.total, self.nodes
+        );
+        for node in &status.nodes {
+            text.push_str(&format!("  http://{}  {}  {}\n", node.http, node.id, node.role));
+        }
+        let kept = if self.data.is_some() { "data in" } else { "Ctrl-C ends it and removes" };
+        text.push_str(&format!("{kept} {}\n", data.display()));
+        text
+    }
+}
+
+/// The nodes of this process.
+struct Cluster {
+    runtime: Runtime,
+    nodes: JoinSet<anyhow::Result<()>>,
+    shutdown: CancellationToken,
+    interrupted: CancellationToken,
+    _listener: JoinSet<()>,
+}
+
+impl Cluster {
+    fn new() -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let interrupted = CancellationToken::new();
+        let mut listener = JoinSet::new();
+        let told = interrupted.clone();
+        let listen = async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                told.cancel();
+            }
+        };
+        listener.spawn_on(listen, runtime.handle());
+        let (nodes, shutdown) = (JoinSet::new(), CancellationToken::new());
+        Ok(Self { runtime, nodes, shutdown, interrupted, _listener: listener })
+    }
+
+    fn start(&mut self, config: NodeConfig) {
+        let node = Box::pin(server::run(config, self.shutdown.clone()));
+        self.nodes.spawn_on(node, self.runtime.handle());
+    }
+
+    /// Looks until something is there; a node that ends early, or Ctrl-C, ends the wait.
+    fn wait<T>(&mut self, what: &str, mut look: impl FnMut() -> Option<T>) -> anyhow::Result<T> {
+        let end = Instant::now() + READY_MAX;
+        loop {
+            if let Some(ended) = self.nodes.try_join_next() {
+                return Err(early(ended));
+            }
+            if self.interrupted.is_cancelled() {
+                bail!("interrupted before the cluster was up");
+            }
+            if let Some(found) = look() {
+                return Ok(found);
+            }
+            if Instant::now() >= end {
+                bail!("{what}: not there after {READY_MAX:?}; SHARDLOOM_LOG=info says what the nodes do");
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    fn until_interrupted(&mut self) -> anyhow::Result<()> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                () = self.interrupted.cancelled() => Ok(()),
+                Some(ended) = self.nodes.join_next() => Err(early(ended)),
+            }
+        })
+    }
+
+    /// Ends all nodes and waits for them.
+    fn end(mut self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        self.runtime.block_on(async {
+            while let Some(ended) = self.nodes.join_next().await {
+                ended??;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// A node that ended though nobody told it to.
+fn early(ended: Result<anyhow::Result<()>, tokio::task::JoinError>) -> anyhow::Error {
+    match ended {
+        Ok(Ok(())) => anyhow::anyhow!("a node ended though nobody told it to"),
+        Ok(Err(error)) => error.context("a node ended"),
+        Err(error) => anyhow::Error::from(error).context("a node ended"),
+    }
+}
+
+fn directory(data: &Path, index: u16) -> PathBuf {
+    data.join(format!("node-{index}"))
+}
+
+/// Node 1 has the default ports, the others follow in steps.
+fn config(data: &Path, index: u16) -> NodeConfig {
+    let address = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port + (index - 1) * PORT_STEP));
+    let mut config = NodeConfig::new(directory(data, index));
+    config.listen.http = address(HTTP_PORT);
+    config.listen.peer = address(PEER_PORT);
+    config.listen.gossip = address(GOSSIP_PORT);
+    config
+}

@@ -1,0 +1,101 @@
+//! `shardloom node add|drain|remove`: who is a member.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use clap::Subcommand;
+use serde_json::Value;
+use ureq::http::Method;
+
+use super::client::{Client, SLOW};
+use super::replies::{NodeReply, typed};
+use super::segment::segment;
+use super::{Global, progress};
+
+/// How often a wait looks again.
+const POLL: Duration = Duration::from_millis(300);
+/// How long a drain is waited for.
+const DRAIN_SECONDS: u64 = 600;
+
+/// What an administrator does to a member.
+#[derive(Subcommand)]
+pub(super) enum Member {
+    /// Let a node in that waits under the manual join policy.
+    #[command(after_help = "Example:
+  shardloom node add 3f09b1c2d4e5f607")]
+    Add {
+        /// The node's id, as `shardloom nodes` shows it.
+        id: String,
+    },
+    /// Move everything off a node, and wait until it owns nothing.
+    #[command(after_help = "Example:
+  shardloom node drain 3f09b1c2d4e5f607")]
+    Drain {
+        /// The node's id.
+        id: String,
+        /// How long to wait, in seconds; 0 does not wait.
+        #[arg(long, value_name = "SECONDS", default_value_t = DRAIN_SECONDS)]
+        wait: u64,
+    },
+    /// Remove a node for good. Refused where it would orphan data.
+    #[command(after_help = "Example:
+  shardloom node remove 3f09b1c2d4e5f607")]
+    Remove {
+        /// The node's id.
+        id: String,
+        /// Remove it even if that loses the last copies of a shard.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+impl Member {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        let client = global.client()?;
+        let act = |id: &str, act: &str| {
+            let path = format!("/v1/admin/nodes/{}/{act}", segment(id));
+            client.write(Method::POST, &path, &Value::Null, SLOW)
+        };
+        let reply = match &self {
+            Self::Add { id } => act(id, "add")?,
+            Self::Drain { id, wait } => {
+                let reply = act(id, "drain")?;
+                if *wait > 0 {
+                    drained(&client, id, Duration::from_secs(*wait))?;
+                }
+                reply
+            }
+            Self::Remove { id, force: true } => act(id, "remove?force=true")?,
+            Self::Remove { id, force: false } => act(id, "remove")?,
+        };
+        global.output().print(&reply, |reply| {
+            Ok(format!(
+                "{}: {}",
+                reply["id"].as_str().unwrap_or_default(),
+                reply["state"].as_str().unwrap_or("done")
+            ))
+        })
+    }
+}
+
+/// Waits until a node owns no shard.
+fn drained(client: &Client, id: &str, within: Duration) -> anyhow::Result<()> {
+    let end = Instant::now() + within;
+    let mut bar = None;
+    loop {
+        let nodes: Vec<NodeReply> = typed(&client.read("/v1/nodes")?)?;
+        let owned = nodes.iter().find(|node| node.id == id).map_or(0, |node| node.shards_owned);
+        let (bar, first) = bar.get_or_insert_with(|| (progress::count("shards handed over", owned), owned));
+        bar.set_position(first.saturating_sub(owned));
+        if owned == 0 {
+            bar.finish_and_clear();
+            return Ok(());
+        }
+        if Instant::now() >= end {
+            bar.finish_and_clear();
+            bail!("{id} still owns {owned} shard(s) after {within:?}; it goes on, see `shardloom nodes`");
+        }
+        thread::sleep(POLL);
+    }
+}

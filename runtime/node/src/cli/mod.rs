@@ -1,0 +1,165 @@
+//! The command line: one command a file, each a plain HTTP client of a node.
+//!
+//! `node` and `dev` run nodes in this process; nothing else here knows how a node works inside.
+
+mod call;
+mod client;
+mod deploy;
+mod dev;
+mod endpoints;
+mod login;
+mod members;
+mod node;
+mod nodes;
+mod output;
+mod progress;
+mod replies;
+mod segment;
+mod shards;
+mod status;
+mod step_down;
+mod table;
+mod token;
+mod undeploy;
+mod weigher;
+mod workloads;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use client::{Client, ClientError};
+use output::Output;
+
+/// Where a node listens that was started without flags.
+const SERVER_DEFAULT: &str = "http://127.0.0.1:7080";
+
+/// A cluster runtime whose shards run WebAssembly components.
+#[derive(Parser)]
+#[command(name = "shardloom", version, max_term_width = 110, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command understands.
+#[derive(Args)]
+struct Global {
+    /// One or several nodes; the next is tried when one refuses.
+    #[arg(long, global = true, env = "SHARDLOOM_SERVER", value_delimiter = ',', value_name = "URL",
+          default_value = SERVER_DEFAULT, help_heading = "Talking to a cluster")]
+    server: Vec<String>,
+    /// Trust the certificates in this PEM file, and no others, for https servers.
+    #[arg(
+        long,
+        global = true,
+        env = "SHARDLOOM_CA_CERT",
+        value_name = "FILE",
+        help_heading = "Talking to a cluster"
+    )]
+    ca_cert: Option<PathBuf>,
+    /// Print JSON instead of text.
+    #[arg(long, global = true, help_heading = "Talking to a cluster")]
+    json: bool,
+}
+
+impl Global {
+    /// The admin token comes from the environment, never from a flag: arguments are visible to everybody.
+    fn client(&self) -> Result<Client, ClientError> {
+        let token = std::env::var("SHARDLOOM_ADMIN_TOKEN").ok().filter(|token| !token.is_empty());
+        Client::open(&self.server, token.map(|token| token.trim().to_owned()), self.ca_cert.as_deref())
+    }
+
+    fn output(&self) -> Output {
+        Output::new(self.json)
+    }
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Dev(dev::Dev),
+    Node(node::Node),
+    Deploy(deploy::Deploy),
+    Undeploy(undeploy::Undeploy),
+    Call(call::Call),
+    Status(status::Status),
+    Nodes(nodes::Nodes),
+    Shards(shards::Shards),
+    Endpoints(endpoints::Endpoints),
+    Workloads(workloads::Workloads),
+    Weigher(weigher::Weigher),
+    StepDown(step_down::StepDown),
+    Token(token::Token),
+    Login(login::Login),
+    /// Compiles one component in a bounded child of a node.
+    #[command(name = "__compile", hide = true)]
+    Compile,
+}
+
+/// Runs the command line that this process was started with.
+pub fn run() -> ExitCode {
+    let Cli { global, command } = Cli::parse();
+    let done = match command {
+        Command::Dev(dev) => dev.run(&global),
+        Command::Node(node) => node.run(&global),
+        Command::Deploy(deploy) => deploy.run(&global),
+        Command::Undeploy(undeploy) => undeploy.run(&global),
+        Command::Call(call) => call.run(&global),
+        Command::Status(status) => status.run(&global),
+        Command::Nodes(nodes) => nodes.run(&global),
+        Command::Shards(shards) => shards.run(&global),
+        Command::Endpoints(endpoints) => endpoints.run(&global),
+        Command::Workloads(workloads) => workloads.run(&global),
+        Command::Weigher(weigher) => weigher.run(&global),
+        Command::StepDown(step_down) => step_down.run(&global),
+        Command::Token(token) => token.run(&global),
+        Command::Login(login) => login.run(&global),
+        Command::Compile => return shardloom_host::compile_child_main(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if output::reader_left(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("shardloom: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        fn check(command: &clap::Command, path: &str) {
+            for child in command.get_subcommands().filter(|child| !child.is_hide_set()) {
+                let path = format!("{path} {}", child.get_name());
+                let example = child.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(example.contains(&path), "`{path} --help` shows no example of itself");
+                assert!(child.get_about().is_some(), "`{path}` does not say what it does");
+                check(child, &path);
+            }
+        }
+        check(&Cli::command(), "shardloom");
+    }
+
+    #[test]
+    fn a_node_is_run_by_flags_and_managed_by_subcommands() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
+        assert!(parse("shardloom node --data d --bootstrap").is_ok());
+        assert!(parse("shardloom node drain 00000000000000a1 --server http://a:1,http://b:2").is_ok());
+        assert!(parse("shardloom --json node remove 00000000000000a1 --force").is_ok());
+        assert!(parse("shardloom node --data d drain 00000000000000a1").is_err());
+    }
+}

@@ -1,0 +1,47 @@
+//! `shardloom nodes`: the members.
+
+use clap::Args;
+
+use super::Global;
+use super::replies::{NodeReply, typed};
+use super::table::{Align, Table};
+
+/// List the nodes, their state and how many shards each owns.
+#[derive(Args)]
+#[command(after_help = "Example:
+  shardloom nodes --json")]
+pub(super) struct Nodes {}
+
+impl Nodes {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        let reply = global.client()?.read("/v1/nodes")?;
+        global.output().print(&reply, |reply| Ok(table(&typed::<Vec<NodeReply>>(reply)?)))
+    }
+}
+
+/// The table that `status` shows too.
+pub(super) fn table(nodes: &[NodeReply]) -> String {
+    let mut table = Table::new(&[
+        ("NODE", Align::Left),
+        ("STATE", Align::Left),
+        ("ROLE", Align::Left),
+        ("SHARDS", Align::Right),
+        ("CAPACITY", Align::Right),
+        ("ZONE", Align::Left),
+        ("HTTP", Align::Left),
+        ("PEER", Align::Left),
+    ]);
+    for node in nodes {
+        table.row([
+            node.id.clone(),
+            node.state.clone(),
+            node.role.clone(),
+            node.shards_owned.to_string(),
+            node.capacity.to_string(),
+            node.zone.clone(),
+            node.http.clone(),
+            node.peer.clone(),
+        ]);
+    }
+    table.to_string()
+}

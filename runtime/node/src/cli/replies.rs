@@ -1,0 +1,124 @@
+//! What nodes answer, as far as tables show it. Fields that a node of another version leaves out stay empty.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// `GET /v1/status`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct StatusReply {
+    /// The cluster's id.
+    pub(super) cluster_id: String,
+    /// The newest epoch.
+    pub(super) epoch: u64,
+    /// The leader's term.
+    pub(super) term: u64,
+    /// The node that leads.
+    pub(super) leader: Option<String>,
+    /// The version of the node that answered.
+    pub(super) version: String,
+    /// How many shards there are.
+    pub(super) shard_count: u32,
+    /// How many replicas a shard should have.
+    pub(super) replicas: u32,
+    /// All members.
+    pub(super) nodes: Vec<NodeReply>,
+    /// How the shards fare.
+    pub(super) shards: ShardTotals,
+    /// How many workloads are deployed.
+    pub(super) workloads: u64,
+    /// What an administrator should know.
+    pub(super) warnings: Vec<String>,
+}
+
+/// How the shards fare.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ShardTotals {
+    /// All.
+    pub(super) total: u64,
+    /// Those with an owner that serves.
+    pub(super) served: u64,
+    /// Those that cannot be served.
+    pub(super) unavailable: u64,
+}
+
+/// One member.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct NodeReply {
+    /// Its id.
+    pub(super) id: String,
+    /// Whether it lives.
+    pub(super) state: String,
+    /// Its part in the control group.
+    pub(super) role: String,
+    /// Where clients reach it.
+    pub(super) http: String,
+    /// Where nodes reach it.
+    pub(super) peer: String,
+    /// Its failure zone.
+    pub(super) zone: String,
+    /// How much it can carry.
+    pub(super) capacity: u64,
+    /// How many shards it owns.
+    pub(super) shards_owned: u64,
+}
+
+/// One shard.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ShardReply {
+    /// Its number.
+    pub(super) shard: u32,
+    /// The node that runs it.
+    pub(super) owner: Option<String>,
+    /// The nodes that hold its log.
+    pub(super) replicas: Vec<String>,
+    /// Its epoch.
+    pub(super) epoch: u64,
+    /// Whether it is served.
+    pub(super) state: String,
+    /// How heavy it is.
+    pub(super) weight: u64,
+}
+
+/// One address of a node.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct EndpointReply {
+    /// The node.
+    pub(super) node: String,
+    /// What the address is for.
+    pub(super) name: String,
+    /// The address.
+    pub(super) address: String,
+}
+
+/// One deployed workload.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct WorkloadReply {
+    /// Its name.
+    pub(super) name: String,
+    /// Counts its deploys.
+    pub(super) version: u64,
+    /// The digest of its component.
+    pub(super) component: String,
+    /// The digest of its shard function, where it has one of its own.
+    pub(super) shard_function: Option<String>,
+    /// Its settings.
+    pub(super) config: Value,
+    /// How many nodes have confirmed the last deploy.
+    pub(super) confirmed_by: Vec<String>,
+}
+
+/// Reads a reply for a table.
+///
+/// # Errors
+/// If the reply has another shape.
+pub(super) fn typed<T: serde::de::DeserializeOwned>(value: &Value) -> anyhow::Result<T> {
+    T::deserialize(value).map_err(|error| {
+        anyhow::anyhow!("the node's reply cannot be read ({error}); is it of another version? Try --json")
+    })
+}

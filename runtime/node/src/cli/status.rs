@@ -1,0 +1,88 @@
+//! `shardloom status`: the cluster at a glance.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::Value;
+
+use super::client::Client;
+use super::replies::{StatusReply, typed};
+use super::{Global, nodes, progress};
+
+/// How often a wait looks again.
+const POLL: Duration = Duration::from_millis(200);
+
+/// Show how the cluster fares: leader, nodes, shards, warnings.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  shardloom status
+  shardloom status --wait 60 --json")]
+pub(super) struct Status {
+    /// Wait up to this many seconds until every shard is served.
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<u64>,
+}
+
+impl Status {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        let client = global.client()?;
+        let reply = match self.wait {
+            Some(seconds) => all_served(&client, Duration::from_secs(seconds))?,
+            None => client.read("/v1/status")?,
+        };
+        global.output().print(&reply, text)
+    }
+}
+
+/// Waits until every shard is served, and returns the status that says so.
+pub(super) fn all_served(client: &Client, within: Duration) -> anyhow::Result<Value> {
+    let end = Instant::now() + within;
+    let mut bar = None;
+    loop {
+        let asked = client.read("/v1/status");
+        let late = Instant::now() >= end;
+        match asked {
+            Err(error) if late => return Err(error.into()),
+            Err(_) => {}
+            Ok(reply) => {
+                let shards = typed::<StatusReply>(&reply)?.shards;
+                let bar = bar.get_or_insert_with(|| progress::count("shards served", shards.total));
+                bar.set_position(shards.served);
+                if shards.total > 0 && shards.served == shards.total {
+                    bar.finish_and_clear();
+                    return Ok(reply);
+                }
+                if late {
+                    bar.finish_and_clear();
+                    bail!("only {} of {} shards are served after {within:?}", shards.served, shards.total);
+                }
+            }
+        }
+        thread::sleep(POLL);
+    }
+}
+
+fn text(reply: &Value) -> anyhow::Result<String> {
+    let status: StatusReply = typed(reply)?;
+    let mut text = format!(
+        "cluster    {}\nleader     {}\nepoch      {} (term {})\nshards     {} in all, {} served, {} unavailable; \
+         {} replica(s) each\nworkloads  {}\n",
+        status.cluster_id,
+        status.leader.as_deref().unwrap_or("none: waiting for an election"),
+        status.epoch,
+        status.term,
+        status.shards.total,
+        status.shards.served,
+        status.shards.unavailable,
+        status.replicas,
+        status.workloads,
+    );
+    for warning in &status.warnings {
+        text.push_str(&format!("warning    {warning}\n"));
+    }
+    text.push('\n');
+    text.push_str(&nodes::table(&status.nodes));
+    Ok(text)
+}
