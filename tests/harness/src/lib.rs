@@ -1,1 +1,23 @@
-//! Shardloom's tests: harness.
+//! Clusters of real node processes for tests, demo and measurements.
+//!
+//! It knows the command line, the HTTP contract and signals; it must never know how a node works inside.
+//!
+//! - [`cluster`]: start some nodes, kill them, ask them.
+//! - [`process`]: one node's process and its log.
+//! - [`http`]: the HTTP contract as plain data.
+//! - [`raw`]: bytes on a socket, for requests that no proper client sends.
+//! - [`wait`]: waiting for conditions, with a deadline.
+//! - [`network`]: addresses that nobody else uses.
+//! - [`artefacts`]: where the binary and the guests are.
+
+pub mod artefacts;
+pub mod cluster;
+pub mod http;
+pub mod network;
+pub mod process;
+pub mod raw;
+pub mod wait;
+
+pub use cluster::{Cluster, Options};
+pub use http::{Http, Reply};
+pub use wait::until;
