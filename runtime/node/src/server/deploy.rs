@@ -5,8 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
-use shardloom_protocol::digest::Digest;
-use shardloom_protocol::peer::{ComponentRole, PeerReply, PeerRequest};
+use shardloom_protocol::peer::{ComponentRole, PeerReply, PeerRequest, Trial};
 use shardloom_protocol::workload::WorkloadSpec;
 use shardloom_sharding::ids::NodeId;
 use tokio::time::{Instant, timeout_at};
@@ -65,9 +64,7 @@ pub async fn deploy(server: &NodeServer, name: &str, spec: WorkloadSpec) -> Resu
     check(name, &spec)?;
     let _under_way = server.deploys.begin(name)?;
     let base = server.fabric.view().workloads.get(name).map(|workload| workload.version);
-    let mut components = vec![(spec.component, ComponentRole::Handler)];
-    components.extend(spec.shard_function.map(|component| (component, ComponentRole::ShardFunction)));
-    let confirmed_by = confirm(server, &components).await?;
+    let confirmed_by = confirm(server, &trials(name, &spec)).await?;
 
     let command = ControlCommand::DeployWorkload { name: name.to_owned(), base, spec };
     match server.fabric.write(command).await? {
@@ -93,6 +90,18 @@ pub async fn undeploy(server: &NodeServer, name: String) -> Result<(), Problem> 
     Ok(())
 }
 
+fn trials(name: &str, spec: &WorkloadSpec) -> Vec<Trial> {
+    let trial = |component, role| Trial {
+        component,
+        role,
+        workload: name.to_owned(),
+        config: spec.config.clone(),
+        limits: spec.limits,
+    };
+    let function = spec.shard_function.map(|component| trial(component, ComponentRole::ShardFunction));
+    std::iter::once(trial(spec.component, ComponentRole::Handler)).chain(function).collect()
+}
+
 fn check(name: &str, spec: &WorkloadSpec) -> Result<(), Problem> {
     let bad = |detail: String| Err(Problem::new(Code::BadRequest, detail));
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -113,14 +122,11 @@ fn check(name: &str, spec: &WorkloadSpec) -> Result<(), Problem> {
 ///
 /// # Errors
 /// `bad-request` if a component does not fit; `not-confirmed` if a node that is still live does not confirm.
-pub async fn confirm(
-    server: &NodeServer,
-    components: &[(Digest, ComponentRole)],
-) -> Result<Vec<NodeId>, Problem> {
+pub async fn confirm(server: &NodeServer, trials: &[Trial]) -> Result<Vec<NodeId>, Problem> {
     let deadline = Instant::now() + server.deploy_deadline();
     // Here first: what is wrong with a component shows at once, and the others can fetch it from here.
-    for (component, role) in components {
-        match timeout_at(deadline, server.guests.ready(component, *role)).await {
+    for trial in trials {
+        match timeout_at(deadline, server.guests.try_out(trial)).await {
             Ok(Ok(())) => {}
             Ok(Err(error @ (GuestError::Nowhere(_) | GuestError::Unfit { .. }))) => {
                 return Err(Problem::new(Code::BadRequest, error.to_string()));
@@ -131,8 +137,8 @@ pub async fn confirm(
     let view = server.fabric.view();
     let others = view.live_nodes().filter(|node| *node != view.this_node);
     let answers = join_all(others.map(|node| async move {
-        for (component, role) in components {
-            prepare(server, node, *component, *role, deadline).await.map_err(|reason| (node, reason))?;
+        for trial in trials {
+            try_out(server, node, trial, deadline).await.map_err(|reason| (node, reason))?;
         }
         Ok::<NodeId, (NodeId, String)>(node)
     }));
@@ -149,26 +155,20 @@ pub async fn confirm(
     Ok(confirmed)
 }
 
-async fn prepare(
-    server: &NodeServer,
-    node: NodeId,
-    component: Digest,
-    role: ComponentRole,
-    deadline: Instant,
-) -> Result<(), String> {
-    let request = PeerRequest::Prepare { component, role }.encode().map_err(|error| error.to_string())?;
+async fn try_out(server: &NodeServer, node: NodeId, trial: &Trial, deadline: Instant) -> Result<(), String> {
+    let request = PeerRequest::TryOut(trial.clone()).encode().map_err(|error| error.to_string())?;
     let asked = async {
         loop {
             match server.fabric.request(node, Class::Control, request.clone(), deadline).await {
                 Ok(bytes) => return PeerReply::decode(&bytes).map_err(|error| error.to_string()),
-                // To prepare twice does no harm: it is asked again for as long as the node is there.
+                // To try it out twice does no harm: it is asked again for as long as the node is there.
                 Err(error) if !is_live(server, node) => return Err(error.to_string()),
                 Err(_) => tokio::time::sleep(RETRY_AFTER).await,
             }
         }
     };
     match timeout_at(deadline, asked).await {
-        Ok(Ok(PeerReply::Prepared(result))) => result,
+        Ok(Ok(PeerReply::TriedOut(result))) => result,
         Ok(Ok(other)) => Err(format!("it answered {other:?}")),
         Ok(Err(error)) => Err(error),
         Err(_) => Err("it took too long".into()),

@@ -38,9 +38,9 @@ impl NodeServer {
         match request {
             PeerRequest::Call(call) => PeerReply::Call(self.router.answer_peer(call).await),
             PeerRequest::Component(component) => PeerReply::Component(self.component(component).await),
-            PeerRequest::Prepare { component, role } => {
-                let ready = self.guests.ready(&component, role).await;
-                PeerReply::Prepared(ready.map_err(|error| error.to_string()))
+            PeerRequest::TryOut(trial) => {
+                let tried = self.guests.try_out(&trial).await;
+                PeerReply::TriedOut(tried.map_err(|error| error.to_string()))
             }
             PeerRequest::AwaitApplied { index, wait_ms } => {
                 let wait = Duration::from_millis(wait_ms.into()).min(AWAIT_APPLIED_MAX);

@@ -1,11 +1,13 @@
 //! Weighing: the leader asks all nodes for their loads, runs the weigher, and writes its answer to the control log.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::join_all;
 use shardloom_host as host;
 use shardloom_protocol::digest::Digest;
-use shardloom_protocol::peer::{ComponentRole, PeerReply, PeerRequest, ShardLoad, WeightsOutline};
+use shardloom_protocol::peer::{ComponentRole, PeerReply, PeerRequest, ShardLoad, Trial, WeightsOutline};
+use shardloom_protocol::workload::WorkloadLimits;
 use shardloom_sharding::ids::{NodeId, ShardId};
 use tokio::time::Instant;
 
@@ -25,7 +27,14 @@ const RUN_WAIT_MAX: Duration = Duration::from_secs(30);
 /// # Errors
 /// As a deploy; a weigher that is set but gives no weights is an error too, and shows as the alarm.
 pub async fn set(server: &NodeServer, component: Digest) -> Result<WeightsOutline, Problem> {
-    deploy::confirm(server, &[(component, ComponentRole::Weigher)]).await?;
+    let trial = Trial {
+        component,
+        role: ComponentRole::Weigher,
+        workload: String::new(),
+        config: BTreeMap::new(),
+        limits: WorkloadLimits::default(),
+    };
+    deploy::confirm(server, &[trial]).await?;
     server.fabric.write(ControlCommand::SetWeigher { component }).await?;
     run(server).await
 }

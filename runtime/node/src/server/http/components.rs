@@ -9,12 +9,14 @@ use axum::http::{StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use shardloom_host::AdmitError;
+use shardloom_host::{AdmitError, CompileError, Refusal};
+use shardloom_protocol::call::Executed;
 use shardloom_protocol::digest::Digest;
 use tokio::time::{Instant, timeout_at};
 
 use super::extract::Segment;
 use crate::server::NodeServer;
+use crate::server::guests::with_sources;
 use crate::server::problem::{Code, Problem};
 
 /// Takes a component: whole, with the digest that the path names, and fit to run. Otherwise nothing is kept.
@@ -78,14 +80,15 @@ fn too_large(bytes_max: u64) -> Problem {
 
 fn not_admitted(error: &AdmitError, bytes_max: u64) -> Problem {
     match error {
-        AdmitError::TooLarge { .. } => too_large(bytes_max),
+        AdmitError::Compile(CompileError::Refused(Refusal::TooLarge { .. })) => too_large(bytes_max),
         AdmitError::Directory(source) if source.kind() == std::io::ErrorKind::StorageFull => {
             Problem::new(Code::DiskFull, "there is no room for the component")
         }
         error if error.is_retryable() => {
-            tracing::error!(%error, source = ?std::error::Error::source(error), "a component could not be admitted");
-            Problem::new(Code::Internal, error.to_string()).executed(shardloom_protocol::call::Executed::No)
+            let reason = with_sources(error);
+            tracing::error!(reason, "a component could not be admitted");
+            Problem::new(Code::Internal, reason).executed(Executed::No)
         }
-        error => Problem::new(Code::BadRequest, error.to_string()),
+        error => Problem::new(Code::BadRequest, with_sources(error)),
     }
 }
