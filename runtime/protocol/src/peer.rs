@@ -6,6 +6,8 @@
 //! byte 5..    postcard of PeerRequest or PeerReply
 //! ```
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -13,6 +15,7 @@ use shardloom_sharding::ids::{NodeId, ShardId};
 
 use crate::call::{Call, CallReply};
 use crate::digest::Digest;
+use crate::workload::WorkloadLimits;
 
 /// The first bytes of each message.
 pub const MAGIC: [u8; 4] = *b"SLpr";
@@ -29,12 +32,7 @@ pub enum PeerRequest {
     /// Send me this component, if you have it.
     Component(Digest),
     /// Have this component, compile it, make an instance of it, and say so.
-    Prepare {
-        /// The component.
-        component: Digest,
-        /// What it must be.
-        role: ComponentRole,
-    },
+    TryOut(Trial),
     /// Say when you have applied the control log up to here.
     AwaitApplied {
         /// The control-log index.
@@ -56,7 +54,7 @@ pub enum PeerReply {
     /// The component's bytes, or nothing if it is not here.
     Component(Option<Bytes>),
     /// Ready, or why not.
-    Prepared(Result<(), String>),
+    TriedOut(Result<(), String>),
     /// What is applied now.
     Applied(u64),
     /// The loads of the shards that the node owns.
@@ -67,6 +65,21 @@ pub enum PeerReply {
     NotLeader(Option<NodeId>),
     /// The request could not be read or served; for people.
     Refused(String),
+}
+
+/// A component that is to be deployed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    /// The component.
+    pub component: Digest,
+    /// What it must be.
+    pub role: ComponentRole,
+    /// The workload that it is for; empty for a weigher.
+    pub workload: String,
+    /// What an instance would read.
+    pub config: BTreeMap<String, String>,
+    /// What an instance would be held to.
+    pub limits: WorkloadLimits,
 }
 
 /// What a component is for.

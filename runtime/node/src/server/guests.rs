@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use shardloom_host as host;
 use shardloom_host::{
-    GuestLine, Host, LoadError, LogLevel, LogSink, PreparedHandler, ShardFunction, Weigher,
+    GuestLine, HandlerInstance, Host, LoadError, LogLevel, LogSink, Place, PreparedHandler, ShardFunction,
+    Weigher,
 };
 use shardloom_protocol::digest::Digest;
-use shardloom_protocol::peer::{ComponentRole, PeerReply, PeerRequest};
+use shardloom_protocol::peer::{ComponentRole, PeerReply, PeerRequest, Trial};
 use shardloom_protocol::workload::WorkloadLimits;
-use shardloom_sharding::ids::{NodeId, ShardId};
+use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
 use tokio::time::{Instant, timeout_at};
 
 use super::fabric::{Class, Fabric};
@@ -163,6 +164,40 @@ impl Guests {
         }
     }
 
+    /// As [`Guests::ready`], and makes an instance of it, so that a deploy cannot fail at the first call.
+    ///
+    /// # Errors
+    /// As [`Guests::handler`].
+    pub async fn try_out(&self, trial: &Trial) -> Result<(), GuestError> {
+        let component = &trial.component;
+        match trial.role {
+            // A weigher gets a fresh instance at each run, within its own bounds.
+            ComponentRole::Weigher => self.weigher(component).await.map(drop),
+            ComponentRole::ShardFunction => {
+                let function = self.shard_function(component).await?;
+                function.shard_of("", 1).map(drop).map_err(|error| unfit(component, &error))
+            }
+            ComponentRole::Handler => {
+                let handler = self.handler(component).await?;
+                let view = self.fabric.view();
+                let place = Place {
+                    shard: ShardId(0),
+                    shard_count: view.shard_count(),
+                    epoch: Epoch(0),
+                    node: view.this_node,
+                    workload: Arc::from(trial.workload.as_str()),
+                    version: 0,
+                };
+                let (limits, config) = (limits(&trial.limits), Arc::new(trial.config.clone()));
+                let logs = log_sink(&trial.workload, place.shard);
+                HandlerInstance::instantiate(&handler, place, &limits, config, logs)
+                    .await
+                    .map(drop)
+                    .map_err(|error| unfit(component, &error))
+            }
+        }
+    }
+
     /// Lets go of what nothing deployed needs any more; it stays on disk.
     pub fn forget_all_but(&self, keep: impl Fn(&Digest) -> bool) {
         self.handlers.retain(&keep);
@@ -182,7 +217,7 @@ impl Guests {
             return match timeout_at(deadline, self.host.admit(&bytes)).await {
                 Ok(Ok(_)) => Ok(()),
                 Ok(Err(error)) => Err(unfit(component, &error)),
-                Err(_) => Err(unfit(component, &"it did not compile in time")),
+                Err(late) => Err(unfit(component, &late)),
             };
         }
         Err(GuestError::Nowhere(*component))
@@ -213,8 +248,20 @@ fn is_missing(error: &LoadError) -> bool {
     matches!(error, LoadError::Unknown(_) | LoadError::Damaged(_))
 }
 
-fn unfit(component: &Digest, reason: &dyn fmt::Display) -> GuestError {
-    GuestError::Unfit { component: *component, reason: reason.to_string() }
+fn unfit(component: &Digest, reason: &dyn std::error::Error) -> GuestError {
+    GuestError::Unfit { component: *component, reason: with_sources(reason) }
+}
+
+/// An error and what it came from, in one line.
+pub fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
 }
 
 /// One gate per name: who enters waits until the one before has left.

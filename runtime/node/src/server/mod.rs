@@ -1,15 +1,23 @@
 //! One running node.
 
 pub mod calls;
+pub mod chores;
 pub mod config;
 pub mod config_error;
+pub mod deploy;
 pub mod fabric;
 pub mod guests;
+pub mod http;
 pub mod limits;
 pub mod loads;
 pub mod metrics;
+pub mod node_server;
+mod peer;
 pub mod problem;
 pub mod view;
+pub mod weigh;
+
+pub use node_server::NodeServer;
 
 use tokio_util::sync::CancellationToken;
 

@@ -5,6 +5,8 @@ use axum::response::{IntoResponse, Response};
 use shardloom_protocol::call::Executed;
 use shardloom_sharding::ids::Epoch;
 
+use super::fabric::ControlError;
+
 /// Every code that an error can carry. The last three belong to administration and add to the table of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Code {
@@ -212,6 +214,19 @@ impl Problem {
             "retryable": self.is_retryable(),
             "epoch": self.epoch,
         })
+    }
+}
+
+impl From<ControlError> for Problem {
+    fn from(error: ControlError) -> Problem {
+        let (code, executed) = match &error {
+            ControlError::NoLeader => (Code::NoLeader, Executed::No),
+            ControlError::Conflict { .. } => (Code::DeployConflict, Executed::No),
+            ControlError::UnknownWorkload { .. } => (Code::UnknownWorkload, Executed::No),
+            ControlError::Refused(_) => (Code::Refused, Executed::No),
+            ControlError::Unknown(_) => (Code::Internal, Executed::Unknown),
+        };
+        Problem::new(code, error.to_string()).executed(executed)
     }
 }
 

@@ -121,6 +121,11 @@ impl View {
         self.map.shard_count()
     }
 
+    /// The newest epoch that any shard is committed under; 0 before the first map.
+    pub fn epoch(&self) -> Epoch {
+        self.map.shards().map(|shard| self.map.epoch(shard)).max().unwrap_or_default()
+    }
+
     /// What routing needs to know of a shard. `serving` is what [`Fabric::enter`](super::fabric::Fabric::enter) said.
     pub fn shard(&self, shard: ShardId, serving: Option<Epoch>) -> ShardView {
         ShardView {

@@ -76,6 +76,10 @@ pub fn sort(
             CallError::Limit(_) => Problem::new(Code::GuestLimit, error.to_string()),
             CallError::Timeout(_) => Problem::new(Code::GuestTimeout, error.to_string()),
             CallError::Dead => Problem::new(Code::Internal, error.to_string()).executed(Executed::No),
+            // The instance is dead, and with it all that the call has done.
+            CallError::Host(_) => {
+                Problem::new(Code::Internal, error.to_string()).executed(Executed::RolledBack)
+            }
             CallError::Trap(_) | CallError::Failure(_) => Problem::new(Code::GuestTrap, error.to_string()),
         }),
     }
@@ -87,9 +91,10 @@ pub fn instantiate_problem(error: &InstantiateError) -> Problem {
         InstantiateError::Limit(_) => Code::GuestLimit,
         InstantiateError::Trap(_) => Code::GuestTrap,
         InstantiateError::Timeout(_) => Code::GuestTimeout,
-        InstantiateError::Full(_) => Code::Overloaded,
+        InstantiateError::Host(_) => Code::Internal,
     };
-    Problem::new(code, error.to_string())
+    // Its start code may have run, but the call has not.
+    Problem::new(code, error.to_string()).executed(Executed::No)
 }
 
 /// The answer to a peer.
