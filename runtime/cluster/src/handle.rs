@@ -3,7 +3,6 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use shardloom_protocol::digest::Digest;
 use shardloom_protocol::envelope::{self, Kind};
 use shardloom_sharding::ids::{ClusterId, NodeId, ShardId};
@@ -274,13 +273,4 @@ impl Cluster {
             tracing::warn!(%error, "the write-ahead log did not end in order");
         }
     }
-}
-
-/// Bytes for a peer's server, in the cluster's envelope.
-///
-/// # Errors
-///
-/// Never for bytes.
-pub fn server_envelope(body: &Bytes) -> Result<Bytes, envelope::EnvelopeError> {
-    envelope::encode(Kind::Server, body)
 }

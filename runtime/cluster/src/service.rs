@@ -92,7 +92,7 @@ impl Services {
             (Kind::Write, Some(_)) => self.writer.answer(&body).await,
             (Kind::Attach, Some(from)) => self.attach(from, &body).await,
             (Kind::StepDown, Some(_)) => self.step_down.answer(&body).await,
-            (Kind::Call | Kind::Server, Some(from)) => match self.server.get() {
+            (Kind::Server, Some(from)) => match self.server.get() {
                 Some(server) => Ok(server.answer(from, body).await),
                 None => Ok(Bytes::new()),
             },

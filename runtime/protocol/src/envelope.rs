@@ -49,18 +49,14 @@ pub enum Kind {
     News = 12,
     /// A node is about to stop.
     Leaving = 13,
-    /// A call to a guest, forwarded.
-    Call = 32,
-    /// Its answer.
-    CallReply = 33,
-    /// Anything else that one node's server asks another's.
+    /// What one node's server asks another's: a call to a guest, forwarded, among others.
     Server = 34,
     /// Its answer.
     ServerReply = 35,
 }
 
 impl Kind {
-    const ALL: [Kind; 17] = [
+    const ALL: [Kind; 15] = [
         Kind::Raft,
         Kind::RaftReply,
         Kind::Shard,
@@ -74,8 +70,6 @@ impl Kind {
         Kind::StepDownReply,
         Kind::News,
         Kind::Leaving,
-        Kind::Call,
-        Kind::CallReply,
         Kind::Server,
         Kind::ServerReply,
     ];
@@ -151,8 +145,12 @@ pub fn decode<T: DeserializeOwned>(expected: Kind, message: &[u8]) -> Result<T, 
     if found != expected {
         return Err(EnvelopeError::OtherKind { found: found as u8, expected: Some(expected) });
     }
-    postcard::from_bytes(&message[HEADER_BYTES..])
-        .map_err(|error| EnvelopeError::Body { kind: expected, reason: error.to_string() })
+    let damaged = |reason| EnvelopeError::Body { kind: expected, reason };
+    match postcard::take_from_bytes(&message[HEADER_BYTES..]) {
+        Ok((body, [])) => Ok(body),
+        Ok((_, rest)) => Err(damaged(format!("{} bytes too many", rest.len()))),
+        Err(error) => Err(damaged(error.to_string())),
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! One running node.
 
 pub mod calls;
+pub mod boot;
 pub mod chores;
+pub mod cluster_fabric;
 pub mod config;
 pub mod config_error;
 pub mod deploy;
@@ -14,6 +16,7 @@ pub mod metrics;
 pub mod node_server;
 mod peer;
 pub mod problem;
+mod tls;
 pub mod view;
 pub mod weigh;
 
