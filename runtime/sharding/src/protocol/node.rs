@@ -1,14 +1,22 @@
-//! One node's side of the protocol, over all its shards.
+//! One node's side of the protocol, over all its shards: what happens to it, and what its shell is to do.
+//!
+//! The shell feeds one [`NodeCore`] with events in one task and carries out the commands in their order.
+
+mod core;
+mod holds;
+mod outbox;
+mod seals;
+mod troubles;
 
 use std::sync::Arc;
 
-use crate::ids::{Boot, Epoch, NodeId, Position, Replica, ShardId, Tail, Term};
+use crate::ids::{Epoch, NodeId, Position, ShardId, Tail, Term};
 
-use super::control::ShardControl;
 use super::messages::{PeerMessage, ShardEpoch};
-use super::record::{Record, SnapshotId, StoredShard, WriteSeq};
-use super::rules::{AllRules, Rules};
-use super::timing::{Time, Timing};
+use super::record::{Record, SnapshotId, WriteSeq};
+use super::timing::Time;
+
+pub use self::core::NodeCore;
 
 /// What happens to a node.
 #[derive(Clone, Debug)]
@@ -65,7 +73,7 @@ pub enum NodeEvent {
         /// The last entry that may go; no further than what was applied.
         upto: Position,
     },
-    /// Time has passed; due every [`Timing::tick`].
+    /// Time has passed; due every [`super::timing::Timing::tick`].
     Tick,
 }
 
@@ -195,57 +203,4 @@ pub struct FetchedRange {
     pub last: Position,
     /// Where the log ends.
     pub tail: Tail,
-}
-
-/// One node's side of the protocol.
-#[derive(Clone, Debug)]
-pub struct NodeCore<R: Rules = AllRules> {
-    me: Replica,
-    boot: Boot,
-    timing: Timing,
-    rules: R,
-}
-
-impl NodeCore {
-    /// A node that has just started, with what its disk holds.
-    pub fn new(
-        me: Replica,
-        boot: Boot,
-        timing: Timing,
-        shard_count: u32,
-        stored: Vec<StoredShard>,
-    ) -> NodeCore {
-        NodeCore::with_rules(AllRules, me, boot, timing, shard_count, stored)
-    }
-}
-
-impl<R: Rules> NodeCore<R> {
-    /// A node that keeps to these rules only.
-    pub fn with_rules(
-        rules: R,
-        me: Replica,
-        boot: Boot,
-        timing: Timing,
-        _shard_count: u32,
-        _stored: Vec<StoredShard>,
-    ) -> NodeCore<R> {
-        NodeCore { me, boot, timing, rules }
-    }
-
-    /// Takes one event and says what is to be done. `control` is the applied control state, at the event or later.
-    pub fn step(
-        &mut self,
-        _now: Time,
-        _control: &ShardControl,
-        _event: NodeEvent,
-        _commands: &mut Vec<NodeCommand>,
-    ) {
-        let _ = (self.me, self.boot, self.timing, self.rules);
-    }
-
-    /// Whether a reply may leave that was made under this epoch (rule 18): the lease is live, the epoch is served, nothing is
-    /// sealed.
-    pub fn may_reply(&self, _now: Time, _shard: ShardEpoch) -> bool {
-        false
-    }
 }

@@ -56,8 +56,10 @@ pub enum Rule {
     WaitAfterElection,
     /// 17: the leader grants only while a quorum has lately heard it.
     GrantWithQuorum,
-    /// 18: a reply needs a live lease and an unsealed shard.
-    CheckBeforeReply,
+    /// 18: a reply needs a live lease.
+    ReplyWithLease,
+    /// 18: a reply needs an unsealed shard.
+    ReplyUnsealed,
 }
 
 /// Says which rules are in force.

@@ -52,6 +52,8 @@ pub struct Timing {
     pub tick: Duration,
     /// How long a message stays unanswered before it is sent again.
     pub resend: Duration,
+    /// How long an owner's appends may lack a quorum, or a source be silent, before the leader is told.
+    pub stuck: Duration,
     /// How long a recovery, a proposal or a commit may take before the leader tries anew; doubles with each try.
     pub retry: Duration,
     /// The longest that `retry` grows to.
@@ -72,6 +74,7 @@ impl Timing {
         hold_max: Duration::from_millis(1000),
         tick: Duration::from_millis(50),
         resend: Duration::from_millis(200),
+        stuck: Duration::from_millis(1000),
         retry: Duration::from_millis(2000),
         retry_max: Duration::from_secs(60),
         replica_grace: Duration::from_secs(600),
