@@ -3,7 +3,8 @@
 //! Segments go strictly in order, oldest first. So a cut, a purge or a register that was forgotten needs no trace once
 //! its segment is the oldest: what it undid can only be there or in segments that are gone. A segment in which nothing is
 //! needed goes at once; others are emptied when the log takes more than [`GARBAGE_FACTOR`] times what is needed and
-//! [`SEGMENTS_MIN`] segments. That bounds the space, and what is written again, to about as much as was written.
+//! [`SEGMENTS_MIN`] segments. That bounds the space, and what is written again, to about as much as was written. On a full
+//! disk there is no patience with garbage, but what is written again must fit the segment that is open.
 
 use std::collections::VecDeque;
 
@@ -22,6 +23,8 @@ use super::slots;
 const SEGMENTS_MIN: u64 = 3;
 /// How many times the needed bytes the segments may take.
 const GARBAGE_FACTOR: u64 = 2;
+/// On a full disk, this part of the room that is left may go into writing again.
+const RESERVE_FRACTION: u64 = 4;
 
 /// What there is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,15 +47,21 @@ pub(crate) struct Cleaner {
 }
 
 impl Cleaner {
-    pub(crate) fn due(state: &State, segment_bytes: u64) -> Due {
+    /// What to do next; `room` is how much still fits the open segment.
+    pub(crate) fn due(state: &State, segment_bytes: u64, room: u64) -> Due {
         let Some((oldest, _)) = state.segments.first_key_value().filter(|_| state.segments.len() > 1) else {
             return Due::Nothing;
         };
-        if state.index.usage(*oldest).records == 0 {
+        let usage = state.index.usage(*oldest);
+        if usage.records == 0 {
             return Due::Retire;
         }
         let needed = state.index.live_bytes().div_ceil(segment_bytes - FRAMES_START);
-        if state.segments.len() as u64 > SEGMENTS_MIN + GARBAGE_FACTOR * needed { Due::Carry } else { Due::Nothing }
+        let (segments_max, fits) = match state.disk_full {
+            false => (SEGMENTS_MIN + GARBAGE_FACTOR * needed, true),
+            true => (1 + needed, usage.bytes < room / RESERVE_FRACTION),
+        };
+        if state.segments.len() as u64 > segments_max && fits { Due::Carry } else { Due::Nothing }
     }
 
     /// Whether records have been read that nobody has looked at.

@@ -214,6 +214,9 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
+    use super::super::record::{Line, LogId, Record};
     use super::*;
 
     fn hex(bytes: &[u8]) -> String {
@@ -225,14 +228,32 @@ mod tests {
     const PLACE: FramePlace = FramePlace { disk: HEADER.disk, segment: 7, offset: 4096 };
 
     #[test]
-    fn header_and_mark_keep_their_bytes() {
+    fn header_and_mark_keep_the_bytes_that_are_drawn() {
         let header = concat!(
-            "534c4f4f4d57414c", "01000000", "HEADCRC", "07000000", "RESTCRC", "8877665544332211",
-            "0000010000000000", "2a00000000000000", "00000000000000000000000000000000",
+            "534c4f4f4d57414c01000000a15ea93707000000c6bf84768877665544332211",
+            "00000100000000002a0000000000000000000000000000000000000000000000",
         );
         assert_eq!(hex(&HEADER.encode()), header);
-        let expected = "534c6d01MARK";
+        let expected = concat!(
+            "534c6d01eddbcd442a000000000000000000000000000000008449ed00000000",
+        );
         assert_eq!(hex(&mark(PLACE, 42)), expected);
+    }
+
+    #[test]
+    fn batch_keeps_its_bytes() {
+        let mut frame = vec![0; FRAME_HEAD];
+        let record = Record::Append { log: LogId(18), index: 5, payload: Bytes::from_static(b"hello") };
+        Line::from(record).encode(&mut frame);
+        seal_batch(PLACE, 42, 1, &mut frame);
+        let expected = concat!(
+            "534c6201b6895b872a0000000000000020000000010000007197676900000000",
+            "a21b703705000000011200000000000000050000000000000068656c6c6f0000",
+        );
+        assert_eq!(hex(&frame), expected);
+        let head = FrameHead::decode(PLACE, &frame).unwrap();
+        assert_eq!((head.kind, head.sequence, head.records), (FrameKind::Batch, 42, 1));
+        assert_eq!(head.body(PLACE, &frame[FRAME_HEAD..]), Some(&frame[FRAME_HEAD..]));
     }
 
     #[test]

@@ -185,7 +185,7 @@ mod tests {
         let mut bytes = Vec::new();
         Line::from(record.clone()).encode(&mut bytes);
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "RECORD");
+        assert_eq!(hex, "a21b703705000000011200000000000000050000000000000068656c6c6f");
         assert_eq!(Line::decode(&mut Bytes::from(bytes)), Some(Line::from(record)));
     }
 

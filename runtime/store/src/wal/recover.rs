@@ -69,13 +69,13 @@ pub(crate) fn recover(dir: &Path) -> Result<Option<Found>, WalError> {
             return Err(segment.damaged(end, format!("batch {} does not check", scan.next_sequence)));
         }
     }
+    let floor = slots::floor(&scan.index);
+    if let Some(number) = (floor..first).find(|number| !numbers.contains(number)) {
+        return Err(missing(dir, number));
+    }
     if let Some((log, index)) = scan.index.first_hole() {
         let what = format!("entry {index} of log {log} is in no segment");
         return Err(segments[&first].damaged(FRAMES_START, what));
-    }
-    let floor = slots::floor(&scan.index);
-    if first > floor {
-        return Err(missing(dir, floor));
     }
     settle_tail(&segments[&last], last_batch, end, torn_bytes, scan.next_sequence)?;
     segments.retain(|number, _| *number >= floor);

@@ -85,7 +85,7 @@ impl Writer {
     /// Writes what is queued now, without a thread: for what must be durable before anybody else may write.
     pub(crate) fn flush(&mut self) -> Result<(), WalError> {
         let core = self.core.clone();
-        let taken = self.compose(&mut core.lock());
+        let taken = self.compose(&mut core.lock(), Due::Nothing);
         self.commit(taken)
     }
 
@@ -95,7 +95,8 @@ impl Writer {
         let mut state = core.lock();
         loop {
             self.look_after_next(&mut state)?;
-            let due = Cleaner::due(&state, core.options.segment_bytes);
+            let room = self.segment.header.file_bytes.saturating_sub(self.end);
+            let due = Cleaner::due(&state, core.options.segment_bytes, room);
             if due == Due::Carry && !self.cleaner.is_loaded() {
                 let oldest = state.segments.first_key_value().map(|(_, oldest)| oldest.clone());
                 drop(state);
@@ -105,7 +106,7 @@ impl Writer {
                 state = core.lock();
             }
             if !state.queue.is_empty() || (due != Due::Nothing && !state.closing) {
-                return Ok(Some(self.compose(&mut state)));
+                return Ok(Some(self.compose(&mut state, due)));
             }
             if state.closing {
                 return Ok(None);
@@ -123,9 +124,13 @@ impl Writer {
         }
     }
 
-    fn compose(&mut self, state: &mut State) -> Taken {
-        let carry = self.cleaner.carry(state, self.core.options.queue_bytes_max);
-        let floor = self.cleaner.retire(state);
+    fn compose(&mut self, state: &mut State, due: Due) -> Taken {
+        let (mut carry, mut floor) = (Vec::new(), None);
+        match due {
+            Due::Carry => carry = self.cleaner.carry(state, self.core.options.queue_bytes_max),
+            Due::Retire => floor = self.cleaner.retire(state),
+            Due::Nothing => {}
+        }
         let mut lines = std::mem::take(&mut state.queue);
         let carried = carry.len() as u64;
         lines.extend(carry);

@@ -113,10 +113,13 @@ async fn run(steps: Vec<Step>) -> usize {
             }
             Step::Tear(newest) if gone.is_empty() => {
                 let mut torn = image.clone();
+                let name = torn.0.keys().rfind(|name| name.ends_with(".wal")).unwrap().clone();
                 let segment = torn.last_segment();
-                let batches = batches(segment);
-                let keep = batches.len().saturating_sub(usize::from(newest));
-                if let Some((cut, _)) = batches.get(keep) {
+                let frames = batches(segment);
+                // No further back than the last start: before it, segments may have been deleted.
+                let old = start.0.get(&name).map_or(0, |segment| batches(segment).len());
+                let keep = frames.len().saturating_sub(usize::from(newest)).max(old);
+                if let Some((cut, _)) = frames.get(keep) {
                     segment[*cut..].fill(0);
                 }
                 let found = read_back(&copy, &torn).unwrap();
