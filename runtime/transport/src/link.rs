@@ -188,7 +188,8 @@ async fn run_shared(wire: Wire, class: Class, mut queued: mpsc::Receiver<Outgoin
         }
     };
     let failure: Result<(), Option<FrameError>> = ended.await;
-    if let Err(failure) = failure {
+    // A connection that is gone already keeps its reason.
+    if let (Err(failure), None) = (failure, wire.connection.close_reason()) {
         let reason = failure.map_or_else(|| "a shared stream ended".to_owned(), |error| error.to_string());
         wire.connection.close(close_code::PROTOCOL, reason.as_bytes());
     }
@@ -218,8 +219,7 @@ async fn write_queued(
             let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(waiting) = waiting.as_mut() else { return Err(None) };
             for Outgoing { body, deadline, waiter } in taken.drain(..) {
-                let left_ms = deadline.saturating_duration_since(now).as_millis();
-                let deadline_ms = u32::try_from(left_ms).unwrap_or(u32::MAX);
+                let deadline_ms = left_ms(deadline, now);
                 let Some(waiter) = waiter else {
                     batch.push(next_id, Kind::OneWay, deadline_ms, body);
                     continue;
@@ -293,9 +293,8 @@ pub(crate) async fn request_on_own_stream(
         // Fails only when the connection is gone, which the write notices.
         let _ = send.set_priority(class.priority());
         let mut sending = Sending { stream: send, whole: false };
-        let left_ms = deadline.saturating_duration_since(Instant::now()).as_millis();
         let mut batch = Batch::default();
-        batch.push(0, Kind::Request, u32::try_from(left_ms).unwrap_or(u32::MAX), body);
+        batch.push(0, Kind::Request, left_ms(deadline, Instant::now()), body);
         let mut writes = vec![Bytes::copy_from_slice(&encode_stream_head(class, Use::Own))];
         writes.append(batch.writes());
         let mut reader = FrameReader::new(receive, options.limits(class).body_bytes_max);
@@ -324,6 +323,11 @@ pub(crate) async fn request_on_own_stream(
         Ok(result) => result,
         Err(_) => Err(TransportError::Deadline { delivery }),
     }
+}
+
+/// The time left, rounded up: the far end must not give up first.
+fn left_ms(deadline: Instant, now: Instant) -> u32 {
+    u32::try_from(deadline.saturating_duration_since(now).as_micros().div_ceil(1000)).unwrap_or(u32::MAX)
 }
 
 /// A stream that ends as a whole, or is reset: the peer must not wait for the rest of a request that was given up.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use quinn::{
 };
 use quinn_proto::HashedConnectionIdGenerator;
 use shardloom_sharding::ids::{ClusterId, NodeId};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -45,14 +46,17 @@ pub struct PeerNet {
 }
 
 struct Inner {
-    endpoint: Endpoint,
+    /// None once the net is closed, and so are `tasks`.
+    endpoint: Mutex<Option<Endpoint>>,
+    /// Resolves when the socket is gone.
+    port_freed: Mutex<Option<oneshot::Receiver<()>>>,
     address: SocketAddr,
     options: Arc<PeerOptions>,
     cuts: Arc<Cuts>,
     member: OnceLock<Member>,
     serving: OnceLock<()>,
     peers: RwLock<HashMap<NodeId, Arc<Peer>>>,
-    /// The gate, and a task per dialled connection. Empty once the net is closed.
+    /// The gate, and a task per dialled connection.
     tasks: Mutex<Option<JoinSet<()>>>,
 }
 
@@ -75,7 +79,8 @@ impl PeerNet {
         let runtime = Arc::new(TokioRuntime);
         let inner = runtime.wrap_udp_socket(socket).map_err(failed)?;
         let cuts = Arc::new(Cuts::default());
-        let socket = Arc::new(Socket { inner, cuts: Arc::clone(&cuts) });
+        let (open, port_freed) = oneshot::channel();
+        let socket = Arc::new(Socket { inner, cuts: Arc::clone(&cuts), _open: open });
         let mut options = options;
         for limits in &mut options.classes {
             // The length of a frame has 32 bits.
@@ -85,7 +90,8 @@ impl PeerNet {
         let endpoint = Endpoint::new_with_abstract_socket(config, None, socket, runtime).map_err(failed)?;
         let address = endpoint.local_addr().map_err(failed)?;
         let inner = Inner {
-            endpoint,
+            endpoint: Mutex::new(Some(endpoint)),
+            port_freed: Mutex::new(Some(port_freed)),
             address,
             options: Arc::new(options),
             cuts,
@@ -128,8 +134,9 @@ impl PeerNet {
             .set(())
             .map_err(|()| TransportError::Identity("this node is serving already".to_owned()))?;
         let gate = Arc::new(Gate::new(handler, Arc::clone(&self.inner.options)));
-        self.inner.endpoint.set_server_config(Some(member.server.clone()));
-        self.inner.spawn(run_gate(self.inner.endpoint.clone(), gate))
+        let endpoint = self.inner.endpoint()?;
+        endpoint.set_server_config(Some(member.server.clone()));
+        self.inner.spawn(run_gate(endpoint, gate))
     }
 
     /// Asks `node` and waits for its reply.
@@ -196,7 +203,7 @@ impl PeerNet {
         let options = &self.inner.options;
         let config = joining_client(token).map_err(|error| TransportError::Identity(error.to_string()))?;
         let dialler = Dialler {
-            endpoint: self.inner.endpoint.clone(),
+            endpoint: self.inner.endpoint()?,
             config: client_config(config, options),
             server_name: join_name(token.cluster()),
             options: Arc::clone(options),
@@ -242,9 +249,9 @@ impl PeerNet {
 
     /// Ends everything: stops handlers, tells peers, frees the port.
     pub async fn close(&self) {
-        let tasks = self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.inner.endpoint.set_server_config(None);
-        self.inner.endpoint.close(close_code::ORDERLY, b"closing");
+        let Some(endpoint) = lock(&self.inner.endpoint).take() else { return };
+        endpoint.close(close_code::ORDERLY, b"closing");
+        let tasks = lock(&self.inner.tasks).take();
         if let Some(mut tasks) = tasks {
             tasks.shutdown().await;
         }
@@ -252,8 +259,17 @@ impl PeerNet {
         for peer in peers.into_values() {
             peer.forget();
         }
+        let port_freed = lock(&self.inner.port_freed).take();
+        let ended = async {
+            endpoint.wait_idle().await;
+            drop(endpoint);
+            if let Some(port_freed) = port_freed {
+                // Nothing is ever sent: the sender goes with the socket.
+                let _ = port_freed.await;
+            }
+        };
         // Peers that cannot be told will notice by the silence.
-        let _ = timeout(CLOSE_MAX, self.inner.endpoint.wait_idle()).await;
+        let _ = timeout(CLOSE_MAX, ended).await;
     }
 
     fn member(&self) -> Result<&Member, TransportError> {
@@ -277,7 +293,7 @@ impl PeerNet {
         failures: u32,
     ) -> Result<(), TransportError> {
         let dialler = Dialler {
-            endpoint: self.inner.endpoint.clone(),
+            endpoint: self.inner.endpoint()?,
             config: member.client.clone(),
             server_name: node_name(member.cluster, peer.node),
             options: Arc::clone(&self.inner.options),
@@ -295,8 +311,12 @@ impl PeerNet {
 }
 
 impl Inner {
+    fn endpoint(&self) -> Result<Endpoint, TransportError> {
+        lock(&self.endpoint).clone().ok_or(TransportError::Closed)
+    }
+
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Result<(), TransportError> {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = lock(&self.tasks);
         let tasks = tasks.as_mut().ok_or(TransportError::Closed)?;
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task);
@@ -306,8 +326,15 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.endpoint.close(close_code::ORDERLY, b"closing");
+        if let Some(endpoint) = lock(&self.endpoint).take() {
+            endpoint.close(close_code::ORDERLY, b"closing");
+        }
     }
+}
+
+/// What the locks here guard stays whole whatever happens to their holders.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The identifiers by which packets find their connections, and the right to say that one is forgotten, come from a
