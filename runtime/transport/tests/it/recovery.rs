@@ -135,3 +135,16 @@ async fn a_peer_that_moved_to_another_address_is_followed() {
     let new = cluster.start(2);
     assert_eq!(a.ask(&new, Class::Control, b"moved").await.unwrap(), "moved");
 }
+
+#[tokio::test]
+async fn fifty_nodes_in_one_process_all_reach_each_other() {
+    let cluster = Cluster::new(1);
+    let nodes: Vec<Node> = (1..=50).map(|node| cluster.start(node)).collect();
+    let nodes = &nodes;
+    let asked = nodes.iter().map(|from| async move {
+        for to in nodes.iter().filter(|to| to.id != from.id) {
+            assert_eq!(from.ask_patiently(to, Class::Control, b"x").await, "x");
+        }
+    });
+    futures::future::join_all(asked).await;
+}
