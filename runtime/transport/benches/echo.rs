@@ -1,6 +1,7 @@
 //! What the peer net carries over loopback, both ends in one process: `cargo bench -p shardloom-transport`.
 //!
-//! Prints requests per second and latency by how many are in flight, one-way messages per second, and bulk throughput.
+//! Prints requests per second and latency by how many are in flight, one-way messages per second, bulk throughput, and what
+//! fifty nodes in one process cost when all are connected to all.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -49,24 +50,70 @@ struct Pair {
     to: NodeId,
     address: SocketAddr,
     echo: Arc<Echo>,
+    _to: PeerNet,
 }
 
-fn pair() -> Pair {
-    let ca = ClusterCa::create(ClusterId(1)).expect("randomness");
-    let start = |node| {
-        let key = NodeKey::create().expect("randomness");
-        let signed = ca.sign(NodeId(node), &key.request().expect("a key signs")).expect("a good request");
-        let net = PeerNet::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), &key, PeerOptions::default());
-        let net = net.expect("a free port");
-        net.set_identity(&NodeIdentity::assemble(&key, signed).expect("its own")).expect("usable");
-        net
-    };
-    let (from, to, echo) = (start(1), start(2), Arc::new(Echo::default()));
+fn start(ca: &ClusterCa, node: u64) -> PeerNet {
+    let key = NodeKey::create().expect("randomness");
+    let signed = ca.sign(NodeId(node), &key.request().expect("a key signs")).expect("a good request");
+    let net = PeerNet::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), &key, PeerOptions::default());
+    let net = net.expect("a free port");
+    net.set_identity(&NodeIdentity::assemble(&key, signed).expect("its own")).expect("usable");
+    net
+}
+
+fn pair(ca: &ClusterCa) -> Pair {
+    let (from, to, echo) = (start(ca, 1), start(ca, 2), Arc::new(Echo::default()));
     to.serve(Arc::clone(&echo) as Arc<dyn Handler>).expect("first time");
-    let address = to.address();
-    // The far end lives as long as the process.
-    std::mem::forget(to);
-    Pair { from, to: NodeId(2), address, echo }
+    Pair { from, to: NodeId(2), address: to.address(), echo, _to: to }
+}
+
+/// Memory of this process, in MiB.
+fn resident_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib: f64 = line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(f64::NAN);
+    kib / 1024.0
+}
+
+async fn fifty_nodes(ca: &ClusterCa) {
+    const NODES: u64 = 50;
+    let before = resident_mib();
+    let echo = Arc::new(Echo::default());
+    let nets: Vec<PeerNet> = (0..NODES).map(|node| start(ca, node)).collect();
+    for net in &nets {
+        net.serve(Arc::clone(&echo) as Arc<dyn Handler>).expect("first time");
+    }
+    let bound = resident_mib();
+    let began = Instant::now();
+    for (hub, connected) in [(1, "one to all, all to one"), (NODES, "all to all")] {
+        let mut callers = JoinSet::new();
+        for from in 0..NODES {
+            for to in 0..NODES {
+                let (net, address) = (nets[from as usize].clone(), nets[to as usize].address());
+                if from == to || (from >= hub && to >= hub) {
+                    continue;
+                }
+                callers.spawn(async move {
+                    let until = Instant::now() + Duration::from_secs(60);
+                    let ask =
+                        || net.request(NodeId(to), address, Class::Control, Bytes::from_static(b"x"), until);
+                    // Thousands of handshakes at once: some dials are late, and are tried again.
+                    while let Err(error) = ask().await {
+                        assert!(Instant::now() < until, "{error}");
+                        tokio::task::yield_now().await;
+                    }
+                });
+            }
+        }
+        callers.join_all().await;
+        println!(
+            "{NODES} nodes, connected {connected}: {:.1} MiB, {:.2} s since the first dial",
+            resident_mib() - before,
+            began.elapsed().as_secs_f64()
+        );
+    }
+    println!("{NODES} nodes, not connected: {:.1} MiB", bound - before);
 }
 
 async fn requests(pair: &Pair, class: Class, in_flight: usize, round: Duration) -> (usize, Vec<Duration>) {
@@ -95,7 +142,9 @@ async fn requests(pair: &Pair, class: Class, in_flight: usize, round: Duration) 
 }
 
 async fn run() {
-    let pair = pair();
+    let ca = ClusterCa::create(ClusterId(1)).expect("randomness");
+    fifty_nodes(&ca).await;
+    let pair = pair(&ca);
     requests(&pair, Class::Requests, 64, Duration::from_secs(1)).await;
     println!("{BODY_BYTES}-byte requests and replies, one stream, both ends in this process");
     for (class, how) in [(Class::Requests, "answered at once"), (Class::Appends, "answered by a task")] {

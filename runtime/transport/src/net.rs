@@ -6,12 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{
-    ClientConfig, Endpoint, EndpointConfig, IdleTimeout, Runtime, ServerConfig, TokioRuntime,
-    TransportConfig, VarInt,
-};
-use quinn_proto::HashedConnectionIdGenerator;
+use quinn::{ClientConfig, Endpoint, Runtime, ServerConfig, TokioRuntime};
 use shardloom_sharding::ids::{ClusterId, NodeId};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -22,16 +17,16 @@ use crate::error::{Peer as Who, TransportError};
 use crate::handler::Handler;
 use crate::identity::{NodeIdentity, NodeKey};
 use crate::incoming::{Gate, node_at, run_gate};
-use crate::link::{Wire, close_code, request_on_own_stream};
+use crate::link::{Wire, close_code};
 use crate::name::{join_name, node_name};
 use crate::options::PeerOptions;
+use crate::own_stream::request_on_own_stream;
 use crate::peer::{Dialler, Peer};
+use crate::quic::{client_config, endpoint_config, server_config};
 use crate::socket::{Cuts, Socket};
 use crate::tls::{joining_client, member_client, member_server};
 use crate::token::JoinToken;
 
-/// Streams that a peer may have open towards us: its shared ones, and large bodies.
-const STREAMS_MAX: u32 = 256;
 /// How long closing waits for peers to be told.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
@@ -116,8 +111,7 @@ impl PeerNet {
         let refused = |error: rustls::Error| TransportError::Identity(error.to_string());
         let options = &self.inner.options;
         let client = client_config(member_client(identity).map_err(refused)?, options);
-        let mut server = ServerConfig::with_crypto(Arc::new(member_server(identity).map_err(refused)?));
-        server.transport_config(Arc::new(transport_config(options)));
+        let server = server_config(member_server(identity).map_err(refused)?, options);
         let member = Member { cluster: identity.cluster(), client, server };
         let set = self.inner.member.set(member);
         set.map_err(|_| TransportError::Identity("this node has an identity already".to_owned()))
@@ -335,33 +329,4 @@ impl Drop for Inner {
 /// What the locks here guard stays whole whatever happens to their holders.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The identifiers by which packets find their connections, and the right to say that one is forgotten, come from a
-/// secret that outlives the process: so peers of a restarted node learn at once that they have to dial again.
-fn endpoint_config(secret: [u8; 32]) -> EndpointConfig {
-    let mut config = EndpointConfig::new(Arc::new(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &secret)));
-    let [a, b, c, d, e, f, g, h, ..] = secret;
-    let ids = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
-    config
-}
-
-fn client_config(crypto: QuicClientConfig, options: &PeerOptions) -> ClientConfig {
-    let mut config = ClientConfig::new(Arc::new(crypto));
-    let mut transport = transport_config(options);
-    transport.keep_alive_interval(Some(options.keep_alive));
-    config.transport_config(Arc::new(transport));
-    config
-}
-
-fn transport_config(options: &PeerOptions) -> TransportConfig {
-    let mut config = TransportConfig::default();
-    let idle_ms = u32::try_from(options.idle_max.as_millis()).unwrap_or(u32::MAX);
-    config.max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(idle_ms))));
-    config.initial_rtt(options.initial_rtt);
-    config.max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX));
-    config.max_concurrent_uni_streams(VarInt::from_u32(0));
-    config.datagram_receive_buffer_size(None);
-    config
 }

@@ -63,6 +63,25 @@ async fn requests_over_the_bound_in_flight_are_refused_and_places_come_back() {
     assert_eq!(a.ask(&b, Class::Requests, b"x").await.unwrap(), "x");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn as_many_callers_as_the_bound_allows_are_never_refused() {
+    let cluster = Cluster::new(1);
+    let (a, b) = (cluster.start_with(1, few_in_flight()), cluster.start_with(2, few_in_flight()));
+    let mut callers = JoinSet::new();
+    for _ in 0..4 {
+        let (net, id, address) = (a.net.clone(), b.id, b.address());
+        callers.spawn(async move {
+            for _ in 0..2000 {
+                net.request(id, address, Class::Requests, "later".into(), soon()).await?;
+            }
+            Ok::<_, TransportError>(())
+        });
+    }
+    while let Some(done) = callers.join_next().await {
+        done.unwrap().unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_peer_that_sends_too_much_is_told_so_by_the_far_end() {
     let cluster = Cluster::new(1);

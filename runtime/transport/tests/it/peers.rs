@@ -153,6 +153,11 @@ impl Handler for Echo {
                 panic!("asked to, later")
             }
             .boxed(),
+            b"later" => async move {
+                tokio::task::yield_now().await;
+                incoming.body
+            }
+            .boxed(),
             b"too much" => async move { Bytes::from(vec![0; 200 << 20]) }.boxed(),
             b"who am I" => async move { Bytes::from(format!("{:?}", incoming.from)) }.boxed(),
             _ => std::future::ready(incoming.body).boxed(),
