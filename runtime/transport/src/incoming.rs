@@ -1,7 +1,8 @@
 //! The dialled side: who may connect, how many, and what each connection may open.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use quinn::{Connection, Endpoint, Incoming as Knock, VarInt};
 use rustls::pki_types::CertificateDer;
@@ -26,6 +27,8 @@ const UNPROVEN_HANDSHAKES_MAX: usize = 64;
 const HANDSHAKES_MAX: usize = 512;
 /// The longest that a handshake, or the head of a stream, may take.
 const GREETING_MAX: Duration = Duration::from_secs(5);
+/// Refusals are logged no more often than this.
+const REFUSAL_LOG_EVERY: Duration = Duration::from_secs(1);
 /// Streams that a joining node may have open.
 const STRANGER_STREAMS_MAX: u32 = 2;
 /// Bytes that a joining node may have in flight.
@@ -42,6 +45,14 @@ pub(crate) struct Gate {
     handshakes: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
     peers: Arc<Semaphore>,
+    refusals: Mutex<Refusals>,
+}
+
+/// What was refused to strangers, counted so that they cannot flood the log.
+#[derive(Default)]
+struct Refusals {
+    logged: Option<Instant>,
+    unlogged: u64,
 }
 
 impl Gate {
@@ -54,8 +65,20 @@ impl Gate {
             handshakes: places(HANDSHAKES_MAX),
             strangers: places(options.strangers_max),
             peers: places(options.peers_max),
+            refusals: Mutex::default(),
             options,
         }
+    }
+
+    /// Says whom this node has refused, once in a while.
+    fn log_refusal(&self, address: SocketAddr, reason: &str) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        if refusals.logged.is_some_and(|logged| logged.elapsed() < REFUSAL_LOG_EVERY) {
+            refusals.unlogged += 1;
+            return;
+        }
+        tracing::warn!(%address, reason, others = refusals.unlogged, "a connection was refused");
+        *refusals = Refusals { logged: Some(Instant::now()), unlogged: 0 };
     }
 }
 
@@ -91,8 +114,8 @@ fn admit(gate: &Arc<Gate>, knock: Knock, connections: &mut JoinSet<()>) {
                         drop(place);
                         serve(&gate, connection).await;
                     }
-                    Ok(Err(error)) => tracing::warn!(%address, reason = %error, "a connection was refused"),
-                    Err(_) => tracing::debug!(%address, "a handshake was not finished in time"),
+                    Ok(Err(error)) => gate.log_refusal(address, &error.to_string()),
+                    Err(_) => gate.log_refusal(address, "the handshake was not finished in time"),
                 }
             });
         }
@@ -124,7 +147,7 @@ async fn serve(gate: &Arc<Gate>, connection: Connection) {
             connection.set_receive_window(VarInt::from_u32(STRANGER_WINDOW_BYTES));
             let lifetime = gate.options.stranger_lifetime_max;
             if timeout(lifetime, serve_streams(gate, &connection, None)).await.is_err() {
-                tracing::info!(%address, "a joining node took too long");
+                gate.log_refusal(address, "joining took too long");
                 connection.close(close_code::NOT_ALLOWED, b"joining takes too long");
             }
         }
@@ -143,8 +166,9 @@ async fn serve_streams(gate: &Arc<Gate>, connection: &Connection, from: Option<N
                         let head = timeout(GREETING_MAX, read_stream_head(&mut receive)).await;
                         let served = match head {
                             Ok(Ok((class, _))) if caller.from.is_none() && class != Class::Join => {
-                                tracing::warn!(address = %caller.address, %class, "refused: no certificate");
-                                connection.close(close_code::NOT_ALLOWED, b"without a certificate a node may only join");
+                                let reason = "without a certificate a node may only join";
+                                gate.log_refusal(caller.address, reason);
+                                connection.close(close_code::NOT_ALLOWED, reason.as_bytes());
                                 return;
                             }
                             Ok(Ok((class, Use::Shared))) => serve_shared(&gate, &caller, class, send, receive).await,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use quinn::{Connection, ConnectionError, SendStream, VarInt};
+use quinn::{Connection, ConnectionError, SendStream};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
@@ -18,6 +18,7 @@ use crate::class::Class;
 use crate::error::{Delivery, Peer, TransportError};
 use crate::frame::{Batch, FrameError, FrameHead, Kind, Use, encode_stream_head};
 use crate::options::PeerOptions;
+use crate::own_stream::request_on_own_stream;
 use crate::reader::{FrameReader, ReadFailure};
 
 /// Frames taken from the queue for one write.
@@ -143,7 +144,7 @@ impl Drop for Link {
 
 impl Wire {
     /// Says why the connection is gone. A refused certificate is told apart: nothing that was sent has been read then.
-    fn lost(&self, delivery: Delivery) -> TransportError {
+    pub(crate) fn lost(&self, delivery: Delivery) -> TransportError {
         let Some(error) = self.connection.close_reason() else {
             return TransportError::Lost { delivery, reason: "its stream ended".to_owned() };
         };
@@ -188,7 +189,8 @@ async fn run_shared(wire: Wire, class: Class, mut queued: mpsc::Receiver<Outgoin
         }
     };
     let failure: Result<(), Option<FrameError>> = ended.await;
-    if let Err(failure) = failure {
+    // A connection that is gone already keeps its reason.
+    if let (Err(failure), None) = (failure, wire.connection.close_reason()) {
         let reason = failure.map_or_else(|| "a shared stream ended".to_owned(), |error| error.to_string());
         wire.connection.close(close_code::PROTOCOL, reason.as_bytes());
     }
@@ -218,8 +220,7 @@ async fn write_queued(
             let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(waiting) = waiting.as_mut() else { return Err(None) };
             for Outgoing { body, deadline, waiter } in taken.drain(..) {
-                let left_ms = deadline.saturating_duration_since(now).as_millis();
-                let deadline_ms = u32::try_from(left_ms).unwrap_or(u32::MAX);
+                let deadline_ms = left_ms(deadline, now);
                 let Some(waiter) = waiter else {
                     batch.push(next_id, Kind::OneWay, deadline_ms, body);
                     continue;
@@ -268,7 +269,11 @@ async fn read_replies(
 }
 
 /// What a frame means to the one who asked.
-fn outcome(class: Class, head: FrameHead, body: Bytes) -> Result<Result<Bytes, TransportError>, FrameError> {
+pub(crate) fn outcome(
+    class: Class,
+    head: FrameHead,
+    body: Bytes,
+) -> Result<Result<Bytes, TransportError>, FrameError> {
     Ok(match head.kind {
         Kind::Reply => Ok(body),
         Kind::Overloaded => Err(TransportError::Overloaded { class, at_peer: true }),
@@ -278,67 +283,7 @@ fn outcome(class: Class, head: FrameHead, body: Bytes) -> Result<Result<Bytes, T
     })
 }
 
-/// Sends one request on a stream of its own and waits for the reply.
-pub(crate) async fn request_on_own_stream(
-    wire: &Wire,
-    options: &PeerOptions,
-    class: Class,
-    body: Bytes,
-    deadline: Instant,
-) -> Result<Bytes, TransportError> {
-    let mut delivery = Delivery::NotSent;
-    let exchange = async {
-        let opened = wire.connection.open_bi().await;
-        let (send, receive) = opened.map_err(|_| wire.lost(Delivery::NotSent))?;
-        // Fails only when the connection is gone, which the write notices.
-        let _ = send.set_priority(class.priority());
-        let mut sending = Sending { stream: send, whole: false };
-        let left_ms = deadline.saturating_duration_since(Instant::now()).as_millis();
-        let mut batch = Batch::default();
-        batch.push(0, Kind::Request, u32::try_from(left_ms).unwrap_or(u32::MAX), body);
-        let mut writes = vec![Bytes::copy_from_slice(&encode_stream_head(class, Use::Own))];
-        writes.append(batch.writes());
-        let mut reader = FrameReader::new(receive, options.limits(class).body_bytes_max);
-        let written = sending.stream.write_all_chunks(&mut writes).await;
-        sending.whole = written.is_ok();
-        match written {
-            Ok(()) => delivery = Delivery::Unknown,
-            // The peer wants no more of it, and says why in its reply.
-            Err(quinn::WriteError::Stopped(_)) => {}
-            Err(_) => return Err(wire.lost(Delivery::NotSent)),
-        }
-        drop(sending);
-        let head = match reader.head().await {
-            Ok(Some(head)) => head,
-            Ok(None) => return Err(TransportError::Lost { delivery, reason: "no reply came".to_owned() }),
-            Err(ReadFailure::Frame(error)) => {
-                return Err(TransportError::Lost { delivery, reason: error.to_string() });
-            }
-            Err(_) => return Err(wire.lost(delivery)),
-        };
-        let body = reader.body().await.map_err(|_| wire.lost(delivery))?;
-        outcome(class, head, body)
-            .unwrap_or_else(|error| Err(TransportError::Lost { delivery, reason: error.to_string() }))
-    };
-    match timeout_at(deadline.into(), exchange).await {
-        Ok(result) => result,
-        Err(_) => Err(TransportError::Deadline { delivery }),
-    }
-}
-
-/// A stream that ends as a whole, or is reset: the peer must not wait for the rest of a request that was given up.
-struct Sending {
-    stream: SendStream,
-    whole: bool,
-}
-
-impl Drop for Sending {
-    fn drop(&mut self) {
-        // Both fail only when the peer has stopped the stream already.
-        if self.whole {
-            let _ = self.stream.finish();
-        } else {
-            let _ = self.stream.reset(VarInt::from_u32(0));
-        }
-    }
+/// The time left, rounded up: the far end must not give up first.
+pub(crate) fn left_ms(deadline: Instant, now: Instant) -> u32 {
+    u32::try_from(deadline.saturating_duration_since(now).as_micros().div_ceil(1000)).unwrap_or(u32::MAX)
 }

@@ -2,17 +2,13 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{
-    ClientConfig, Endpoint, EndpointConfig, IdleTimeout, Runtime, ServerConfig, TokioRuntime,
-    TransportConfig, VarInt,
-};
-use quinn_proto::HashedConnectionIdGenerator;
+use quinn::{ClientConfig, Endpoint, Runtime, ServerConfig, TokioRuntime};
 use shardloom_sharding::ids::{ClusterId, NodeId};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -21,16 +17,16 @@ use crate::error::{Peer as Who, TransportError};
 use crate::handler::Handler;
 use crate::identity::{NodeIdentity, NodeKey};
 use crate::incoming::{Gate, node_at, run_gate};
-use crate::link::{Wire, close_code, request_on_own_stream};
+use crate::link::{Wire, close_code};
 use crate::name::{join_name, node_name};
 use crate::options::PeerOptions;
+use crate::own_stream::request_on_own_stream;
 use crate::peer::{Dialler, Peer};
+use crate::quic::{client_config, endpoint_config, server_config};
 use crate::socket::{Cuts, Socket};
 use crate::tls::{joining_client, member_client, member_server};
 use crate::token::JoinToken;
 
-/// Streams that a peer may have open towards us: its shared ones, and large bodies.
-const STREAMS_MAX: u32 = 256;
 /// How long closing waits for peers to be told.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
@@ -45,14 +41,17 @@ pub struct PeerNet {
 }
 
 struct Inner {
-    endpoint: Endpoint,
+    /// None once the net is closed, and so are `tasks`.
+    endpoint: Mutex<Option<Endpoint>>,
+    /// Resolves when the socket is gone.
+    port_freed: Mutex<Option<oneshot::Receiver<()>>>,
     address: SocketAddr,
     options: Arc<PeerOptions>,
     cuts: Arc<Cuts>,
     member: OnceLock<Member>,
     serving: OnceLock<()>,
     peers: RwLock<HashMap<NodeId, Arc<Peer>>>,
-    /// The gate, and a task per dialled connection. Empty once the net is closed.
+    /// The gate, and a task per dialled connection.
     tasks: Mutex<Option<JoinSet<()>>>,
 }
 
@@ -75,7 +74,8 @@ impl PeerNet {
         let runtime = Arc::new(TokioRuntime);
         let inner = runtime.wrap_udp_socket(socket).map_err(failed)?;
         let cuts = Arc::new(Cuts::default());
-        let socket = Arc::new(Socket { inner, cuts: Arc::clone(&cuts) });
+        let (open, port_freed) = oneshot::channel();
+        let socket = Arc::new(Socket { inner, cuts: Arc::clone(&cuts), _open: open });
         let mut options = options;
         for limits in &mut options.classes {
             // The length of a frame has 32 bits.
@@ -85,7 +85,8 @@ impl PeerNet {
         let endpoint = Endpoint::new_with_abstract_socket(config, None, socket, runtime).map_err(failed)?;
         let address = endpoint.local_addr().map_err(failed)?;
         let inner = Inner {
-            endpoint,
+            endpoint: Mutex::new(Some(endpoint)),
+            port_freed: Mutex::new(Some(port_freed)),
             address,
             options: Arc::new(options),
             cuts,
@@ -110,8 +111,7 @@ impl PeerNet {
         let refused = |error: rustls::Error| TransportError::Identity(error.to_string());
         let options = &self.inner.options;
         let client = client_config(member_client(identity).map_err(refused)?, options);
-        let mut server = ServerConfig::with_crypto(Arc::new(member_server(identity).map_err(refused)?));
-        server.transport_config(Arc::new(transport_config(options)));
+        let server = server_config(member_server(identity).map_err(refused)?, options);
         let member = Member { cluster: identity.cluster(), client, server };
         let set = self.inner.member.set(member);
         set.map_err(|_| TransportError::Identity("this node has an identity already".to_owned()))
@@ -128,8 +128,9 @@ impl PeerNet {
             .set(())
             .map_err(|()| TransportError::Identity("this node is serving already".to_owned()))?;
         let gate = Arc::new(Gate::new(handler, Arc::clone(&self.inner.options)));
-        self.inner.endpoint.set_server_config(Some(member.server.clone()));
-        self.inner.spawn(run_gate(self.inner.endpoint.clone(), gate))
+        let endpoint = self.inner.endpoint()?;
+        endpoint.set_server_config(Some(member.server.clone()));
+        self.inner.spawn(run_gate(endpoint, gate))
     }
 
     /// Asks `node` and waits for its reply.
@@ -196,7 +197,7 @@ impl PeerNet {
         let options = &self.inner.options;
         let config = joining_client(token).map_err(|error| TransportError::Identity(error.to_string()))?;
         let dialler = Dialler {
-            endpoint: self.inner.endpoint.clone(),
+            endpoint: self.inner.endpoint()?,
             config: client_config(config, options),
             server_name: join_name(token.cluster()),
             options: Arc::clone(options),
@@ -242,9 +243,9 @@ impl PeerNet {
 
     /// Ends everything: stops handlers, tells peers, frees the port.
     pub async fn close(&self) {
-        let tasks = self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.inner.endpoint.set_server_config(None);
-        self.inner.endpoint.close(close_code::ORDERLY, b"closing");
+        let Some(endpoint) = lock(&self.inner.endpoint).take() else { return };
+        endpoint.close(close_code::ORDERLY, b"closing");
+        let tasks = lock(&self.inner.tasks).take();
         if let Some(mut tasks) = tasks {
             tasks.shutdown().await;
         }
@@ -252,8 +253,17 @@ impl PeerNet {
         for peer in peers.into_values() {
             peer.forget();
         }
+        let port_freed = lock(&self.inner.port_freed).take();
+        let ended = async {
+            endpoint.wait_idle().await;
+            drop(endpoint);
+            if let Some(port_freed) = port_freed {
+                // Nothing is ever sent: the sender goes with the socket.
+                let _ = port_freed.await;
+            }
+        };
         // Peers that cannot be told will notice by the silence.
-        let _ = timeout(CLOSE_MAX, self.inner.endpoint.wait_idle()).await;
+        let _ = timeout(CLOSE_MAX, ended).await;
     }
 
     fn member(&self) -> Result<&Member, TransportError> {
@@ -277,7 +287,7 @@ impl PeerNet {
         failures: u32,
     ) -> Result<(), TransportError> {
         let dialler = Dialler {
-            endpoint: self.inner.endpoint.clone(),
+            endpoint: self.inner.endpoint()?,
             config: member.client.clone(),
             server_name: node_name(member.cluster, peer.node),
             options: Arc::clone(&self.inner.options),
@@ -295,8 +305,12 @@ impl PeerNet {
 }
 
 impl Inner {
+    fn endpoint(&self) -> Result<Endpoint, TransportError> {
+        lock(&self.endpoint).clone().ok_or(TransportError::Closed)
+    }
+
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Result<(), TransportError> {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = lock(&self.tasks);
         let tasks = tasks.as_mut().ok_or(TransportError::Closed)?;
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task);
@@ -306,35 +320,13 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.endpoint.close(close_code::ORDERLY, b"closing");
+        if let Some(endpoint) = lock(&self.endpoint).take() {
+            endpoint.close(close_code::ORDERLY, b"closing");
+        }
     }
 }
 
-/// The identifiers by which packets find their connections, and the right to say that one is forgotten, come from a
-/// secret that outlives the process: so peers of a restarted node learn at once that they have to dial again.
-fn endpoint_config(secret: [u8; 32]) -> EndpointConfig {
-    let mut config = EndpointConfig::new(Arc::new(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &secret)));
-    let [a, b, c, d, e, f, g, h, ..] = secret;
-    let ids = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
-    config
-}
-
-fn client_config(crypto: QuicClientConfig, options: &PeerOptions) -> ClientConfig {
-    let mut config = ClientConfig::new(Arc::new(crypto));
-    let mut transport = transport_config(options);
-    transport.keep_alive_interval(Some(options.keep_alive));
-    config.transport_config(Arc::new(transport));
-    config
-}
-
-fn transport_config(options: &PeerOptions) -> TransportConfig {
-    let mut config = TransportConfig::default();
-    let idle_ms = u32::try_from(options.idle_max.as_millis()).unwrap_or(u32::MAX);
-    config.max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(idle_ms))));
-    config.initial_rtt(options.initial_rtt);
-    config.max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX));
-    config.max_concurrent_uni_streams(VarInt::from_u32(0));
-    config.datagram_receive_buffer_size(None);
-    config
+/// What the locks here guard stays whole whatever happens to their holders.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

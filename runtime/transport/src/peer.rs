@@ -107,11 +107,11 @@ impl Peer {
                 State::Dialling(at) if at == address => {}
                 // No connection there, or one to where the peer used to be.
                 State::Idle | State::Up(..) | State::Down { .. } | State::Dialling(_) => {
-                    if let Some(failures) = self.begin_dialling(address) {
-                        if let Err(error) = dial(failures) {
-                            self.forget();
-                            return Err(error);
-                        }
+                    if let Some(failures) = self.begin_dialling(address)
+                        && let Err(error) = dial(failures)
+                    {
+                        self.forget();
+                        return Err(error);
                     }
                 }
             }

@@ -39,11 +39,18 @@ struct Place {
     _of_all: OwnedSemaphorePermit,
 }
 
-/// What goes back.
+/// What goes back. The place is given back before the answer is written, so that whoever has an answer also has its place.
 struct Answer {
     id: u64,
     kind: Kind,
     body: Bytes,
+    _place: Option<Place>,
+}
+
+impl Answer {
+    fn empty(id: u64, kind: Kind) -> Answer {
+        Answer { id, kind, body: Bytes::new(), _place: None }
+    }
 }
 
 impl Caller {
@@ -165,7 +172,7 @@ impl Shared<'_> {
     /// Starts a handler. One that answers at once needs no task of its own.
     fn begin(&mut self, id: u64, deadline: Instant, incoming: Incoming) {
         let Some(place) = self.caller.place(self.gate, self.class) else {
-            return self.put(Answer { id, kind: Kind::Overloaded, body: Bytes::new() });
+            return self.put(Answer::empty(id, Kind::Overloaded));
         };
         let handler = &self.gate.handler;
         let polled = catch_unwind(AssertUnwindSafe(|| {
@@ -174,19 +181,20 @@ impl Shared<'_> {
             (handling, poll)
         }));
         match polled {
-            Ok((_, Poll::Ready(body))) => self.put(Answer { id, kind: Kind::Reply, body }),
+            Ok((_, Poll::Ready(body))) => {
+                self.put(Answer { id, kind: Kind::Reply, body, _place: Some(place) });
+            }
             Ok((handling, Poll::Pending)) => {
                 let answers = self.answers.clone();
                 self.handlers.spawn(async move {
                     let (kind, body) = finish(handling, deadline).await;
                     // There is room for as many answers as can be in flight; it fails only when the stream has ended.
-                    let _ = answers.send(Answer { id, kind, body }).await;
-                    drop(place);
+                    let _ = answers.send(Answer { id, kind, body, _place: Some(place) }).await;
                 });
             }
             Err(_) => {
                 tracing::error!(class = %self.class, "a handler panicked");
-                self.put(Answer { id, kind: Kind::Failed, body: Bytes::new() });
+                self.put(Answer::empty(id, Kind::Failed));
             }
         }
     }
@@ -242,7 +250,7 @@ pub(crate) async fn serve_own(
         .await
         .unwrap_or_else(|_| Ok(Some((Kind::Expired, Bytes::new()))));
     let Some((kind, body)) = answered? else { return Ok(()) };
-    let mut answer = Answer { id: head.id, kind, body };
+    let mut answer = Answer { id: head.id, kind, body, _place: None };
     check_size(gate, class, &mut answer);
     let mut batch = Batch::default();
     batch.push(answer.id, answer.kind, 0, answer.body);
@@ -277,7 +285,7 @@ fn check_size(gate: &Gate, class: Class, answer: &mut Answer) {
     let bytes_max = gate.options.limits(class).body_bytes_max;
     if answer.body.len() > bytes_max {
         tracing::error!(%class, bytes = answer.body.len(), bytes_max, "a handler's reply is too large");
-        *answer = Answer { id: answer.id, kind: Kind::Failed, body: Bytes::new() };
+        *answer = Answer::empty(answer.id, Kind::Failed);
     }
 }
 

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
+use tokio::sync::oneshot;
 
 /// Which addresses are cut off.
 #[derive(Debug, Default)]
@@ -67,6 +68,8 @@ impl Cuts {
 pub(crate) struct Socket {
     pub(crate) inner: Arc<dyn AsyncUdpSocket>,
     pub(crate) cuts: Arc<Cuts>,
+    /// Dropped with the socket, so that closing can wait until the port is free.
+    pub(crate) _open: oneshot::Sender<()>,
 }
 
 impl AsyncUdpSocket for Socket {
