@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::c_guest;
-use crate::wasm_target::{TARGET, Toolchain, repository, run};
+use crate::wasm_target::{TARGET, repository, run};
 
 /// The guests in Rust: the members of the workspace in `guests/`.
 const RUST_GUESTS: [&str; 7] = [
@@ -22,9 +22,23 @@ const RUST_GUESTS: [&str; 7] = [
 /// The guests in C: a directory with one source file of that name.
 const C_GUESTS: [&str; 1] = ["echo"];
 
-/// Builds all guests; what is up to date is left alone. Returns the components.
-pub(crate) fn build_all(toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
+/// Builds the guests and says where they are.
+#[derive(clap::Args)]
+pub(crate) struct Guests {}
+
+impl Guests {
+    pub(crate) fn run(self) -> Result<()> {
+        for path in build_all()? {
+            println!("{}", path.display());
+        }
+        Ok(())
+    }
+}
+
+/// Builds all guests, with a toolchain that is made ready first; what is up to date is left alone. Returns the components.
+pub(crate) fn build_all() -> Result<Vec<PathBuf>> {
     check_list()?;
+    let toolchain = crate::wasm_target::ensure()?;
     let sources = repository().join("guests");
     let components = repository().join("target/guests");
     let build = repository().join("target/guests-build");

@@ -1,0 +1,24 @@
+//! `cargo xtask test`: builds the guests and the binary, and runs every test.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::step;
+
+/// Build the guests and run every test.
+#[derive(Args)]
+pub(crate) struct Test {
+    /// Passed on to `cargo test`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+impl Test {
+    pub(crate) fn run(self) -> Result<()> {
+        crate::guests::build_all()?;
+        let binary = step::build_binary(false)?;
+        let mut arguments: Vec<String> = ["test", "--workspace", "--locked"].map(str::to_owned).into();
+        arguments.extend(self.arguments);
+        step::cargo(arguments).env("SHARDLOOM_BIN", binary).run()
+    }
+}
