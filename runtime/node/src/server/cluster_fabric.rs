@@ -17,6 +17,7 @@ use shardloom_cluster::step_down::StepDownError;
 use shardloom_cluster::writer::WriteError;
 use shardloom_cluster::{ClusterHandle, TokenRefused};
 use shardloom_sharding::ids::{NodeId, ShardId};
+use shardloom_sharding::route::Progress;
 use shardloom_transport::{Class as PeerClass, Delivery, TransportError};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -195,7 +196,7 @@ fn picture(cluster: &ClusterHandle) -> View {
         applied: index,
         replicas: state.founding.replicas,
         map: Arc::new(state.shards.committed().clone()),
-        pending: Arc::new(state.shards.pendings().map(|(shard, _)| shard).collect()),
+        unsettled: Arc::new(unsettled(state, &standing)),
         warnings: warnings(state, &members),
         members,
         workloads: state.workloads.iter().map(|(name, w)| (name.clone(), Arc::new(workload(name, w)))).collect(),
@@ -246,6 +247,12 @@ fn member(
         capacity: member.capacity,
         live: !silent && member.standing != MemberStanding::Pending,
     }
+}
+
+fn unsettled(state: &ControlState, standing: &ClusterStanding) -> BTreeMap<ShardId, Progress> {
+    let pending = state.shards.pendings().map(|(shard, _)| (shard, Progress::Resharding));
+    let unavailable = standing.unavailable.iter().map(|shard| (*shard, Progress::Unavailable));
+    pending.chain(unavailable).collect()
 }
 
 fn workload(name: &str, workload: &shardloom_cluster::control::Workload) -> Workload {
