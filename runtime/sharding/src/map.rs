@@ -8,7 +8,8 @@ mod table;
 use std::fmt;
 
 use crate::ids::{Epoch, NodeId, Replica, ShardId};
-use table::{ReplicaTable, Slot};
+use table::ReplicaTable;
+pub(crate) use table::{SLOTS_MAX, Slot};
 
 /// The most shards that a cluster may be created with. A map entry of the control log stays in the hundreds of kilobytes.
 pub const SHARD_COUNT_MAX: u32 = 65_536;
@@ -59,8 +60,14 @@ pub enum AssignError {
         /// The owner asked for.
         owner: NodeId,
     },
+    /// One proposal sets a shard once.
+    #[error("shard {shard} is set twice")]
+    ShardTwice {
+        /// The shard.
+        shard: ShardId,
+    },
     /// The map names as many different replicas as 16 bits can tell apart.
-    #[error("the map is full: {} nodes and disks", table::SLOTS_MAX)]
+    #[error("the map is full: {SLOTS_MAX} nodes and disks")]
     TableFull,
 }
 
@@ -75,7 +82,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    const UNSET: Row =
+    pub(crate) const UNSET: Row =
         Row { epoch: Epoch(0), replicas: [Slot::NONE; REPLICAS_MAX], owner: Slot::NONE, replica_count: 0 };
 
     pub(crate) fn slots(&self) -> &[Slot] {
@@ -212,6 +219,11 @@ impl ShardMap {
         }
         *row = next;
         Ok(())
+    }
+
+    /// Builds a map from rows whose slots are places in `replicas`, with how many shards each of these owns and holds.
+    pub(crate) fn from_parts(rows: Vec<Row>, replicas: &[Replica], uses: &[(u32, u32)]) -> ShardMap {
+        ShardMap { rows, table: ReplicaTable::from_sorted(replicas, uses) }
     }
 
     pub(crate) fn rows(&self) -> &[Row] {

@@ -1,8 +1,36 @@
 //! Which changes are wanted, given the committed map, the members and the weights.
+//!
+//! Four steps, each of which leaves alone what is fine already:
+//! 1. [`repair`]: replicas that are lost or leaving are made anew, and owners that do not answer replaced, by nodes that
+//!    have the shard's log where there are any.
+//! 2. [`spread`]: replicas of one shard that share a zone without need move apart.
+//! 3. [`level_replicas`]: replicas move from nodes that hold more than their share to those that hold less.
+//! 4. [`level_owners`]: owners hand over to other replicas of the shard, which moves no data.
+//!
+//! What counts as fine depends on the members and the weights alone, never on the map, and every step makes things strictly
+//! better by one measure ([`level`]). So planning ends, and the plan after a plan is empty. (One exception: where the owner is
+//! dead, nodes without the log are not asked to take over in the same plan, as the shard would have to wait for their copy.
+//! They are asked by the plan after.)
+//!
+//! The order of the members does not matter, and the same arguments always give the same plan.
+
+mod draft;
+mod level;
+mod level_owners;
+mod level_replicas;
+mod peers;
+mod picker;
+mod repair;
+mod shares;
+mod spread;
+mod weights;
 
 use crate::change::Change;
 use crate::ids::Replica;
-use crate::map::ShardMap;
+use crate::map::{REPLICAS_MAX, ShardMap};
+use draft::Draft;
+use peers::Peers;
+use weights::Weights;
 
 /// A place that fails as one, such as a rack or a data centre; equal numbers are the same place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -49,6 +77,16 @@ pub struct PlanSettings {
 /// order of shards; none if the map is fine as it is.
 ///
 /// `weights` has one entry for each shard; where it is shorter, the weight is 1.
-pub fn plan(_map: &ShardMap, _members: &[Member], _weights: &[u32], _settings: &PlanSettings) -> Vec<Change> {
-    Vec::new()
+pub fn plan(map: &ShardMap, members: &[Member], weights: &[u32], settings: &PlanSettings) -> Vec<Change> {
+    let peers = Peers::new(map, members);
+    let weights = Weights::new(weights, map.shard_count());
+    let wanted = usize::from(settings.replicas).clamp(1, REPLICAS_MAX);
+
+    let mut draft = Draft::new(map, &peers, &weights);
+    repair::repair(&mut draft, wanted);
+    draft.limit_moves(settings.moves_max);
+    spread::spread(&mut draft);
+    level_replicas::level_replicas(&mut draft, wanted, settings.threshold_percent);
+    level_owners::level_owners(&mut draft, settings.threshold_percent);
+    draft.into_changes()
 }

@@ -38,6 +38,24 @@ pub(crate) struct ReplicaTable {
 }
 
 impl ReplicaTable {
+    /// A table without free slots; `uses` has how many shards each replica owns and holds.
+    pub(crate) fn from_sorted(replicas: &[Replica], uses: &[(u32, u32)]) -> ReplicaTable {
+        let rows = replicas.iter().zip(uses);
+        let rows =
+            rows.map(|(replica, (owned, held))| TableRow { replica: *replica, owned: *owned, held: *held });
+        let slots = replicas.iter().enumerate().map(|(at, replica)| (*replica, Slot(at as u16)));
+        ReplicaTable { rows: rows.collect(), slots: slots.collect(), free: Vec::new() }
+    }
+
+    /// All replicas that some shard has, in ascending order, and each slot's place in that order.
+    pub(crate) fn sorted(&self) -> (Vec<Replica>, Vec<u16>) {
+        let mut places = vec![0; self.rows.len()];
+        for (place, slot) in self.slots.values().enumerate() {
+            places[slot.index()] = place as u16;
+        }
+        (self.slots.keys().copied().collect(), places)
+    }
+
     #[inline]
     pub(crate) fn get(&self, slot: Slot) -> Option<Replica> {
         self.rows.get(slot.index()).map(|row| row.replica)

@@ -1,0 +1,3 @@
+//! The pure core from outside.
+
+mod map_codec;
