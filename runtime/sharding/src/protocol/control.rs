@@ -84,8 +84,11 @@ fn stands(change: &Change) -> bool {
 }
 
 /// What the control log says of all shards.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Serialised, for snapshots of the state machine, as the encoded map and the few pending proposals beside it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ShardControl {
+    #[serde(with = "map_bytes")]
     committed: ShardMap,
     pending: BTreeMap<ShardId, Assignment>,
     newest_proposal: Epoch,
@@ -172,6 +175,22 @@ impl ShardControl {
             }
         }
         changed
+    }
+}
+
+/// The map in its own encoding.
+mod map_bytes {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use crate::map::ShardMap;
+    use crate::map_codec::{decode_map, encode_map};
+
+    pub(super) fn serialize<S: Serializer>(map: &ShardMap, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&encode_map(map))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ShardMap, D::Error> {
+        decode_map(&Vec::<u8>::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
