@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use crate::change::{Change, Replicas};
 use crate::ids::{Epoch, NodeId, Replica, ShardId, Term};
 use crate::map::{REPLICAS_MAX, ShardMap};
-use crate::map_codec::{CodecError, decode_map, encode_map};
 
 use super::rules::{AllRules, Rule, Rules};
 
@@ -84,10 +83,12 @@ fn stands(change: &Change) -> bool {
     distinct && replicas.len() <= REPLICAS_MAX && replicas.iter().any(|replica| replica.node == change.owner)
 }
 
-/// What the control log says of all shards. In a snapshot the map takes its compact form.
+/// What the control log says of all shards.
+///
+/// Serialised, for snapshots of the state machine, as the encoded map and the few pending proposals beside it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(into = "StoredControl", try_from = "StoredControl")]
 pub struct ShardControl {
+    #[serde(with = "map_bytes")]
     committed: ShardMap,
     pending: BTreeMap<ShardId, Assignment>,
     newest_proposal: Epoch,
@@ -177,30 +178,19 @@ impl ShardControl {
     }
 }
 
-/// A [`ShardControl`] as snapshots hold it.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct StoredControl {
-    committed: Vec<u8>,
-    pending: BTreeMap<ShardId, Assignment>,
-    newest_proposal: Epoch,
-}
+/// The map in its own encoding.
+mod map_bytes {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-impl From<ShardControl> for StoredControl {
-    fn from(control: ShardControl) -> StoredControl {
-        StoredControl {
-            committed: encode_map(&control.committed),
-            pending: control.pending,
-            newest_proposal: control.newest_proposal,
-        }
+    use crate::map::ShardMap;
+    use crate::map_codec::{decode_map, encode_map};
+
+    pub(super) fn serialize<S: Serializer>(map: &ShardMap, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&encode_map(map))
     }
-}
 
-impl TryFrom<StoredControl> for ShardControl {
-    type Error = CodecError;
-
-    fn try_from(stored: StoredControl) -> Result<ShardControl, CodecError> {
-        let committed = decode_map(&stored.committed)?;
-        Ok(ShardControl { committed, pending: stored.pending, newest_proposal: stored.newest_proposal })
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ShardMap, D::Error> {
+        decode_map(&Vec::<u8>::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 

@@ -1,14 +1,25 @@
-//! The leader's side of the protocol: who is alive, what to propose, when to commit.
+//! The leader's side of the protocol: what happens to the leader, and what its shell is to do.
+//!
+//! A [`LeaderCore`] runs on every node. It decides from the applied control state and from what nodes say again to each new
+//! leader, so it begins with nothing.
+
+mod core;
+mod moves;
+mod nodes;
+mod outbox;
+mod reign;
+mod rounds;
+mod survey;
 
 use crate::change::Change;
 use crate::ids::{Epoch, NodeId, ShardId, Term};
 use crate::plan::{Member, PlanSettings};
 
-use super::control::ShardControl;
 use super::messages::{FromLeader, ToLeader};
 use super::node::Changed;
-use super::rules::{AllRules, Rules};
 use super::timing::{Time, Timing};
+
+pub use self::core::LeaderCore;
 
 /// Names a proposal or commit that the shell was asked to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,42 +118,4 @@ pub struct LeaderSettings {
     pub plan: PlanSettings,
     /// How many shards may be learning, held or moving by plan at once, so that a pause stays short.
     pub moves_in_flight_max: usize,
-}
-
-/// The leader's side of the protocol.
-#[derive(Clone, Debug)]
-pub struct LeaderCore<R: Rules = AllRules> {
-    me: NodeId,
-    settings: LeaderSettings,
-    rules: R,
-}
-
-impl LeaderCore {
-    /// A core that does not lead yet.
-    pub fn new(me: NodeId, settings: LeaderSettings) -> LeaderCore {
-        LeaderCore::with_rules(AllRules, me, settings)
-    }
-}
-
-impl<R: Rules> LeaderCore<R> {
-    /// A core that keeps to these rules only.
-    pub fn with_rules(rules: R, me: NodeId, settings: LeaderSettings) -> LeaderCore<R> {
-        LeaderCore { me, settings, rules }
-    }
-
-    /// Takes one event and says what is to be done. `control` is the applied control state, at the event or later.
-    pub fn step(
-        &mut self,
-        _now: Time,
-        _control: &ShardControl,
-        _event: LeaderEvent,
-        _commands: &mut Vec<LeaderCommand>,
-    ) {
-        let _ = (self.me, &self.settings, self.rules);
-    }
-
-    /// The nodes that have not renewed their lease for as long as it lasts; none where this node does not lead.
-    pub fn silent(&self, _now: Time) -> Vec<NodeId> {
-        Vec::new()
-    }
 }

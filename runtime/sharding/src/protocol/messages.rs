@@ -9,6 +9,7 @@
 //! | `Append` | owner | replica, learner | `Appended` | until acknowledged |
 //! | `Confirm` | new owner | leader | the commit in the control log | until committed or replaced |
 //! | `Trouble` | owner | leader | a new proposal | while it lasts |
+//! | `Leaving` | node | leader | moves | each `renew_every` |
 //! | `Learn` | leader | owner | `Learnt` | until learnt or given up |
 //! | `Hold` | leader | owner | `Held` | no: a courtesy |
 
@@ -121,6 +122,11 @@ pub enum ToLeader {
     Learnt {
         /// The shards and the committed epochs under which they learnt.
         shards: Vec<ShardEpoch>,
+    },
+    /// Asks that others be given what the sender owns, because its process is about to end. It stays a replica.
+    Leaving {
+        /// The boot that is about to end.
+        boot: Boot,
     },
     /// Says that no call of these shards is under way, or that the wait for them is over.
     Held {

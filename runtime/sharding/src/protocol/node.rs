@@ -73,6 +73,8 @@ pub enum NodeEvent {
         /// The last entry that may go; no further than what was applied.
         upto: Position,
     },
+    /// The process is about to end: others are to be given what this node owns. It is done when the committed map says so.
+    Leave,
     /// Time has passed; due every [`super::timing::Timing::tick`].
     Tick,
 }

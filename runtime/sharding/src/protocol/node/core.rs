@@ -57,6 +57,8 @@ struct Reports {
     confirms: BTreeMap<ShardId, Option<Time>>,
     /// Owned shards that wait for somebody.
     busy: BTreeSet<ShardId>,
+    /// The process is about to end.
+    leaving: bool,
 }
 
 impl NodeCore {
@@ -139,6 +141,10 @@ impl<R: Rules> NodeCore<R> {
             }
             NodeEvent::Compact { shard, upto } => {
                 self.shard(now, shard, |core, _, out| core.compact(upto, out))
+            }
+            NodeEvent::Leave => {
+                self.reports.leaving = true;
+                self.renew(now, commands);
             }
             NodeEvent::Tick => self.tick(now, commands),
         }
@@ -258,6 +264,9 @@ impl<R: Rules> NodeCore<R> {
         let number = self.lease.renew(now);
         let renew = ToLeader::Renew { boot: self.boot, disk: self.me.disk, number };
         send(commands, leader, PeerMessage::ToLeader(renew));
+        if self.reports.leaving {
+            send(commands, leader, PeerMessage::ToLeader(ToLeader::Leaving { boot: self.boot }));
+        }
     }
 
     fn hear(&mut self, now: Time, control: &ShardControl, from: NodeId, message: PeerMessage) {
