@@ -1,3 +1,5 @@
 //! The pure core from outside.
 
 mod map_codec;
+mod map_plan;
+mod map_world;
