@@ -1,6 +1,7 @@
 //! The store, on real files.
 
 mod data_dir;
+mod db;
 mod disk_full;
 mod model;
 mod space;
