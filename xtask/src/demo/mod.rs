@@ -84,6 +84,7 @@ fn start() -> Result<Cluster> {
         replicas: 3,
         network: Network::localhost(),
         flags: Vec::new(),
+        first_flags: Vec::new(),
         progress: Box::new(move |what| shown.set_message(what.to_owned())),
     };
     let cluster = Cluster::start_with(options);
