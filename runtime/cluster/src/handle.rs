@@ -4,10 +4,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use shardloom_protocol::digest::Digest;
-use shardloom_protocol::envelope::{self, Kind};
 use shardloom_sharding::ids::{ClusterId, NodeId, ShardId};
 use shardloom_store::{DataDir, Wal};
-use shardloom_transport::{Class, ClusterCa, JoinToken};
+use shardloom_transport::{ClusterCa, JoinToken};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -155,9 +154,6 @@ impl ClusterHandle {
     }
 }
 
-/// How often a node that leaves says so again: each new leader must hear it.
-const LEAVING_EVERY: Duration = Duration::from_millis(200);
-
 impl Cluster {
     /// What the server keeps.
     pub fn handle(&self) -> ClusterHandle {
@@ -210,14 +206,13 @@ impl Cluster {
         if !self.has_successors() {
             return;
         }
-        while self.owns_something() && Instant::now() < deadline {
-            self.say_leaving().await;
-            let mut index = self.applied.index();
-            let next = (Instant::now() + LEAVING_EVERY).min(deadline);
-            while self.owns_something() {
-                if tokio::time::timeout_at(next, index.changed()).await.is_err() {
-                    break;
-                }
+        // The shell is gone only when the node has failed. The core says it again to each new leader.
+        let _ = self.shell.send(Incoming::Leave).await;
+        let mut changed = self.serving.changed();
+        while self.owns_something() {
+            if tokio::time::timeout_at(deadline, changed.changed()).await.is_err() {
+                tracing::info!("some shards were not handed over in time; they are taken over when the lease runs out");
+                break;
             }
         }
         let leads = self.standing.read().leader.is_some_and(|(leader, _)| leader == self.me);
@@ -240,23 +235,6 @@ impl Cluster {
         let Some(state) = &applied.control else { return false };
         let map = state.shards.committed();
         map.owned(self.me) > 0 || (0..map.shard_count()).any(|s| self.serving.serving(ShardId(s)).is_some())
-    }
-
-    async fn say_leaving(&self) {
-        match self.standing.read().leader {
-            Some((leader, _)) if leader == self.me => {
-                // The shell is gone only when the node has failed.
-                let _ = self.shell.send(Incoming::Leaving(self.me)).await;
-            }
-            Some((leader, _)) => {
-                let Ok(body) = envelope::encode(Kind::Leaving, &()) else { return };
-                let deadline = std::time::Instant::now() + LEAVING_EVERY;
-                if let Err(error) = self.peers.send(leader, Class::Control, body, deadline).await {
-                    tracing::debug!(%error, "the leader was not told that this node leaves");
-                }
-            }
-            None => {}
-        }
     }
 
     /// Ends everything in order: no call is answered any more, what was written is on the disk.

@@ -1,11 +1,11 @@
 //! What a leader's shell keeps beside the pure core: it turns what openraft and the control state say into the core's events.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use openraft::ServerState;
 use serde::{Deserialize, Serialize};
-use shardloom_sharding::ids::{Boot, NodeId, Replica, ShardId, Term};
+use shardloom_sharding::ids::{NodeId, Replica, ShardId, Term};
 use shardloom_sharding::plan::{Member, Standing, Zone};
 use shardloom_sharding::protocol::leader::{Alarm, LeaderEvent};
 use shardloom_sharding::protocol::timing::Time;
@@ -46,9 +46,6 @@ pub struct Leading {
     elected: Option<Term>,
     members: Vec<Member>,
     weights_of: Option<u64>,
-    /// Nodes that are about to stop, with the boot that said so once it is known.
-    leaving: BTreeMap<NodeId, Option<Boot>>,
-    boots: BTreeMap<NodeId, Boot>,
     unavailable: Vec<ShardId>,
     told: Time,
 }
@@ -63,34 +60,9 @@ impl Leading {
             elected: None,
             members: Vec::new(),
             weights_of: None,
-            leaving: BTreeMap::new(),
-            boots: BTreeMap::new(),
             unavailable: Vec::new(),
             told: Time(0),
         }
-    }
-
-    /// The boot that renews its lease under this id, if one has.
-    pub fn boot_of(&self, node: NodeId) -> Option<Boot> {
-        self.boots.get(&node).copied()
-    }
-
-    /// Notes a renewal. A node that comes back after it left is not leaving any more.
-    pub fn heard(&mut self, node: NodeId, boot: Boot) {
-        self.boots.insert(node, boot);
-        if let Some(left) = self.leaving.get_mut(&node) {
-            match left {
-                Some(left) if *left != boot => {
-                    self.leaving.remove(&node);
-                }
-                _ => *left = Some(boot),
-            }
-        }
-    }
-
-    /// Notes that a node is about to stop: it is to own nothing, and keeps its replicas.
-    pub fn leave(&mut self, node: NodeId) {
-        self.leaving.entry(node).or_insert_with(|| self.boots.get(&node).copied());
     }
 
     /// What is new in the control group.
@@ -106,7 +78,6 @@ impl Leading {
         if self.elected.is_some_and(|elected| !leads || elected != term) {
             self.elected = None;
             self.unavailable.clear();
-            self.leaving.clear();
             changes.events.push(LeaderEvent::Deposed);
         }
         let of_this_term = |last: Option<crate::raft::LogId>| {
@@ -114,7 +85,6 @@ impl Leading {
         };
         if leads && self.elected.is_none() && of_this_term(applied.read().last) {
             self.elected = Some(term);
-            self.boots.clear();
             changes.events.push(LeaderEvent::Elected { term, at: now });
         }
         changes
@@ -149,7 +119,6 @@ impl Leading {
                 zone: zone(&member.zone),
                 standing: match member.standing {
                     MemberStanding::Draining => Standing::Draining,
-                    _ if self.leaving.contains_key(&member.node) => Standing::Silent,
                     _ => Standing::Live,
                 },
             })

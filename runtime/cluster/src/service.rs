@@ -111,7 +111,6 @@ impl Services {
         let incoming = match envelope::kind(body) {
             Ok(Kind::Shard) => envelope::decode(Kind::Shard, body).map(|m| Incoming::Protocol(from, m)),
             Ok(Kind::News) => envelope::decode(Kind::News, body).map(|news| Incoming::News(from, news)),
-            Ok(Kind::Leaving) => Ok(Incoming::Leaving(from)),
             Ok(kind) => Err(envelope::EnvelopeError::OtherKind { found: kind as u8, expected: None }),
             Err(error) => Err(error),
         };

@@ -10,7 +10,7 @@ use shardloom_protocol::envelope::{self, Kind};
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
 use shardloom_sharding::map_codec::encode_changes;
 use shardloom_sharding::protocol::leader::{LeaderCommand, LeaderCore, LeaderEvent, Ticket};
-use shardloom_sharding::protocol::messages::{Append, Fetched, PeerMessage, ShardEpoch, ToLeader};
+use shardloom_sharding::protocol::messages::{Append, Fetched, PeerMessage, ShardEpoch};
 use shardloom_sharding::protocol::node::{AppendRange, Changed, FetchedRange, NodeCommand, NodeCore, NodeEvent};
 use shardloom_sharding::protocol::record::WriteSeq;
 use shardloom_store::{Progress, Wal, WriteSeq as StoreSeq};
@@ -35,8 +35,8 @@ pub enum Incoming {
     Protocol(NodeId, PeerMessage),
     /// The leader says how everybody is.
     News(NodeId, LeaderNews),
-    /// A node is about to stop and wants to own nothing.
-    Leaving(NodeId),
+    /// This node is about to stop, and is to hand over what it owns.
+    Leave,
 }
 
 /// What the shell works with.
@@ -208,12 +208,7 @@ impl Shell {
                     self.parts.serving.bump();
                 }
             }
-            Incoming::Leaving(node) => {
-                self.parts.leading.leave(node);
-                for event in self.parts.leading.control_changed(&self.parts.applied) {
-                    self.leader_step(event);
-                }
-            }
+            Incoming::Leave => self.node_step(NodeEvent::Leave),
         }
         self.act().await
     }
@@ -225,7 +220,9 @@ impl Shell {
             self.leader_step(event);
         }
         self.leader_step(LeaderEvent::Tick);
-        let silent = self.parts.leader.silent(now);
+        let leader = &self.parts.leader;
+        let members = leader.members().iter().map(|member| member.replica.node);
+        let silent = members.filter(|node| !leader.is_live(now, *node)).collect();
         if let Some(news) = self.parts.leading.news(silent, now) {
             self.tell_news(news);
         }
@@ -252,12 +249,7 @@ impl Shell {
     /// Gives a message to the core that it is for.
     fn deliver(&mut self, from: NodeId, message: PeerMessage) {
         match message {
-            PeerMessage::ToLeader(message) => {
-                if let ToLeader::Renew { boot, .. } = &message {
-                    self.parts.leading.heard(from, *boot);
-                }
-                self.leader_step(LeaderEvent::Message { from, message });
-            }
+            PeerMessage::ToLeader(message) => self.leader_step(LeaderEvent::Message { from, message }),
             message => self.node_step(NodeEvent::Message { from, message }),
         }
     }

@@ -446,7 +446,7 @@ async fn make_shell(
     let settings = LeaderSettings { timing, plan, moves_in_flight_max: MOVES_IN_FLIGHT_MAX };
     Ok(Shell::new(ShellParts {
         node: NodeCore::new(me, recovery.boot, timing, shard_count, stored),
-        leader: LeaderCore::new(node, settings),
+        leader: LeaderCore::new(settings),
         logs,
         wal: wal.clone(),
         applied: group.applied,

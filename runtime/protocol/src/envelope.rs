@@ -47,8 +47,6 @@ pub enum Kind {
     StepDownReply = 11,
     /// The leader says how everybody is.
     News = 12,
-    /// A node is about to stop.
-    Leaving = 13,
     /// What one node's server asks another's: a call to a guest, forwarded, among others.
     Server = 34,
     /// Its answer.
@@ -56,7 +54,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 15] = [
+    const ALL: [Kind; 14] = [
         Kind::Raft,
         Kind::RaftReply,
         Kind::Shard,
@@ -69,7 +67,6 @@ impl Kind {
         Kind::StepDown,
         Kind::StepDownReply,
         Kind::News,
-        Kind::Leaving,
         Kind::Server,
         Kind::ServerReply,
     ];
