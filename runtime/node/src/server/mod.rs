@@ -20,18 +20,5 @@ mod tls;
 pub mod view;
 pub mod weigh;
 
+pub use boot::run;
 pub use node_server::NodeServer;
-
-use tokio_util::sync::CancellationToken;
-
-use config::NodeConfig;
-
-/// Runs a node until it is told to end.
-///
-/// # Errors
-/// If the node cannot start, or must end because a promise could no longer be kept.
-pub async fn run(config: NodeConfig, shutdown: CancellationToken) -> Result<(), anyhow::Error> {
-    config.validate()?;
-    shutdown.cancelled().await;
-    Ok(())
-}
