@@ -30,6 +30,7 @@ pub(crate) mod close_code {
 
     pub(crate) const ORDERLY: VarInt = VarInt::from_u32(0);
     pub(crate) const PROTOCOL: VarInt = VarInt::from_u32(1);
+    /// Said before anything was handled, and only then.
     pub(crate) const NOT_ALLOWED: VarInt = VarInt::from_u32(2);
     pub(crate) const OVERLOADED: VarInt = VarInt::from_u32(3);
 }
