@@ -40,6 +40,8 @@ pub(crate) enum FrameError {
     Kind(u8),
     #[error("a frame of kind {0:?} does not belong here")]
     Misplaced(Kind),
+    #[error("a second shared stream of class {0} was opened")]
+    Second(Class),
     #[error("a frame of {bytes} bytes is too large: at most {bytes_max}")]
     TooLarge { bytes: usize, bytes_max: usize },
 }

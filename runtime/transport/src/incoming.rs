@@ -148,7 +148,7 @@ async fn serve(gate: &Arc<Gate>, connection: Connection) {
             let lifetime = gate.options.stranger_lifetime_max;
             if timeout(lifetime, serve_streams(gate, &connection, None)).await.is_err() {
                 gate.log_refusal(address, "joining took too long");
-                connection.close(close_code::NOT_ALLOWED, b"joining takes too long");
+                connection.close(close_code::OVERLOADED, b"joining takes too long");
             }
         }
     }

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError, SendStream};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
@@ -30,6 +30,7 @@ pub(crate) mod close_code {
 
     pub(crate) const ORDERLY: VarInt = VarInt::from_u32(0);
     pub(crate) const PROTOCOL: VarInt = VarInt::from_u32(1);
+    /// Said before anything was handled, and only then.
     pub(crate) const NOT_ALLOWED: VarInt = VarInt::from_u32(2);
     pub(crate) const OVERLOADED: VarInt = VarInt::from_u32(3);
 }
@@ -44,17 +45,30 @@ pub(crate) struct Wire {
 /// A wire to a peer, made by dialling, and the streams on it.
 pub(crate) struct Link {
     pub(crate) wire: Wire,
-    shared: [OnceLock<mpsc::Sender<Outgoing>>; Class::ALL.len()],
+    shared: [OnceLock<Queue>; Class::ALL.len()],
     tasks: Mutex<JoinSet<()>>,
     options: Arc<PeerOptions>,
+}
+
+/// The way to a shared stream.
+struct Queue {
+    frames: mpsc::Sender<Outgoing>,
+    /// Room for one-way messages, in KiB. Requests need none: their callers hold their bodies anyway.
+    room_kib: Arc<Semaphore>,
 }
 
 /// A frame on its way to the wire.
 struct Outgoing {
     body: Bytes,
     deadline: Instant,
-    /// None for a one-way message.
-    waiter: Option<Waiter>,
+    whose: Whose,
+}
+
+enum Whose {
+    /// A request, and who waits for its reply.
+    Asked(Waiter),
+    /// A one-way message, and its room in the queue.
+    OneWay { _room: OwnedSemaphorePermit },
 }
 
 /// Who waits for a reply. The place in flight is given back when the reply comes, not when the caller stops waiting: the
@@ -86,7 +100,7 @@ impl Link {
         let (reply, mut replied) = oneshot::channel();
         let sent = Arc::new(AtomicBool::new(false));
         let waiter = Waiter { reply, sent: Arc::clone(&sent), _place: place };
-        self.queue(class, Outgoing { body, deadline, waiter: Some(waiter) }).await?;
+        self.put(class, Outgoing { body, deadline, whose: Whose::Asked(waiter) }).await?;
         match timeout_at(deadline.into(), &mut replied).await {
             Ok(Ok(result)) => result,
             // The stream's task has dropped the message unsent.
@@ -108,12 +122,21 @@ impl Link {
         body: Bytes,
         deadline: Instant,
     ) -> Result<(), TransportError> {
-        self.queue(class, Outgoing { body, deadline, waiter: None }).await
+        let room = Arc::clone(&self.queue(class).room_kib);
+        let kib = body.len().clamp(1, self.options.queued_bytes_max).div_ceil(1024);
+        let kib = u32::try_from(kib).unwrap_or(u32::MAX);
+        match timeout_at(deadline.into(), room.acquire_many_owned(kib)).await {
+            Ok(Ok(room)) => {
+                self.put(class, Outgoing { body, deadline, whose: Whose::OneWay { _room: room } }).await
+            }
+            Ok(Err(_)) => Err(self.wire.lost(Delivery::NotSent)),
+            Err(_) => Err(TransportError::Deadline { delivery: Delivery::NotSent }),
+        }
     }
 
-    async fn queue(&self, class: Class, outgoing: Outgoing) -> Result<(), TransportError> {
+    async fn put(&self, class: Class, outgoing: Outgoing) -> Result<(), TransportError> {
         let deadline = outgoing.deadline;
-        let queue = self.shared[class.index()].get_or_init(|| self.open_shared(class));
+        let queue = &self.queue(class).frames;
         match queue.try_send(outgoing) {
             Ok(()) => Ok(()),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(self.wire.lost(Delivery::NotSent)),
@@ -127,12 +150,17 @@ impl Link {
         }
     }
 
-    fn open_shared(&self, class: Class) -> mpsc::Sender<Outgoing> {
+    fn queue(&self, class: Class) -> &Queue {
+        self.shared[class.index()].get_or_init(|| self.open_shared(class))
+    }
+
+    fn open_shared(&self, class: Class) -> Queue {
         let limits = self.options.limits(class);
-        let (queue, queued) = mpsc::channel(limits.in_flight_max);
+        let (frames, queued) = mpsc::channel(limits.in_flight_max);
+        let room_kib = Arc::new(Semaphore::new(self.options.queued_bytes_max.div_ceil(1024)));
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.spawn(run_shared(self.wire.clone(), class, queued, limits.body_bytes_max));
-        queue
+        Queue { frames, room_kib }
     }
 }
 
@@ -209,7 +237,7 @@ async fn write_queued(
     mut send: SendStream,
 ) -> Result<(), Option<FrameError>> {
     let mut next_id = 0;
-    let mut taken = Vec::with_capacity(FRAMES_PER_WRITE_MAX);
+    let mut taken = Vec::new();
     let mut batch = Batch::default();
     loop {
         if queued.recv_many(&mut taken, FRAMES_PER_WRITE_MAX).await == 0 {
@@ -219,9 +247,9 @@ async fn write_queued(
         {
             let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(waiting) = waiting.as_mut() else { return Err(None) };
-            for Outgoing { body, deadline, waiter } in taken.drain(..) {
+            for Outgoing { body, deadline, whose } in taken.drain(..) {
                 let deadline_ms = left_ms(deadline, now);
-                let Some(waiter) = waiter else {
+                let Whose::Asked(waiter) = whose else {
                     batch.push(next_id, Kind::OneWay, deadline_ms, body);
                     continue;
                 };

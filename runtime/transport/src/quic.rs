@@ -9,7 +9,7 @@ use quinn_proto::HashedConnectionIdGenerator;
 use crate::options::PeerOptions;
 
 /// Streams that a peer may have open towards us: its shared ones, and large bodies.
-const STREAMS_MAX: u32 = 256;
+const STREAMS_MAX: u32 = 128;
 
 /// The identifiers by which packets find their connections, and the right to say that one is forgotten, come from a
 /// secret that outlives the process: so peers of a restarted node learn at once that they have to dial again.
@@ -25,6 +25,8 @@ pub(crate) fn endpoint_config(secret: [u8; 32]) -> EndpointConfig {
 pub(crate) fn client_config(crypto: QuicClientConfig, options: &PeerOptions) -> ClientConfig {
     let mut config = ClientConfig::new(Arc::new(crypto));
     let mut transport = transport_config(options);
+    // Whoever dials also opens every stream: requests of the far end come over the connection that it dials itself.
+    transport.max_concurrent_bidi_streams(VarInt::from_u32(0));
     transport.keep_alive_interval(Some(options.keep_alive));
     config.transport_config(Arc::new(transport));
     config

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,8 @@ pub(crate) struct Caller {
     pub(crate) from: Option<NodeId>,
     pub(crate) address: SocketAddr,
     in_flight: [Arc<Semaphore>; Class::ALL.len()],
+    /// One shared stream per class is all that a connection needs, and bounds the memory that it can claim.
+    shared: [AtomicBool; Class::ALL.len()],
 }
 
 /// A request's place among those under way, of its peer and of all.
@@ -56,7 +59,7 @@ impl Answer {
 impl Caller {
     pub(crate) fn new(from: Option<NodeId>, address: SocketAddr, options: &crate::PeerOptions) -> Caller {
         let in_flight = Class::ALL.map(|class| Arc::new(Semaphore::new(options.limits(class).in_flight_max)));
-        Caller { from, address, in_flight }
+        Caller { from, address, in_flight, shared: Default::default() }
     }
 
     fn place(&self, gate: &Gate, class: Class) -> Option<Place> {
@@ -78,6 +81,9 @@ pub(crate) async fn serve_shared(
     mut send: SendStream,
     receive: RecvStream,
 ) -> Result<(), FrameError> {
+    if caller.shared[class.index()].swap(true, Ordering::Relaxed) {
+        return Err(FrameError::Second(class));
+    }
     // Fails only when the connection is gone, which the next step notices.
     let _ = send.set_priority(class.priority());
     let limits = gate.options.limits(class);
@@ -85,7 +91,7 @@ pub(crate) async fn serve_shared(
     let (answers, mut answered) = mpsc::channel(limits.in_flight_max);
     let mut stream =
         Shared { gate, caller, class, answers, handlers: JoinSet::new(), batch: Batch::default() };
-    let mut taken = Vec::with_capacity(REPLIES_PER_WRITE_MAX);
+    let mut taken = Vec::new();
     let ended = loop {
         tokio::select! {
             _ = answered.recv_many(&mut taken, REPLIES_PER_WRITE_MAX) => {

@@ -166,6 +166,8 @@ impl FromStr for JoinToken {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn token() -> JoinToken {
@@ -213,5 +215,14 @@ mod tests {
         assert_eq!(refused(&format!("{text}a")), TokenError::Length(97));
         assert_eq!(refused(&text.replace("slt1-a", "slt1-ä")), TokenError::Letter('ä'));
         assert_eq!(refused(&text.replace("slt1-a", "slt1-0")), TokenError::Letter('0'));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "(slt1-)?\\PC{0,120}", letters in "slt1-[a-z2-7]{96}") {
+            // Whether a text is good is for the checksum to say; here it must only be read to the end.
+            prop_assert!(text.parse::<JoinToken>().is_err());
+            let _ = letters.parse::<JoinToken>();
+        }
     }
 }

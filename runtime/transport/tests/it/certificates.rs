@@ -13,6 +13,12 @@ async fn nodes_of_one_cluster_know_each_other_by_certificate() {
 }
 
 #[tokio::test]
+async fn a_node_may_ask_itself() {
+    let a = Cluster::new(1).start(1);
+    assert_eq!(a.ask(&a, Class::Control, b"who am I").await.unwrap(), "Some(0000000000000001)");
+}
+
+#[tokio::test]
 async fn a_node_of_another_cluster_is_refused_whoever_dials() {
     // The cluster ids are the same: what counts is the authority.
     let (ours, theirs) = (Cluster::new(1), Cluster::new(1));

@@ -98,6 +98,17 @@ async fn a_member_that_breaks_the_protocol_is_cut_off_with_the_reason_and_others
 }
 
 #[tokio::test]
+async fn a_second_shared_stream_of_a_class_is_one_too_many() {
+    let cluster = Cluster::new(1);
+    let b = cluster.start(2);
+    let (_endpoint, connection) = raw(&cluster, Some(9), &b).await;
+    let (mut first, _receive) = connection.open_bi().await.unwrap();
+    first.write_all(b"SLPS\x01\x00\x00\x00").await.unwrap();
+    let reason = reaction(&connection, b"SLPS\x01\x00\x00\x00").await;
+    assert!(reason.contains("a second shared stream of class control"), "{reason}");
+}
+
+#[tokio::test]
 async fn without_a_certificate_one_may_only_join() {
     let cluster = Cluster::new(1);
     let a = cluster.start(1);

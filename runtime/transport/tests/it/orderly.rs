@@ -1,7 +1,9 @@
 //! One-way messages come in the order of their sending.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
-use shardloom_transport::Class;
+use shardloom_transport::{Class, Delivery, PeerOptions, TransportError};
 
 use crate::peers::{Cluster, reaches, soon};
 
@@ -24,4 +26,25 @@ async fn one_way_messages_of_all_sizes_arrive_once_and_in_order() {
         assert_eq!((message.from, message.class), (Some(a.id), Class::Appends));
         assert!(message.body == body(n), "message {n} is another or damaged");
     }
+}
+
+#[tokio::test]
+async fn one_way_messages_wait_for_room_and_give_up_at_their_deadline() {
+    let cluster = Cluster::new(1);
+    let options = PeerOptions { queued_bytes_max: 4 << 20, ..PeerOptions::default() };
+    let (a, b) = (cluster.start_with(1, options), cluster.start(2));
+    a.ask(&b, Class::Appends, b"warm").await.unwrap();
+    a.net.cut(b.address());
+    let body = Bytes::from(vec![0; 1 << 20]);
+    let until = Instant::now() + Duration::from_secs(1);
+    let mut queued = 0;
+    let error = loop {
+        match a.net.send(b.id, b.address(), Class::Appends, body.clone(), until).await {
+            Ok(()) => queued += 1,
+            Err(error) => break error,
+        }
+        // 4 MiB wait; some more are with QUIC already, which has a window of its own.
+        assert!(queued < 64, "nothing bounds the queue");
+    };
+    assert!(matches!(error, TransportError::Deadline { delivery: Delivery::NotSent }), "{error}");
 }
