@@ -20,7 +20,7 @@ mod large;
 mod summary;
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -92,25 +92,15 @@ impl Db {
     /// # Errors
     /// [`DbError::Damaged`] asks for the directory to be removed and rebuilt.
     pub fn open(dir: &Path, name: &str) -> Result<Db, DbError> {
-        // Whether there was a database before sled makes one.
-        let existed = dir.join(SLED_FILE).exists();
-        let config = sled::Config::new().path(dir).flush_every_ms(None).cache_capacity(CACHE_BYTES_MAX);
-        let sled = guarded(dir, "open", || config.open())?;
-        let found = guarded(dir, "read", || sled.get(SUMMARY_KEY))?;
-        let summary = match found {
-            Some(bytes) => Summary::decode(dir, name, &bytes)?,
-            None if existed => {
-                // Made by a process that ended before its first checkpoint, or damaged: either way it holds nothing.
-                return Err(DbError::damaged(dir, "its summary is missing"));
-            }
-            None => Summary::new(name),
-        };
-        let db = Db { open: Arc::new(Open { dir: dir.to_path_buf(), sled, summary: Mutex::new(summary) }) };
-        if existed {
-            db.verify()?;
-        } else {
-            db.checkpoint()?;
+        if !dir.exists() {
+            make(dir, name)?;
         }
+        let sled = guarded(dir, "open", || config(dir).open())?;
+        let found = guarded(dir, "read", || sled.get(SUMMARY_KEY))?;
+        let found = found.ok_or_else(|| DbError::damaged(dir, "its summary is missing"))?;
+        let summary = Mutex::new(Summary::decode(dir, name, &found)?);
+        let db = Db { open: Arc::new(Open { dir: dir.to_path_buf(), sled, summary }) };
+        db.verify()?;
         Ok(db)
     }
 
@@ -125,7 +115,8 @@ impl Db {
             }
         }
         if found != *summary {
-            let what = format!("{} entries were written, {} others are there", summary.entries, found.entries);
+            let what =
+                format!("{} entries were written, {} others are there", summary.entries, found.entries);
             return Err(DbError::damaged(&self.open.dir, what));
         }
         Ok(())
@@ -156,7 +147,9 @@ impl Db {
         *summary = next;
         guarded(dir, "flush", || sled.flush())?;
         // sled asks for sync_file_range, which does not reach through the disk's cache.
-        File::open(dir.join(SLED_FILE)).and_then(|file| file.sync_data()).map_err(DbError::io("fdatasync", dir))?;
+        File::open(dir.join(SLED_FILE))
+            .and_then(|file| file.sync_data())
+            .map_err(DbError::io("fdatasync", dir))?;
         sync_dir(dir).map_err(DbError::io("sync", dir))?;
         Ok(summary.checkpoints)
     }
@@ -169,6 +162,25 @@ impl Db {
 
 /// The file in which sled keeps everything.
 const SLED_FILE: &str = "db";
+
+fn config(dir: &Path) -> sled::Config {
+    sled::Config::new().path(dir).flush_every_ms(None).cache_capacity(CACHE_BYTES_MAX)
+}
+
+/// Makes an empty database beside its place, then puts it there: one that is there and has no summary is damaged.
+fn make(dir: &Path, name: &str) -> Result<(), DbError> {
+    let mut draft = dir.as_os_str().to_owned();
+    draft.push(".new");
+    let draft = PathBuf::from(draft);
+    if draft.exists() {
+        fs::remove_dir_all(&draft).map_err(DbError::io("clear the draft of", dir))?;
+    }
+    let sled = guarded(dir, "make", || config(&draft).open())?;
+    let summary = Mutex::new(Summary::new(name));
+    Db { open: Arc::new(Open { dir: draft.clone(), sled, summary }) }.checkpoint()?;
+    fs::rename(&draft, dir).map_err(DbError::io("make", dir))?;
+    sync_dir(dir.parent().unwrap_or(Path::new("."))).map_err(DbError::io("sync the parent of", dir))
+}
 
 impl Open {
     fn lock(&self) -> MutexGuard<'_, Summary> {
@@ -301,7 +313,8 @@ fn crc(full: &[u8], value: &[u8]) -> u32 {
 
 /// The checksum that an entry was stored with, if it is right.
 fn checked(dir: &Path, full: &[u8], stored: &[u8]) -> Result<u32, DbError> {
-    let wrong = || DbError::damaged(dir, format!("the value at {:?} does not check", String::from_utf8_lossy(full)));
+    let wrong =
+        || DbError::damaged(dir, format!("the value at {:?} does not check", String::from_utf8_lossy(full)));
     let (found, value) = stored.split_first_chunk::<CRC_BYTES>().ok_or_else(wrong)?;
     let found = u32::from_le_bytes(*found);
     if found == crc(full, value) { Ok(found) } else { Err(wrong()) }

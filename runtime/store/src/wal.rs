@@ -154,12 +154,8 @@ impl Wal {
             None => create(dir, &options)?,
         };
         let boot = Boot(slots::boot(&found.index).0 + 1);
-        let recovery = Recovery {
-            disk: found.disk,
-            boot,
-            torn_bytes: found.torn_bytes,
-            segments: found.segments.len(),
-        };
+        let recovery =
+            Recovery { disk: found.disk, boot, torn_bytes: found.torn_bytes, segments: found.segments.len() };
         let last = found.segments.last_key_value().map(|(_, last)| last.clone());
         let last = last.expect("a log that was found or made has a segment");
         let core = Arc::new(Core::new(dir, options, found.index, found.segments));
@@ -227,13 +223,18 @@ impl Wal {
             return Err(why.clone());
         }
         // An open file can be read even if the segment is deleted meanwhile.
-        let found: Vec<_> = state.index.find(log, range, bytes_max).into_iter().map(|(index, found)| {
-            let segment = match &found {
-                Found::Disk(place) => state.segments.get(&place.segment).cloned(),
-                Found::Memory(_) => None,
-            };
-            (index, found, segment)
-        }).collect();
+        let found: Vec<_> = state
+            .index
+            .find(log, range, bytes_max)
+            .into_iter()
+            .map(|(index, found)| {
+                let segment = match &found {
+                    Found::Disk(place) => state.segments.get(&place.segment).cloned(),
+                    Found::Memory(_) => None,
+                };
+                (index, found, segment)
+            })
+            .collect();
         drop(state);
         let mut entries = Vec::with_capacity(found.len());
         for (index, found, segment) in found {
@@ -302,12 +303,8 @@ impl Wal {
 fn create(dir: &Path, options: &WalOptions) -> Result<recover::Found, WalError> {
     let disk = getrandom::u64().map_err(|error| std::io::Error::other(error.to_string()));
     let disk = DiskId(disk.map_err(WalError::io("draw an identity for", dir))?);
-    let header = Header {
-        number: slots::FIRST_SEGMENT,
-        disk,
-        file_bytes: options.segment_bytes,
-        first_sequence: 1,
-    };
+    let header =
+        Header { number: slots::FIRST_SEGMENT, disk, file_bytes: options.segment_bytes, first_sequence: 1 };
     let file = segment::prepare(dir, options.segment_bytes);
     let file = file.map_err(WalError::failed("preparing", &segment::segment_path(dir, header.number)))?;
     let segment = Segment::activate(dir, file, header)?;
@@ -319,4 +316,57 @@ fn create(dir: &Path, options: &WalOptions) -> Result<recover::Found, WalError> 
         next_sequence: 1,
         torn_bytes: 0,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A log whose open segment is a device that takes writes and cannot keep them.
+    fn broken(dir: &Path, device: &str) -> Wal {
+        let options = WalOptions::default();
+        let mut found = create(dir, &options).unwrap();
+        let device = std::fs::OpenOptions::new().read(true).write(true).open(device).unwrap();
+        let good = found.segments.remove(&slots::FIRST_SEGMENT).unwrap();
+        let segment = Arc::new(Segment { header: good.header, path: good.path.clone(), file: device });
+        found.segments.insert(slots::FIRST_SEGMENT, segment.clone());
+        let core = Arc::new(Core::new(dir, options, found.index, found.segments));
+        let writer = Writer::new(core.clone(), segment, found.end, found.next_sequence);
+        let thread = std::thread::spawn(move || writer.run());
+        Wal { open: Arc::new(Open { core, writer: Mutex::new(Some(thread)) }) }
+    }
+
+    async fn ends(wal: &Wal) -> WalError {
+        let set = |slot| vec![Record::Set { slot, value: Bytes::from_static(b"x") }];
+        let (one, two) = (wal.submit(set(1)).await.unwrap(), wal.submit(set(2)).await);
+        let why = one.durable().await.unwrap_err();
+        if let Ok(two) = two {
+            assert!(two.durable().await.is_err());
+        }
+        assert!(wal.submit(set(3)).await.unwrap_err().is_fatal());
+        assert!(wal.try_submit(set(3)).unwrap_err().is_fatal());
+        assert!(wal.read(LogId::CONTROL, 0..1, 1).unwrap_err().is_fatal());
+        assert!(wal.progress().changed().await.unwrap_err().is_fatal());
+        assert!(wal.close().unwrap_err().is_fatal());
+        assert_eq!(wal.progress().durable(), WriteSeq(0));
+        why
+    }
+
+    #[tokio::test]
+    async fn failed_fdatasync_ends_the_log_for_all() {
+        let dir = tempfile::tempdir().unwrap();
+        // The null device takes every write and has no fdatasync.
+        let why = ends(&broken(dir.path(), "/dev/null")).await;
+        assert!(matches!(why, WalError::Failed { step: "fdatasync of", .. }), "{why}");
+        assert!(why.is_fatal() && !why.is_retryable());
+        assert_eq!(why.exit_code(), EXIT_DISK_FAILED);
+    }
+
+    #[tokio::test]
+    async fn full_disk_under_an_open_segment_ends_the_log_for_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let why = ends(&broken(dir.path(), "/dev/full")).await;
+        assert!(matches!(why, WalError::DiskFull { fatal: true, .. }), "{why}");
+        assert_eq!(why.exit_code(), EXIT_DISK_FULL);
+    }
 }

@@ -11,7 +11,7 @@ use load::{Figures, KEPT, LOGS, PAYLOAD_BYTES, figures, ours};
 use protobuf::well_known_types::BytesValue;
 use raft_engine::{Config, Engine, LogBatch, MessageExt};
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 7;
 
 /// An entry of raft-engine: its index, then the payload.
 struct Entry;
@@ -69,7 +69,7 @@ fn median(mut runs: Vec<Figures>) -> Figures {
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let seconds = arguments.next().and_then(|seconds| seconds.parse().ok()).unwrap_or(4.0);
+    let seconds = arguments.next().and_then(|seconds| seconds.parse().ok()).unwrap_or(2.0);
     let home = arguments.next().unwrap_or_else(|| std::env::temp_dir().display().to_string());
     let duration = Duration::from_secs_f64(seconds);
     println!("appends of {PAYLOAD_BYTES} B over {LOGS} logs, fdatasync, medians of {ROUNDS} rounds in turn");
@@ -81,7 +81,8 @@ fn main() {
             let dir = tempfile::tempdir_in(&home).expect("a directory can be made");
             their_runs.push(raft_engine(dir.path(), writers, duration));
         }
-        for (name, run) in [("shardloom-store", median(our_runs)), ("raft-engine 0.4.2", median(their_runs))] {
+        for (name, run) in [("shardloom-store", median(our_runs)), ("raft-engine 0.4.2", median(their_runs))]
+        {
             let Figures { appends_per_s, p50, p99 } = run;
             println!("{writers:>3} writers  {name:<18} {appends_per_s:>8.0}/s  p50 {p50:?}  p99 {p99:?}");
         }

@@ -70,7 +70,9 @@ impl DbError {
     pub(crate) fn io(step: &'static str, dir: &Path) -> impl FnOnce(io::Error) -> DbError {
         let dir = dir.to_path_buf();
         move |source| match source.kind() {
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => DbError::damaged(&dir, source.to_string()),
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                DbError::damaged(&dir, source.to_string())
+            }
             _ => DbError::Io { step, dir, source },
         }
     }

@@ -84,6 +84,9 @@ impl Table {
     }
 
     fn damaged(&self, key: &[u8]) -> DbError {
-        DbError::damaged(&self.open.dir, format!("the large value at {:?} is not whole", String::from_utf8_lossy(key)))
+        DbError::damaged(
+            &self.open.dir,
+            format!("the large value at {:?} is not whole", String::from_utf8_lossy(key)),
+        )
     }
 }

@@ -63,7 +63,8 @@ impl Summary {
             return Err(DbError::NewerVersion { dir: dir.to_path_buf(), found, known: FORMAT_VERSION });
         }
         let (name_bytes, rest) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
-        let (found, numbers) = rest.split_at_checked(u32::from_le_bytes(*name_bytes) as usize).ok_or_else(damaged)?;
+        let (found, numbers) =
+            rest.split_at_checked(u32::from_le_bytes(*name_bytes) as usize).ok_or_else(damaged)?;
         let found = String::from_utf8(found.to_vec()).map_err(|_| damaged())?;
         if found != name {
             return Err(DbError::Foreign { dir: dir.to_path_buf(), expected: name.to_owned(), found });

@@ -73,7 +73,13 @@ impl Cleaner {
     pub(crate) fn load(&mut self, oldest: &Segment) -> Result<(), WalError> {
         if self.segment != oldest.header.number {
             let (segment, sequence) = (oldest.header.number, oldest.header.first_sequence);
-            *self = Cleaner { segment, sequence, bytes: oldest.load()?, offset: FRAMES_START, lines: VecDeque::new() };
+            *self = Cleaner {
+                segment,
+                sequence,
+                bytes: oldest.load()?,
+                offset: FRAMES_START,
+                lines: VecDeque::new(),
+            };
         }
         let batch = Batch::read(oldest, &self.bytes, self.offset, self.sequence);
         let batch = batch.ok_or_else(|| {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
@@ -41,6 +42,8 @@ pub(crate) struct State {
     /// There is no room for the next segment: entries are refused, what may free room is not.
     pub(crate) disk_full: bool,
     pub(crate) stats: WalStats,
+    /// The writer wants to be woken when this many records are queued.
+    pub(crate) wake_at: usize,
     next_number: u64,
 }
 
@@ -72,6 +75,7 @@ impl Core {
             ended: None,
             disk_full: false,
             stats: WalStats::default(),
+            wake_at: usize::MAX,
             next_number: 0,
         };
         Core {
@@ -86,6 +90,21 @@ impl Core {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no code panics while it holds the log's state")
+    }
+
+    /// Lets the writer sleep until so many records are queued, the log is to close, or the time is up.
+    pub(crate) fn sleep<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        records: usize,
+        time: Duration,
+    ) -> MutexGuard<'a, State> {
+        state.wake_at = records;
+        let (mut state, _) =
+            self.wake.wait_timeout(state, time).expect("no code panics while it holds the log's state");
+        // Awake, it looks for itself.
+        state.wake_at = usize::MAX;
+        state
     }
 
     pub(crate) fn progress(&self) -> Progress {
@@ -121,9 +140,11 @@ impl Core {
         for record in records {
             state.queue(Line::from(record));
         }
-        let seq = state.submitted;
+        let (seq, wake) = (state.submitted, state.queue.len() >= state.wake_at);
         drop(state);
-        self.wake.notify_one();
+        if wake {
+            self.wake.notify_one();
+        }
         Ok(Ticket::new(seq, self.progress()))
     }
 

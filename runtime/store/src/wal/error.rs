@@ -131,7 +131,9 @@ impl WalError {
         let file = file.to_path_buf();
         match error {
             HeaderError::Newer(found) => WalError::NewerVersion { file, found, known: FORMAT_VERSION },
-            HeaderError::Damaged { offset, what } => WalError::Damaged { file, offset, what: what.to_owned() },
+            HeaderError::Damaged { offset, what } => {
+                WalError::Damaged { file, offset, what: what.to_owned() }
+            }
         }
     }
 

@@ -86,10 +86,16 @@ impl Header {
 
     pub(crate) fn decode(bytes: &[u8; HEADER_BYTES]) -> Result<Header, HeaderError> {
         if &bytes[0..8] != HEADER_MAGIC {
-            return Err(HeaderError::Damaged { offset: 0, what: "the magic number of a segment was expected" });
+            return Err(HeaderError::Damaged {
+                offset: 0,
+                what: "the magic number of a segment was expected",
+            });
         }
         if u32_at(bytes, 12) != crc32fast::hash(&bytes[0..12]) {
-            return Err(HeaderError::Damaged { offset: 8, what: "the checksum of the format version is wrong" });
+            return Err(HeaderError::Damaged {
+                offset: 8,
+                what: "the checksum of the format version is wrong",
+            });
         }
         let version = u32_at(bytes, 8);
         if version > FORMAT_VERSION {
@@ -192,7 +198,8 @@ pub(crate) fn mark(place: FramePlace, sequence: u64) -> [u8; FRAME_HEAD] {
 }
 
 fn write_head(place: FramePlace, magic: &[u8; 3], sequence: u64, records: u32, body: &[u8], head: &mut [u8]) {
-    let body_bytes = u32::try_from(body.len()).expect("a batch is smaller than a segment, which is under 4 GiB");
+    let body_bytes =
+        u32::try_from(body.len()).expect("a batch is smaller than a segment, which is under 4 GiB");
     head[0..3].copy_from_slice(magic);
     head[3] = FORMAT_VERSION as u8;
     head[8..16].copy_from_slice(&sequence.to_le_bytes());
@@ -234,9 +241,7 @@ mod tests {
             "00000100000000002a0000000000000000000000000000000000000000000000",
         );
         assert_eq!(hex(&HEADER.encode()), header);
-        let expected = concat!(
-            "534c6d01eddbcd442a000000000000000000000000000000008449ed00000000",
-        );
+        let expected = "534c6d01eddbcd442a000000000000000000000000000000008449ed00000000";
         assert_eq!(hex(&mark(PLACE, 42)), expected);
     }
 

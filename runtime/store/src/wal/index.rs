@@ -217,7 +217,8 @@ impl Index {
     pub(crate) fn settle(&mut self, line: &Line, was: Place, now: DiskPlace) {
         let place = Place::Disk(now);
         if matches!(line.kind, Kind::Set) {
-            if let Some(register) = self.registers.get_mut(&line.key).filter(|register| register.place == was) {
+            if let Some(register) = self.registers.get_mut(&line.key).filter(|register| register.place == was)
+            {
                 register.place = place;
                 self.hold(place, line.disk_bytes());
                 self.release(was);
@@ -225,7 +226,8 @@ impl Index {
             return;
         }
         let Some(entries) = self.logs.get_mut(&line.key) else { return };
-        let is_entry = matches!(line.kind, Kind::Append | Kind::Carry) && entries.place(line.index) == Some(was);
+        let is_entry =
+            matches!(line.kind, Kind::Append | Kind::Carry) && entries.place(line.index) == Some(was);
         let is_base = !matches!(line.kind, Kind::Carry) && entries.base_place() == was;
         if is_entry {
             entries.replace(line.index, place);

@@ -113,7 +113,14 @@ pub(crate) enum Kind {
 impl Kind {
     fn decode(byte: u8) -> Option<Kind> {
         let kinds = [
-            Kind::Append, Kind::Truncate, Kind::Purge, Kind::Drop, Kind::Set, Kind::Clear, Kind::Carry, Kind::Base,
+            Kind::Append,
+            Kind::Truncate,
+            Kind::Purge,
+            Kind::Drop,
+            Kind::Set,
+            Kind::Clear,
+            Kind::Carry,
+            Kind::Base,
         ];
         kinds.into_iter().find(|kind| *kind as u8 == byte)
     }

@@ -41,7 +41,8 @@ pub(crate) fn recover(dir: &Path) -> Result<Option<Found>, WalError> {
     let numbers = segment::list(dir).map_err(WalError::io("list", dir))?;
     let Some(last) = numbers.last().copied() else { return Ok(None) };
     // What lies before a gap was given up, if the floor says so: files may vanish in any order in a crash.
-    let run = (0..numbers.len()).rev().take_while(|at| numbers[*at] + (numbers.len() - 1 - at) as u32 == last);
+    let run =
+        (0..numbers.len()).rev().take_while(|at| numbers[*at] + (numbers.len() - 1 - at) as u32 == last);
     let first = run.last().map_or(last, |at| numbers[at]);
     let mut segments = BTreeMap::new();
     for number in first..=last {

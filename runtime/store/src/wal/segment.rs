@@ -38,7 +38,8 @@ pub(crate) fn list(dir: &Path) -> io::Result<Vec<u32>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
-        let digits = name.to_str().and_then(|name| name.strip_suffix(SUFFIX)).filter(|digits| digits.len() == 8);
+        let digits =
+            name.to_str().and_then(|name| name.strip_suffix(SUFFIX)).filter(|digits| digits.len() == 8);
         numbers.extend(digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()));
     }
     numbers.sort_unstable();
@@ -133,7 +134,8 @@ pub(crate) fn open(dir: &Path, number: u32) -> Result<Segment, WalError> {
     let opened = OpenOptions::new().read(true).write(true).open(&path);
     let file = opened.map_err(WalError::io("open", &path))?;
     let file_bytes = file.metadata().map_err(WalError::io("measure", &path))?.len();
-    let damaged = |offset, what: &str| WalError::Damaged { file: path.clone(), offset, what: what.to_owned() };
+    let damaged =
+        |offset, what: &str| WalError::Damaged { file: path.clone(), offset, what: what.to_owned() };
     if file_bytes < HEADER_BYTES as u64 {
         return Err(damaged(file_bytes, "the file ends within the header"));
     }
@@ -167,6 +169,8 @@ impl Preparation {
     }
 
     pub(crate) fn finish(self) -> io::Result<File> {
-        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that prepares segments panicked")))
+        self.thread
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the thread that prepares segments panicked")))
     }
 }

@@ -15,7 +15,8 @@ impl Tmpfs {
     fn mount(kib: usize) -> Option<Tmpfs> {
         let dir = tempfile::tempdir().unwrap();
         let size = format!("size={kib}k");
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path()).output();
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path()).output();
         if !mount.is_ok_and(|mount| mount.status.success()) {
             eprintln!("skipped: a tmpfs cannot be mounted here");
             return None;

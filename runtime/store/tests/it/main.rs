@@ -1,5 +1,7 @@
 //! The store, on real files.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod data_dir;
 mod db;
 mod disk_full;

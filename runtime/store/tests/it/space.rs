@@ -51,7 +51,9 @@ async fn slow_logs_and_registers_move_on_while_a_busy_log_churns() {
     let (wal, _) = open(dir.path());
     let slow: Vec<_> = (100..140).map(|log| append(log, 7, format!("slow {log}"))).collect();
     wal.submit(slow).await.unwrap();
-    wal.submit(vec![set(1, "seal"), set(2, "vote"), Record::Purge { log: LogId(90), upto: 33 }]).await.unwrap();
+    wal.submit(vec![set(1, "seal"), set(2, "vote"), Record::Purge { log: LogId(90), upto: 33 }])
+        .await
+        .unwrap();
     for round in 0..6 {
         churn(&wal, 20, 150).await;
         wal.submit(vec![append(100, 8 + round, "on")]).await.unwrap();

@@ -102,6 +102,9 @@ async fn flips_in_a_batch_that_nothing_follows_lose_that_batch_alone() {
     }
 }
 
+/// Something that a disk may do to a segment.
+type Harm<'a> = &'a dyn Fn(&mut Vec<u8>);
+
 /// A log of several full segments.
 async fn long(dir: &Path) -> (Content, Image) {
     let (wal, _) = open(dir);
@@ -126,7 +129,7 @@ async fn damage_in_an_older_segment_is_refused() {
         let lost_page = |segment: &mut Vec<u8>| segment[start..end].fill(0);
         let lost_page_and_mark = |segment: &mut Vec<u8>| segment[start..].fill(0);
         let short_file = |segment: &mut Vec<u8>| segment.truncate(start);
-        let harms: [&dyn Fn(&mut Vec<u8>); 4] = [&wrong_bit, &lost_page, &lost_page_and_mark, &short_file];
+        let harms: [Harm<'_>; 4] = [&wrong_bit, &lost_page, &lost_page_and_mark, &short_file];
         for harm in harms {
             let mut damaged = image.clone();
             harm(damaged.0.get_mut(name).unwrap());

@@ -40,7 +40,10 @@ async fn logs_are_cut_purged_and_dropped() {
     assert_eq!(wal.read(log, 0..100, usize::MAX).unwrap(), expected);
     assert_eq!(wal.read(log, 0..100, 1).unwrap(), expected[..1]);
     assert_eq!(wal.read(log, 4..5, 100).unwrap(), expected[1..]);
-    assert_eq!((wal.purged_index(log), wal.first_index(log), wal.last_index(log)), (Some(2), Some(3), Some(4)));
+    assert_eq!(
+        (wal.purged_index(log), wal.first_index(log), wal.last_index(log)),
+        (Some(2), Some(3), Some(4))
+    );
     // A snapshot beyond the end leaves an empty log that goes on behind it.
     wal.submit(vec![Record::Purge { log, upto: 9 }]).await.unwrap();
     assert_eq!((wal.purged_index(log), wal.first_index(log), wal.last_index(log)), (Some(9), None, Some(9)));

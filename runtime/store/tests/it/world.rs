@@ -71,7 +71,7 @@ impl Image {
 
     /// The newest segment.
     pub(crate) fn last_segment(&mut self) -> &mut Vec<u8> {
-        self.0.iter_mut().filter(|(name, _)| name.ends_with(".wal")).next_back().unwrap().1
+        self.0.iter_mut().rfind(|(name, _)| name.ends_with(".wal")).unwrap().1
     }
 }
 
