@@ -11,27 +11,27 @@ use crate::world::{ADMIN_TOKEN, World};
 
 /// What came back.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: ureq::http::HeaderMap,
-    pub body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: ureq::http::HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).unwrap_or_else(|| panic!("no {name} in {self:?}")).to_str().unwrap()
     }
 
     /// Checks that it is an error of this status and code, and returns its body.
-    pub fn problem(&self, status: u16, code: &str, executed: &str) -> Value {
+    pub(crate) fn problem(&self, status: u16, code: &str, executed: &str) -> Value {
         let json = self.json();
         assert_eq!((self.status, json["code"].as_str()), (status, Some(code)), "{json}");
         assert_eq!(json["executed"], executed, "{json}");
@@ -43,13 +43,13 @@ impl Reply {
 
 /// A client of one node.
 #[derive(Clone)]
-pub struct Client {
+pub(crate) struct Client {
     base: String,
     agent: ureq::Agent,
 }
 
 impl Client {
-    pub fn new(base: String) -> Client {
+    pub(crate) fn new(base: String) -> Client {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(60)))
@@ -58,7 +58,13 @@ impl Client {
     }
 
     /// Sends any request, with these headers.
-    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Reply {
         let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -76,16 +82,16 @@ impl Client {
     }
 
     /// Sends a request as an administrator.
-    pub async fn admin(&self, method: &str, path: &str, body: &[u8]) -> Reply {
+    pub(crate) async fn admin(&self, method: &str, path: &str, body: &[u8]) -> Reply {
         let token = format!("Bearer {ADMIN_TOKEN}");
         self.send(method, path, &[("authorization", &token)], body).await
     }
 
-    pub async fn call(&self, workload: &str, key: &str, method: &str, body: &[u8]) -> Reply {
+    pub(crate) async fn call(&self, workload: &str, key: &str, method: &str, body: &[u8]) -> Reply {
         self.call_with(workload, key, method, &[], body).await
     }
 
-    pub async fn call_with(
+    pub(crate) async fn call_with(
         &self,
         workload: &str,
         key: &str,
@@ -97,7 +103,7 @@ impl Client {
     }
 
     /// Uploads bytes and returns their digest.
-    pub async fn upload(&self, bytes: &[u8]) -> String {
+    pub(crate) async fn upload(&self, bytes: &[u8]) -> String {
         let digest = sha256(bytes);
         let reply = self.admin("PUT", &format!("/v1/components/{digest}"), bytes).await;
         assert_eq!(reply.status, 201, "{}", reply.text());
@@ -105,7 +111,7 @@ impl Client {
     }
 
     /// Uploads a guest and deploys it under its own name.
-    pub async fn deploy(&self, name: &str) {
+    pub(crate) async fn deploy(&self, name: &str) {
         let digest = self.upload(&guest(name)).await;
         let manifest = serde_json::json!({ "component": digest }).to_string();
         let reply = self.admin("PUT", &format!("/v1/workloads/{name}"), manifest.as_bytes()).await;
@@ -113,12 +119,12 @@ impl Client {
     }
 }
 
-pub fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A key whose shard the node with this number owns.
-pub fn key_of(world: &World, node: usize) -> String {
+pub(crate) fn key_of(world: &World, node: usize) -> String {
     let view: std::sync::Arc<View> = world.view(node);
     (0..)
         .map(|number| format!("key-{number}"))

@@ -48,7 +48,8 @@ async fn every_described_operation_exists_and_nothing_else_does() {
     for operation in OPERATIONS {
         let path = operation.path.replace(['{', '}'], "");
         let reply = client.admin(&operation.method.to_uppercase(), &path, b"").await;
-        let code = serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap_or_default()["code"].clone();
+        let code =
+            serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap_or_default()["code"].clone();
         assert!(code != "unknown-route" && code != "method-not-allowed", "{operation:?}: {reply:?}");
         client.admin("PATCH", &path, b"").await.problem(405, "method-not-allowed", "no");
     }
@@ -161,7 +162,8 @@ async fn a_body_of_1_gb_is_refused_before_it_is_read() {
     assert!(reply.starts_with("HTTP/1.1 413") && reply.contains("\"code\":\"too-large\""), "{reply}");
 
     let chunk = "100000\r\n".to_owned() + &"x".repeat(1 << 20) + "\r\n";
-    let chunked = "POST /v1/call/faulty/k HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n".to_owned()
+    let chunked = "POST /v1/call/faulty/k HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+        .to_owned()
         + &chunk.repeat(9);
     let reply = raw(&world, chunked.into_bytes()).await;
     assert!(reply.starts_with("HTTP/1.1 413"), "{}", &reply[..200]);
@@ -211,7 +213,10 @@ async fn metrics_count_calls_by_workload_and_outcome_and_unknown_names_not_at_al
     let text = client.admin("GET", "/metrics", b"").await;
     let text = text.text();
     assert!(text.contains(r#"shardloom_call_seconds_count{workload="faulty",outcome="ok"} 1"#), "{text}");
-    assert!(text.contains(r#"shardloom_call_seconds_count{workload="faulty",outcome="invalid"} 1"#), "{text}");
+    assert!(
+        text.contains(r#"shardloom_call_seconds_count{workload="faulty",outcome="invalid"} 1"#),
+        "{text}"
+    );
     assert!(text.contains("shardloom_instances 1"), "{text}");
     assert!(!text.contains("made-up"), "{text}");
     assert!(!text.contains(ADMIN_TOKEN));
@@ -222,7 +227,10 @@ async fn a_server_that_finishes_answers_what_is_under_way_and_takes_nothing_new(
     let world = World::start(1).await;
     let client = world.client(0);
     client.deploy("faulty").await;
-    let slow = { let client = client.clone(); async move { client.call("faulty", "k", "slow", b"").await } };
+    let slow = {
+        let client = client.clone();
+        async move { client.call("faulty", "k", "slow", b"").await }
+    };
     let (reply, ()) = tokio::join!(slow, async {
         until("the call runs", || world.in_flight(0) == 1).await;
         world.server(0).finish(Duration::from_secs(20)).await;

@@ -29,12 +29,12 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::client::Client;
 
-pub const ADMIN_TOKEN: &str = "the-admin-token";
-pub const SHARDS: u32 = 32;
+pub(crate) const ADMIN_TOKEN: &str = "the-admin-token";
+pub(crate) const SHARDS: u32 = 32;
 
 /// How a node is connected to its peers.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Link {
+pub(crate) enum Link {
     Up,
     /// Nothing gets out to it.
     Cut,
@@ -68,7 +68,7 @@ struct TestFabric {
     node: Arc<NodeState>,
 }
 
-pub struct World {
+pub(crate) struct World {
     shared: Arc<Shared>,
     _tasks: JoinSet<()>,
     _directories: Vec<TempDir>,
@@ -146,14 +146,18 @@ impl Shared {
 
 impl World {
     /// Starts so many nodes; shard s is owned by node s modulo their number, under epoch 1.
-    pub async fn start(count: usize) -> World {
+    pub(crate) async fn start(count: usize) -> World {
         World::start_with(count, Limits::default(), Timings::default()).await
     }
 
-    pub async fn start_with(count: usize, limits: Limits, timings: Timings) -> World {
-        let mut map = ShardMap::new(SHARDS);
+    pub(crate) async fn start_with(count: usize, limits: Limits, timings: Timings) -> World {
+        World::start_shards(SHARDS, count, limits, timings).await
+    }
+
+    pub(crate) async fn start_shards(shards: u32, count: usize, limits: Limits, timings: Timings) -> World {
+        let mut map = ShardMap::new(shards);
         let replicas: Vec<Replica> = (0..count).map(replica).collect();
-        for shard in 0..SHARDS {
+        for shard in 0..shards {
             let owner = node_id(shard as usize % count);
             map.assign(ShardId(shard), Epoch(1), Some(owner), &replicas).unwrap();
         }
@@ -206,33 +210,33 @@ impl World {
         World { shared, _tasks: tasks, _directories: directories }
     }
 
-    pub fn address(&self, node: usize) -> SocketAddr {
+    pub(crate) fn address(&self, node: usize) -> SocketAddr {
         *self.shared.nodes[node].address.get().unwrap()
     }
 
-    pub fn client(&self, node: usize) -> Client {
+    pub(crate) fn client(&self, node: usize) -> Client {
         Client::new(format!("http://{}", self.address(node)))
     }
 
-    pub fn server(&self, node: usize) -> Arc<NodeServer> {
+    pub(crate) fn server(&self, node: usize) -> Arc<NodeServer> {
         Arc::clone(self.shared.nodes[node].server.get().unwrap())
     }
 
-    pub fn view(&self, node: usize) -> Arc<View> {
+    pub(crate) fn view(&self, node: usize) -> Arc<View> {
         Arc::clone(&self.shared.nodes[node].view.read().unwrap())
     }
 
-    pub fn link(&self, node: usize, link: Link) {
+    pub(crate) fn link(&self, node: usize, link: Link) {
         *self.shared.nodes[node].link.write().unwrap() = link;
     }
 
     /// How many permits the node has given and not got back.
-    pub fn in_flight(&self, node: usize) -> u64 {
+    pub(crate) fn in_flight(&self, node: usize) -> u64 {
         self.shared.nodes[node].in_flight.load(Ordering::SeqCst)
     }
 
     /// Changes the control state; the nodes named as late do not see it until the next change.
-    pub fn change_but_for(&self, late: &[usize], change: impl FnOnce(&mut View)) {
+    pub(crate) fn change_but_for(&self, late: &[usize], change: impl FnOnce(&mut View)) {
         {
             let mut control = self.shared.control.lock().unwrap();
             control.applied += 1;
@@ -241,30 +245,30 @@ impl World {
         self.shared.publish(late);
     }
 
-    pub fn change(&self, change: impl FnOnce(&mut View)) {
+    pub(crate) fn change(&self, change: impl FnOnce(&mut View)) {
         self.change_but_for(&[], change);
     }
 
-    pub fn lease(&self, node: usize, live: bool) {
+    pub(crate) fn lease(&self, node: usize, live: bool) {
         self.shared.nodes[node].lease.store(live, Ordering::SeqCst);
         self.shared.publish(&[]);
     }
 
-    pub fn hold(&self, node: usize, shards: impl IntoIterator<Item = ShardId>) {
+    pub(crate) fn hold(&self, node: usize, shards: impl IntoIterator<Item = ShardId>) {
         *self.shared.nodes[node].held.write().unwrap() = shards.into_iter().collect();
         self.shared.publish(&[]);
     }
 }
 
 /// Proposes a change of these shards: nobody serves them.
-pub fn propose(view: &mut View, shards: impl IntoIterator<Item = ShardId>) {
+pub(crate) fn propose(view: &mut View, shards: impl IntoIterator<Item = ShardId>) {
     let mut unsettled = (*view.unsettled).clone();
     unsettled.extend(shards.into_iter().map(|shard| (shard, Progress::Resharding)));
     view.unsettled = Arc::new(unsettled);
 }
 
 /// Commits a new owner of these shards under the newest index.
-pub fn commit(view: &mut View, owner: usize, shards: impl IntoIterator<Item = ShardId>) {
+pub(crate) fn commit(view: &mut View, owner: usize, shards: impl IntoIterator<Item = ShardId>) {
     let mut unsettled = (*view.unsettled).clone();
     let mut map = (*view.map).clone();
     for shard in shards {
@@ -393,7 +397,7 @@ impl Fabric for TestFabric {
 }
 
 /// Waits until it is so, and says what was waited for if it never is.
-pub async fn until(what: &str, condition: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !condition() {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
