@@ -1,6 +1,101 @@
-//! Placeholder until guests can be built.
+//! Builds the guests, each to `target/guests/<name>.wasm`.
 
-/// Builds nothing yet.
-pub(crate) fn build_all() -> anyhow::Result<()> {
-    anyhow::bail!("no guests yet")
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::c_guest;
+use crate::wasm_target::{self, TARGET, Toolchain, repository, run};
+
+/// The guests in Rust: the members of the workspace in `guests/`.
+const RUST_GUESTS: [&str; 7] = [
+    "by-busy-time",
+    "by-tenant",
+    "faulty",
+    "faulty-shard-function",
+    "faulty-weigher",
+    "needs-clock",
+    "word-count",
+];
+
+/// The guests in C: a directory with one source file of that name.
+const C_GUESTS: [&str; 1] = ["echo"];
+
+/// Build the guests, to target/guests.
+#[derive(clap::Args)]
+pub(crate) struct Guests {}
+
+impl Guests {
+    pub(crate) fn run(self) -> Result<()> {
+        for path in build_all(&wasm_target::ensure()?)? {
+            println!("{}", path.display());
+        }
+        Ok(())
+    }
+}
+
+/// Builds all guests; what is up to date is left alone. Returns the components.
+pub(crate) fn build_all(toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
+    check_list()?;
+    let mut built = build_rust(toolchain)?;
+    let (sources, components, build) = places()?;
+    for name in C_GUESTS {
+        let source = sources.join(name).join(format!("{name}.c"));
+        let component = c_guest::build(&source, &repository().join("wit"), &build.join("c").join(name))
+            .with_context(|| format!("building the C guest {name}"))?;
+        built.push(install(&components, name, &component)?);
+    }
+    Ok(built)
+}
+
+/// Builds the guests in Rust alone, for which no C compiler has to be fetched. Returns the components.
+pub(crate) fn build_rust(toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
+    let (sources, components, build) = places()?;
+    let mut cargo = toolchain.cargo();
+    cargo.current_dir(&sources).args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"]);
+    run(cargo.arg(&build)).context("building the Rust guests")?;
+    let mut built = Vec::new();
+    for name in RUST_GUESTS {
+        let file = build.join(TARGET).join("release").join(format!("{}.wasm", name.replace('-', "_")));
+        let bytes = fs::read(&file).with_context(|| file.display().to_string())?;
+        built.push(install(&components, name, &bytes)?);
+    }
+    Ok(built)
+}
+
+/// Where the sources are, where the components go, and where is room to build.
+fn places() -> Result<(PathBuf, PathBuf, PathBuf)> {
+    let sources = repository().join("guests");
+    let components = repository().join("target/guests");
+    let build = repository().join("target/guests-build");
+    fs::create_dir_all(&components).with_context(|| components.display().to_string())?;
+    Ok((sources, components, build))
+}
+
+/// A guest that is in the directory and not in the lists would never be built, nor tested.
+fn check_list() -> Result<()> {
+    let directory = repository().join("guests");
+    for entry in fs::read_dir(&directory).with_context(|| directory.display().to_string())? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let known = RUST_GUESTS.contains(&name.as_str()) || C_GUESTS.contains(&name.as_str());
+        if entry.file_type()?.is_dir() && !known && name != "target" {
+            bail!("guests/{name} is not in the lists of xtask/src/guests.rs");
+        }
+    }
+    Ok(())
+}
+
+/// Puts a component in its place, whole, unless the same bytes are there.
+fn install(directory: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+    let path = directory.join(format!("{name}.wasm"));
+    if fs::read(&path).is_ok_and(|there| there == bytes) {
+        return Ok(path);
+    }
+    let part = directory.join(format!("{name}.part"));
+    fs::write(&part, bytes)
+        .and_then(|()| fs::rename(&part, &path))
+        .with_context(|| path.display().to_string())?;
+    Ok(path)
 }

@@ -1,12 +1,14 @@
 //! `cargo xtask`: set-up, demo, tests, checks and measurements. Each command does all its own set-up.
 
 mod bench;
+mod c_guest;
 mod check;
 mod demo;
 mod guests;
 mod simulate;
 mod step;
 mod test;
+mod wasm_target;
 
 use std::process::ExitCode;
 
@@ -25,6 +27,7 @@ enum Command {
     Demo(demo::Demo),
     Test(test::Test),
     Check(check::Check),
+    Guests(guests::Guests),
     Simulate(simulate::Simulate),
     Bench(bench::Bench),
 }
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Test(test) => test.run(),
         Command::Check(check) => check.run(),
+        Command::Guests(guests) => guests.run(),
         Command::Simulate(simulate) => simulate.run(),
         Command::Bench(bench) => bench.run(),
     };

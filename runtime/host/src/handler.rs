@@ -3,18 +3,32 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Engine, Store};
 
+use crate::bindings::shard_handler as wit;
+use crate::bounds::{Bounds, CallBounds};
+use crate::call::{CallError, LimitHit, Reply, ReplyBounds, Request, StopReason};
 use crate::digest::Digest;
+use crate::guest::{Guest, link};
 use crate::limits::Limits;
-use crate::logs::LogSink;
+use crate::logs::{GuestLog, LogSink};
+use crate::run_time::RunTime;
+use crate::ticker::Ticker;
+
+/// Bytes beyond body and headers that a reply may hand over: lengths and pointers.
+const HAND_OVER_SLACK_BYTES: u64 = 64 << 10;
 
 /// A compiled handler, checked and linked; cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PreparedHandler {
     digest: Digest,
+    pre: wit::ShardHandlerPre<Guest>,
+    ticker: Arc<Ticker>,
+    stack_bytes: u64,
 }
 
 /// Where and as what an instance runs: what `shard-info` tells the guest.
@@ -34,100 +48,6 @@ pub struct Place {
     pub version: u64,
 }
 
-/// One call.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Request {
-    /// The key that picked the shard.
-    pub key: String,
-    /// Which operation; empty where none was named.
-    pub method: String,
-    /// Headers, names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// The caller's bytes.
-    pub body: Vec<u8>,
-}
-
-/// What the guest answered.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Reply {
-    /// Headers for the caller; as the guest gave them, unchecked.
-    pub headers: Vec<(String, String)>,
-    /// Bytes for the caller.
-    pub body: Vec<u8>,
-}
-
-/// A refusal by the guest, in its own words; the instance stays usable.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// The request makes no sense.
-    #[error("invalid: {0}")]
-    Invalid(String),
-    /// It is about something that does not exist.
-    #[error("not found: {0}")]
-    NotFound(String),
-    /// It contradicts the state.
-    #[error("conflict: {0}")]
-    Conflict(String),
-    /// Anything else.
-    #[error("failed: {0}")]
-    Failed(String),
-}
-
-/// Why a call has no reply. After anything but a failure the instance is dead.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CallError {
-    /// The guest refused; the instance lives.
-    #[error(transparent)]
-    Failure(#[from] Failure),
-    /// The guest trapped.
-    #[error("the guest trapped: {}", .0.reason)]
-    Trap(GuestTrap),
-    /// The guest went over one of its limits.
-    #[error("the guest went over its limit: {0}")]
-    Limit(LimitHit),
-    /// The guest ran too long.
-    #[error("the guest ran too long: {0}")]
-    Timeout(TimeoutKind),
-    /// The instance was dead before the call: a new one is needed. The guest did not run.
-    #[error("the instance is dead")]
-    Dead,
-}
-
-/// A trap, and where in the guest it happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GuestTrap {
-    /// The trap in one line.
-    pub reason: String,
-    /// The guest's stack, one frame a line; may be empty.
-    pub backtrace: String,
-}
-
-/// Which limit a guest went over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum LimitHit {
-    /// Linear memory; the bytes allowed.
-    Memory(u64),
-    /// Elements of tables; the number allowed.
-    Tables(u32),
-    /// The stack; the bytes allowed.
-    Stack(u64),
-    /// What it hands over in one call, its reply above all; the bytes allowed.
-    Reply(u64),
-    /// Headers of its reply; the number allowed.
-    ReplyHeaders(u32),
-    /// Bytes of its reply's headers; the number allowed.
-    ReplyHeaderBytes(u32),
-}
-
-/// Which time ran out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TimeoutKind {
-    /// The guest's own run time; the milliseconds allowed.
-    RunTime(u32),
-    /// The deadline of the request came while the guest ran.
-    Deadline,
-}
-
 /// An instance could not be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InstantiateError {
@@ -136,22 +56,40 @@ pub enum InstantiateError {
     Limit(LimitHit),
     /// Its start code trapped.
     #[error("the guest trapped as it started: {}", .0.reason)]
-    Trap(GuestTrap),
+    Trap(crate::call::GuestTrap),
     /// Its start code ran too long.
     #[error("the guest ran too long as it started: {0}")]
-    Timeout(TimeoutKind),
-    /// This host has no room for another instance.
-    #[error("no room for another instance: {0}")]
-    Full(String),
+    Timeout(crate::call::TimeoutKind),
+    /// The host could not make it; more than its instances, tables or handles, or no memory left.
+    #[error("no instance of the guest: {0}")]
+    Host(String),
 }
 
 /// One warm instance of a handler, for one shard.
-#[derive(Debug)]
 pub struct HandlerInstance {
+    store: Store<Guest>,
+    exports: wit::ShardHandler,
+    ticker: Arc<Ticker>,
+    reply_bounds: ReplyBounds,
+    stack_bytes: u64,
     dead: bool,
 }
 
 impl PreparedHandler {
+    /// Links a component; fails where its types are not those of the world.
+    pub(crate) fn new(
+        digest: Digest,
+        engine: &Engine,
+        component: &Component,
+        ticker: Arc<Ticker>,
+        stack_bytes: u64,
+    ) -> wasmtime::Result<PreparedHandler> {
+        let mut linker = Linker::new(engine);
+        link(&mut linker)?;
+        let pre = wit::ShardHandlerPre::new(linker.instantiate_pre(component)?)?;
+        Ok(PreparedHandler { digest, pre, ticker, stack_bytes })
+    }
+
     /// The component's digest.
     pub fn digest(&self) -> &Digest {
         &self.digest
@@ -173,8 +111,46 @@ impl HandlerInstance {
         config: Arc<BTreeMap<String, String>>,
         logs: LogSink,
     ) -> Result<HandlerInstance, InstantiateError> {
-        let _ = (handler, place, limits, config, logs);
-        todo!()
+        let guest = Guest {
+            place,
+            config,
+            log: GuestLog::new(logs, limits),
+            bounds: Bounds::new(limits),
+            run_time: RunTime::new(Duration::from_millis(limits.deadline_ms.into())),
+        };
+        let mut store = Store::new(handler.pre.engine(), guest);
+        store.limiter(|guest| &mut guest.bounds);
+        store.epoch_deadline_callback(|mut store| store.data_mut().run_time.tick());
+        let reply_bounds = ReplyBounds::new(limits);
+        let hand_over_bytes =
+            limits.reply_bytes + u64::from(limits.reply_header_bytes) + HAND_OVER_SLACK_BYTES;
+        CallBounds {
+            hand_over_bytes: usize::try_from(hand_over_bytes).unwrap_or(usize::MAX),
+            handles: limits.handles as usize,
+        }
+        .apply(&mut store);
+
+        let _ticking = handler.ticker.keep_ticking();
+        store.data_mut().run_time.start(None);
+        store.set_epoch_deadline(1);
+        match handler.pre.instantiate_async(&mut store).await {
+            Ok(exports) => Ok(HandlerInstance {
+                store,
+                exports,
+                ticker: Arc::clone(&handler.ticker),
+                reply_bounds,
+                stack_bytes: handler.stack_bytes,
+                dead: false,
+            }),
+            Err(error) => {
+                Err(match StopReason::of(&error, store.data(), handler.stack_bytes, &reply_bounds) {
+                    StopReason::Timeout(kind) => InstantiateError::Timeout(kind),
+                    StopReason::Limit(hit) => InstantiateError::Limit(hit),
+                    StopReason::Trap(trap) => InstantiateError::Trap(trap),
+                    StopReason::Host(text) => InstantiateError::Host(text),
+                })
+            }
+        }
     }
 
     /// Runs one call. The guest runs on a fiber of its own and yields the thread at every tick.
@@ -185,8 +161,28 @@ impl HandlerInstance {
     /// # Cancel safety
     /// Dropping the future unwinds the guest and leaves the instance dead.
     pub async fn call(&mut self, request: Request, deadline: Instant) -> Result<Reply, CallError> {
-        let _ = (request, deadline);
-        todo!()
+        if self.dead {
+            return Err(CallError::Dead);
+        }
+        let ticker = Arc::clone(&self.ticker);
+        let _ticking = ticker.keep_ticking();
+        // Alive again only if the call comes to its own end.
+        self.dead = true;
+        let guest = self.store.data_mut();
+        guest.bounds.forget_hit();
+        guest.run_time.start(Some(deadline));
+        self.store.set_epoch_deadline(1);
+        let handler = self.exports.shardloom_shard_handler();
+        let outcome = match handler.call_handle(&mut self.store, &request.into()).await {
+            Ok(Ok(reply)) => self.reply_bounds.check(reply.into()).map_err(CallError::Limit),
+            Ok(Err(failure)) => Err(CallError::Failure(failure.into())),
+            Err(error) => {
+                let reason = StopReason::of(&error, self.store.data(), self.stack_bytes, &self.reply_bounds);
+                Err(reason.into())
+            }
+        };
+        self.dead = !matches!(outcome, Ok(_) | Err(CallError::Failure(_)));
+        outcome
     }
 
     /// Whether the instance can never be called again: after a trap, a timeout, a limit, or a call that was dropped.
@@ -196,34 +192,27 @@ impl HandlerInstance {
 
     /// Tells the guest a newer epoch, from the next call on.
     pub fn set_epoch(&mut self, epoch: Epoch) {
-        let _ = epoch;
-        todo!()
+        self.store.data_mut().place.epoch = epoch;
     }
 
     /// Bytes of linear memory that the instance has now.
     pub fn memory_bytes(&self) -> u64 {
-        todo!()
+        self.store.data().bounds.memory_bytes()
     }
 }
 
-impl fmt::Display for LimitHit {
+impl fmt::Debug for PreparedHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LimitHit::Memory(bytes) => write!(f, "memory ({bytes} bytes)"),
-            LimitHit::Tables(elements) => write!(f, "tables ({elements} elements)"),
-            LimitHit::Stack(bytes) => write!(f, "stack ({bytes} bytes)"),
-            LimitHit::Reply(bytes) => write!(f, "reply ({bytes} bytes)"),
-            LimitHit::ReplyHeaders(count) => write!(f, "headers of the reply ({count})"),
-            LimitHit::ReplyHeaderBytes(bytes) => write!(f, "headers of the reply ({bytes} bytes)"),
-        }
+        f.debug_struct("PreparedHandler").field("digest", &self.digest).finish_non_exhaustive()
     }
 }
 
-impl fmt::Display for TimeoutKind {
+impl fmt::Debug for HandlerInstance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TimeoutKind::RunTime(ms) => write!(f, "{ms} ms of run time"),
-            TimeoutKind::Deadline => f.write_str("the deadline of the request"),
-        }
+        let place = &self.store.data().place;
+        f.debug_struct("HandlerInstance")
+            .field("place", place)
+            .field("dead", &self.dead)
+            .finish_non_exhaustive()
     }
 }

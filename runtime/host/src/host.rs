@@ -1,18 +1,45 @@
 //! The way in: a directory of admitted components, and what is made ready from it.
 
+use std::io;
 use std::sync::Arc;
 
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::artifacts::{Artifacts, Label};
+use crate::compile::{CompileError, CompileRunner};
 use crate::digest::Digest;
+use crate::engine::{EngineKind, fingerprint};
 use crate::handler::PreparedHandler;
+use crate::loader::load;
 use crate::options::HostOptions;
-use crate::shard_function::ShardFunction;
+use crate::refusal::Refusal;
+use crate::shard_function::{ShardFunction, ShardFunctionError};
+use crate::ticker::Ticker;
 use crate::weigher::Weigher;
 use crate::world::World;
 
-/// Admits components, keeps them by digest, and makes them ready to run. Cheap to clone; the last clone stops the clock.
+/// Admits components, keeps them by digest, and makes them ready to run. Cheap to clone.
+///
+/// The clock of the guests ends with the last clone and the last instance.
 #[derive(Debug, Clone)]
-pub struct Host {
-    inner: Arc<HostOptions>,
+pub struct Host(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    options: HostOptions,
+    artifacts: Artifacts,
+    compiler: CompileRunner,
+    handlers: Workshop,
+    pure: Workshop,
+    ticker: Arc<Ticker>,
+}
+
+/// An engine, and the fingerprint of the code that fits it.
+#[derive(Debug)]
+struct Workshop {
+    engine: Engine,
+    fingerprint: u64,
 }
 
 /// A component that was found fit, compiled and kept.
@@ -37,82 +64,28 @@ pub enum HostError {
         /// The directory.
         path: String,
         /// What the system said.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// wasmtime refuses the options.
     #[error("WebAssembly engine: {0}")]
     Engine(String),
     /// The thread of the clock did not start.
     #[error("clock of the guests")]
-    Clock(#[source] std::io::Error),
+    Clock(#[source] io::Error),
 }
 
 /// Bytes were not admitted, and nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum AdmitError {
-    /// More bytes than a component may have.
-    #[error("the component has {bytes} bytes; at most {max} are taken")]
-    TooLarge {
-        /// What came.
-        bytes: u64,
-        /// The bound.
-        max: u64,
-    },
-    /// A core module, as plain compilers make them.
-    #[error(
-        "this is a core WebAssembly module, not a component: build it for `wasm32-wasip2` or run it through `wasm-tools component new`"
-    )]
-    CoreModule,
-    /// Compiled code; only WebAssembly is taken from outside.
-    #[error("this is precompiled native code; only WebAssembly components are taken")]
-    Native,
-    /// Not WebAssembly, or damaged.
-    #[error("this is not a valid WebAssembly component: {0}")]
-    Invalid(String),
-    /// It imports something that its world does not grant.
-    #[error("import `{import}` is not granted to a {world}; granted are: {granted}")]
-    ImportNotGranted {
-        /// The import's name.
-        import: String,
-        /// The world that the exports speak for.
-        world: World,
-        /// What is granted, in words.
-        granted: String,
-    },
-    /// Its exports are those of no world.
-    #[error(
-        "it fits no world: a component must export `shardloom:shard/handler@0.1.0`, `shard-of` or `weigh`; it exports {exports}"
-    )]
-    NoWorld {
-        /// What it exports, in words.
-        exports: String,
-    },
-    /// Its exports are those of several worlds.
-    #[error("it fits several worlds ({worlds}); a component must be of one")]
-    SeveralWorlds {
-        /// The worlds, in words.
-        worlds: String,
-    },
-    /// The names fit, the types do not.
-    #[error("it does not fit the world {world}: {detail}")]
-    Signature {
-        /// The world that the exports speak for.
-        world: World,
-        /// What wasmtime says of the difference.
-        detail: String,
-    },
-    /// Compiling it took more than one compilation may use.
-    #[error("compiling it took more than allowed: {0}")]
-    Bound(String),
-    /// The compiler ended without an answer.
-    #[error("the compiler ended without an answer: {0}")]
-    Compiler(String),
-    /// The compile child could not be started or spoken to.
-    #[error("the compile child")]
-    Child(#[source] std::io::Error),
+    /// The component is at fault, or compiling it failed.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// It is a shard function that cannot be relied on.
+    #[error(transparent)]
+    ShardFunction(#[from] ShardFunctionError),
     /// The component could not be kept.
     #[error("component directory")]
-    Directory(#[source] std::io::Error),
+    Directory(#[source] io::Error),
 }
 
 /// A component could not be made ready.
@@ -131,24 +104,32 @@ pub enum LoadError {
         /// What it is.
         found: World,
     },
-    /// The bytes on disk no longer have the digest: they were removed, fetch them anew.
+    /// The bytes on disk no longer have the digest; they were removed: fetch them anew.
     #[error("component {0} was damaged on disk")]
     Damaged(Digest),
     /// Its compiled code was gone or of another version, and compiling it again failed.
     #[error("component {0} cannot be compiled again")]
-    Compile(Digest, #[source] AdmitError),
-    /// The directory cannot be read.
+    Compile(Digest, #[source] CompileError),
+    /// The directory cannot be read or written.
     #[error("component directory")]
-    Directory(#[source] std::io::Error),
+    Directory(#[source] io::Error),
 }
 
 impl Host {
     /// Opens the directory and starts the clock of the guests.
     ///
     /// # Errors
-    /// Where the directory is not private to this user or wasmtime refuses the options.
+    /// Where the directory is not private to this user, or wasmtime refuses the options.
     pub fn new(options: HostOptions) -> Result<Host, HostError> {
-        Ok(Host { inner: Arc::new(options) })
+        let artifacts = Artifacts::open(&options.directory).map_err(|source| HostError::Directory {
+            path: options.directory.display().to_string(),
+            source,
+        })?;
+        let handlers = Workshop::open(EngineKind::Handler, &options)?;
+        let pure = Workshop::open(EngineKind::Pure, &options)?;
+        let ticker = Ticker::start(handlers.engine.clone(), options.tick).map_err(HostError::Clock)?;
+        let compiler = CompileRunner::new(options.compiler.clone(), options.compile.clone());
+        Ok(Host(Arc::new(Inner { options, artifacts, compiler, handlers, pure, ticker: Arc::new(ticker) })))
     }
 
     /// Checks and compiles a component in a child process, and keeps it by its digest. Admitting it again is cheap.
@@ -157,16 +138,40 @@ impl Host {
     /// Says in words meant for the one who uploaded it what is wrong with the component.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the child; nothing is kept.
+    /// Dropping the future ends the child; at most the compiled code is kept.
     pub async fn admit(&self, bytes: &[u8]) -> Result<Admitted, AdmitError> {
-        let _ = (bytes, &self.inner);
-        todo!()
+        let digest = Digest::of(bytes);
+        if let Some(admitted) = self.admitted(&digest).await.map_err(AdmitError::Directory)? {
+            return Ok(admitted);
+        }
+        let (label, code) = self.compile(&digest, bytes).await?;
+        let bytes = bytes.to_vec();
+        self.blocking(move |inner| {
+            let component = inner.load(&label, &code)?;
+            inner.try_out(&label, &component)?;
+            let fingerprint = inner.workshop(label.world).fingerprint;
+            inner.artifacts.write_code(fingerprint, &label, &code).map_err(AdmitError::Directory)?;
+            // Last: a component that is here has been admitted.
+            inner.artifacts.write_component(&digest, &bytes).map_err(AdmitError::Directory)?;
+            Ok(label.into())
+        })
+        .await
+        .unwrap_or_else(|error| Err(AdmitError::Directory(error)))
     }
 
-    /// What was admitted under this digest; none where this host does not have it.
-    pub async fn admitted(&self, digest: &Digest) -> Option<Admitted> {
-        let _ = digest;
-        todo!()
+    /// What was admitted under this digest; none where this host does not have it, or would have to compile it again.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read.
+    pub async fn admitted(&self, digest: &Digest) -> io::Result<Option<Admitted>> {
+        let digest = *digest;
+        self.blocking(move |inner| {
+            if inner.artifacts.read_component(&digest)?.is_none_or(|bytes| Digest::of(&bytes) != digest) {
+                return Ok(None);
+            }
+            Ok(inner.read_code(&digest)?.map(|(label, _)| label.into()))
+        })
+        .await?
     }
 
     /// The component's bytes, checked against the digest: what other nodes are sent.
@@ -174,25 +179,25 @@ impl Host {
     /// # Errors
     /// Where it is not here or damaged.
     pub async fn component(&self, digest: &Digest) -> Result<Vec<u8>, LoadError> {
-        let _ = digest;
-        todo!()
+        let digest = *digest;
+        self.blocking(move |inner| inner.component(&digest)).await.map_err(LoadError::Directory)?
     }
 
     /// All components that are here.
     ///
     /// # Errors
     /// Where the directory cannot be read.
-    pub async fn digests(&self) -> std::io::Result<Vec<Digest>> {
-        todo!()
+    pub async fn digests(&self) -> io::Result<Vec<Digest>> {
+        self.blocking(|inner| inner.artifacts.digests()).await?
     }
 
-    /// Gives up a component and its compiled code; what runs goes on.
+    /// Gives up a component and its compiled code; instances that run go on.
     ///
     /// # Errors
     /// Where the directory cannot be written.
-    pub async fn remove(&self, digest: &Digest) -> std::io::Result<()> {
-        let _ = digest;
-        todo!()
+    pub async fn remove(&self, digest: &Digest) -> io::Result<()> {
+        let digest = *digest;
+        self.blocking(move |inner| inner.artifacts.remove(&digest)).await?
     }
 
     /// Makes a workload's component ready.
@@ -200,8 +205,8 @@ impl Host {
     /// # Errors
     /// Where it is not here, damaged, or of another world.
     pub async fn handler(&self, digest: &Digest) -> Result<PreparedHandler, LoadError> {
-        let _ = digest;
-        todo!()
+        self.prepare(digest, World::ShardHandler, |inner, digest, component| inner.handler(digest, component))
+            .await
     }
 
     /// Makes a shard function ready.
@@ -209,8 +214,10 @@ impl Host {
     /// # Errors
     /// Where it is not here, damaged, or of another world.
     pub async fn shard_function(&self, digest: &Digest) -> Result<ShardFunction, LoadError> {
-        let _ = digest;
-        todo!()
+        self.prepare(digest, World::ShardFunction, |inner, digest, component| {
+            ShardFunction::new(digest, &inner.pure.engine, component, &inner.options)
+        })
+        .await
     }
 
     /// Makes a weigher ready.
@@ -218,14 +225,156 @@ impl Host {
     /// # Errors
     /// Where it is not here, damaged, or of another world.
     pub async fn weigher(&self, digest: &Digest) -> Result<Weigher, LoadError> {
-        let _ = digest;
-        todo!()
+        self.prepare(digest, World::ShardWeigher, |inner, digest, component| {
+            Weigher::new(digest, &inner.pure.engine, component, &inner.options)
+        })
+        .await
+    }
+
+    async fn compile(&self, digest: &Digest, bytes: &[u8]) -> Result<(Label, Vec<u8>), CompileError> {
+        let (compiled, code) = self.0.compiler.run(bytes).await?;
+        let label = Label {
+            digest: *digest,
+            world: compiled.world,
+            imports: compiled.imports,
+            component_bytes: bytes.len() as u64,
+        };
+        Ok((label, code))
+    }
+
+    /// Loads compiled code, compiling the component again where there is none, and links it.
+    async fn prepare<T: Send + 'static>(
+        &self,
+        digest: &Digest,
+        wanted: World,
+        link: impl FnOnce(&Inner, Digest, &Component) -> wasmtime::Result<T> + Send + 'static,
+    ) -> Result<T, LoadError> {
+        let digest = *digest;
+        let read = self.blocking(move |inner| inner.read_code(&digest)).await.and_then(|read| read);
+        let (label, code) = match read.map_err(LoadError::Directory)? {
+            Some(found) => found,
+            None => {
+                let bytes = self.component(&digest).await?;
+                let (label, code) =
+                    self.compile(&digest, &bytes).await.map_err(|error| LoadError::Compile(digest, error))?;
+                self.keep_code(label.clone(), code.clone()).await.map_err(LoadError::Directory)?;
+                (label, code)
+            }
+        };
+        if label.world != wanted {
+            return Err(LoadError::WrongWorld { digest, wanted, found: label.world });
+        }
+        self.blocking(move |inner| {
+            let component = inner.load(&label, &code).map_err(|error| LoadError::Compile(digest, error))?;
+            link(inner, digest, &component)
+                .map_err(|error| LoadError::Compile(digest, signature(&label, &error)))
+        })
+        .await
+        .map_err(LoadError::Directory)?
+    }
+
+    async fn keep_code(&self, label: Label, code: Vec<u8>) -> io::Result<()> {
+        self.blocking(move |inner| {
+            inner.artifacts.write_code(inner.workshop(label.world).fingerprint, &label, &code)
+        })
+        .await?
+    }
+
+    /// Runs work that waits for the disk, or takes long, off the async threads.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> T + Send + 'static,
+    ) -> io::Result<T> {
+        let inner = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || work(&inner)).await.map_err(io::Error::other)
+    }
+}
+
+impl Inner {
+    fn workshop(&self, world: World) -> &Workshop {
+        match EngineKind::of(world) {
+            EngineKind::Handler => &self.handlers,
+            EngineKind::Pure => &self.pure,
+        }
+    }
+
+    fn read_code(&self, digest: &Digest) -> io::Result<Option<(Label, Vec<u8>)>> {
+        match self.artifacts.read_code(digest, self.handlers.fingerprint)? {
+            Some(found) => Ok(Some(found)),
+            None => self.artifacts.read_code(digest, self.pure.fingerprint),
+        }
+    }
+
+    fn component(&self, digest: &Digest) -> Result<Vec<u8>, LoadError> {
+        let bytes = self.artifacts.read_component(digest).map_err(LoadError::Directory)?;
+        let bytes = bytes.ok_or(LoadError::Unknown(*digest))?;
+        if Digest::of(&bytes) == *digest {
+            return Ok(bytes);
+        }
+        self.artifacts.remove(digest).map_err(LoadError::Directory)?;
+        Err(LoadError::Damaged(*digest))
+    }
+
+    fn load(&self, label: &Label, code: &[u8]) -> Result<Component, CompileError> {
+        load(&self.workshop(label.world).engine, code)
+            .map_err(|error| CompileError::Crashed(format!("its code does not load: {error:#}")))
+    }
+
+    fn handler(&self, digest: Digest, component: &Component) -> wasmtime::Result<PreparedHandler> {
+        let stack_bytes = self.options.stack_bytes as u64;
+        PreparedHandler::new(digest, &self.handlers.engine, component, Arc::clone(&self.ticker), stack_bytes)
+    }
+
+    /// Links a component as its world wants it; a shard function is asked a few questions too.
+    fn try_out(&self, label: &Label, component: &Component) -> Result<(), AdmitError> {
+        let (digest, engine, options) = (label.digest, &self.workshop(label.world).engine, &self.options);
+        let misfit = |error: wasmtime::Error| signature(label, &error);
+        match label.world {
+            World::ShardHandler => drop(self.handler(digest, component).map_err(misfit)?),
+            World::ShardWeigher => drop(Weigher::new(digest, engine, component, options).map_err(misfit)?),
+            World::ShardFunction => {
+                ShardFunction::new(digest, engine, component, options).map_err(misfit)?.check_steady()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn signature(label: &Label, error: &wasmtime::Error) -> CompileError {
+    Refusal::Signature { world: label.world, detail: format!("{error:#}") }.into()
+}
+
+impl Workshop {
+    fn open(kind: EngineKind, options: &HostOptions) -> Result<Workshop, HostError> {
+        let engine =
+            kind.open(options.stack_bytes).map_err(|error| HostError::Engine(format!("{error:#}")))?;
+        let fingerprint = fingerprint(&engine);
+        Ok(Workshop { engine, fingerprint })
+    }
+}
+
+impl From<Label> for Admitted {
+    fn from(label: Label) -> Admitted {
+        Admitted {
+            digest: label.digest,
+            world: label.world,
+            imports: label.imports,
+            bytes: label.component_bytes,
+        }
     }
 }
 
 impl AdmitError {
     /// Whether the same bytes may be admitted later: the fault was this machine's, not the component's.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, AdmitError::Child(_) | AdmitError::Directory(_) | AdmitError::Compiler(_))
+        matches!(self, AdmitError::Directory(_) | AdmitError::Compile(CompileError::Child(_)))
+    }
+
+    /// What is wrong with the component, where it is at fault.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            AdmitError::Compile(CompileError::Refused(refusal)) => Some(refusal),
+            _ => None,
+        }
     }
 }

@@ -7,30 +7,44 @@
 //! own; its calls run on fibers that yield at every tick of the clock; memory, tables, stack, output and log have limits.
 //!
 //! In reading order: [`options`] and [`limits`] (what bounds what), [`digest`], [`world`] (what a component may be),
-//! [`host`] (the way in), `handler`, `shard_function`, `weigher` (the three kinds of guests).
+//! [`refusal`], [`host`] (the way in, with
+//! `artifacts`, `compile`, `compile_child`, `engine`, `loader` behind it), [`call`], [`handler`] (with `guest`, `bounds`,
+//! `run_time`, `ticker`, [`logs`]), [`shard_function`], [`weigher`] (with `pure`).
 
+pub mod call;
 pub mod digest;
 pub mod handler;
 pub mod host;
 pub mod limits;
 pub mod logs;
 pub mod options;
+pub mod refusal;
 pub mod shard_function;
 pub mod weigher;
 pub mod world;
 
+mod artifacts;
+mod bindings;
+mod bounds;
+mod compile;
 mod compile_child;
+mod engine;
+mod guest;
+mod loader;
+mod pure;
+mod run_time;
+mod ticker;
 
+pub use call::{CallError, Failure, GuestTrap, LimitHit, Reply, Request, TimeoutKind};
+pub use compile::CompileError;
 pub use compile_child::compile_child_main;
 pub use digest::Digest;
-pub use handler::{
-    CallError, Failure, GuestTrap, HandlerInstance, InstantiateError, LimitHit, Place, PreparedHandler,
-    Reply, Request, TimeoutKind,
-};
+pub use handler::{HandlerInstance, InstantiateError, Place, PreparedHandler};
 pub use host::{AdmitError, Admitted, Host, HostError, LoadError};
 pub use limits::{Limits, LimitsError};
 pub use logs::{GuestLine, LogLevel, LogSink};
 pub use options::{CompileBounds, Compiler, HostOptions};
+pub use refusal::Refusal;
 pub use shard_function::{ShardFunction, ShardFunctionError};
 pub use weigher::{ShardLoad, Weigher, WeigherError};
 pub use world::World;

@@ -1,14 +1,29 @@
 //! A weigher: loads to weights, with fuel, a fresh instance each time.
 
+use std::fmt;
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::bindings::shard_weigher as wit;
+use crate::bounds::Bounds;
+use crate::call::LimitHit;
 use crate::digest::Digest;
+use crate::options::HostOptions;
+use crate::pure::{self, PureStop};
+
+/// Fuel after which a weigher yields its thread: about a millisecond.
+const YIELD_FUEL: u64 = 500_000;
 
 /// A weigher, ready to run; cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Weigher {
     digest: Digest,
+    pre: wit::ShardWeigherPre<Bounds>,
+    fuel: u64,
 }
 
-/// The load of one shard.
+/// The load of one shard, over all workloads, since the last time that weights were asked for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ShardLoad {
     /// The shard.
@@ -31,6 +46,9 @@ pub enum WeigherError {
     /// It used up its fuel.
     #[error("the weigher ran out of fuel ({0} units)")]
     Fuel(u64),
+    /// It went over a limit.
+    #[error("the weigher went over its limit: {0}")]
+    Limit(LimitHit),
     /// It trapped.
     #[error("the weigher trapped: {0}")]
     Trap(String),
@@ -45,12 +63,20 @@ pub enum WeigherError {
         /// How many were asked for.
         shards: usize,
     },
-    /// No instance of it could be made.
-    #[error("no instance of the weigher: {0}")]
-    Instantiate(String),
 }
 
 impl Weigher {
+    /// Links a component; fails where its types are not those of the world.
+    pub(crate) fn new(
+        digest: Digest,
+        engine: &Engine,
+        component: &Component,
+        options: &HostOptions,
+    ) -> wasmtime::Result<Weigher> {
+        let pre = wit::ShardWeigherPre::new(pure::linker(engine)?.instantiate_pre(component)?)?;
+        Ok(Weigher { digest, pre, fuel: options.weigher_fuel })
+    }
+
     /// The component's digest.
     pub fn digest(&self) -> &Digest {
         &self.digest
@@ -64,7 +90,49 @@ impl Weigher {
     /// # Cancel safety
     /// Dropping the future ends the run.
     pub async fn weigh(&self, loads: &[ShardLoad]) -> Result<Vec<u32>, WeigherError> {
-        let _ = loads;
-        todo!()
+        let mut store = pure::store(self.pre.engine(), self.fuel)
+            .and_then(|mut store| store.fuel_async_yield_interval(Some(YIELD_FUEL)).map(|()| store))
+            .map_err(|error| WeigherError::Trap(error.to_string()))?;
+        let loads: Vec<wit::ShardLoad> = loads.iter().copied().map(Into::into).collect();
+        let answer = match self.pre.instantiate_async(&mut store).await {
+            Ok(exports) => exports.call_weigh(&mut store, &loads).await,
+            Err(error) => Err(error),
+        };
+        let weights = match answer {
+            Ok(answer) => answer.map_err(WeigherError::Refused)?,
+            Err(error) => return Err(self.explain(&error, store.data())),
+        };
+        if weights.len() == loads.len() {
+            Ok(weights)
+        } else {
+            Err(WeigherError::Length { weights: weights.len(), shards: loads.len() })
+        }
+    }
+
+    fn explain(&self, error: &wasmtime::Error, bounds: &Bounds) -> WeigherError {
+        match PureStop::of(error, bounds) {
+            PureStop::Fuel => WeigherError::Fuel(self.fuel),
+            PureStop::Limit(hit) => WeigherError::Limit(hit),
+            PureStop::Trap(text) => WeigherError::Trap(text),
+        }
+    }
+}
+
+impl From<ShardLoad> for wit::ShardLoad {
+    fn from(load: ShardLoad) -> wit::ShardLoad {
+        wit::ShardLoad {
+            shard: load.shard,
+            calls_per_second: load.calls_per_second,
+            busy_ms_per_second: load.busy_ms_per_second,
+            state_bytes: load.state_bytes,
+            queue_depth: load.queue_depth,
+            weight: load.weight,
+        }
+    }
+}
+
+impl fmt::Debug for Weigher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Weigher").field("digest", &self.digest).finish_non_exhaustive()
     }
 }

@@ -1,8 +1,11 @@
-//! The kinds of components that a host runs.
+//! The kinds of components that a host runs, and what each may import.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use wasmparser::{ComponentTypeRef, Encoding, Parser, Payload};
+
+use crate::refusal::Refusal;
 
 /// What a component is, by what it exports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -16,6 +19,40 @@ pub enum World {
     ShardWeigher,
 }
 
+/// Imports that a handler is always granted. Own interfaces match within 0.1.x, which only ever adds.
+const HANDLER_GRANTS: [&str; 3] =
+    ["shardloom:shard/shard-info@0.1.", "wasi:logging/logging@0.1.0-draft", "wasi:config/store@0.2.0-rc.1"];
+
+/// Types only: nothing in it can be called.
+const WEIGHER_GRANTS: [&str; 1] = ["shardloom:shard/loads@0.1."];
+
+impl World {
+    /// The world that an export speaks for.
+    fn of_export(name: &str) -> Option<World> {
+        match name {
+            "shard-of" => Some(World::ShardFunction),
+            "weigh" => Some(World::ShardWeigher),
+            _ if name.starts_with("shardloom:shard/handler@0.1.") => Some(World::ShardHandler),
+            _ => None,
+        }
+    }
+
+    fn grants(self) -> &'static [&'static str] {
+        match self {
+            World::ShardHandler => &HANDLER_GRANTS,
+            World::ShardFunction => &[],
+            World::ShardWeigher => &WEIGHER_GRANTS,
+        }
+    }
+
+    fn is_granted(self, import: &str) -> bool {
+        self.grants().iter().any(|grant| match grant.strip_suffix('.') {
+            Some(_) => import.starts_with(grant),
+            None => import == *grant,
+        })
+    }
+}
+
 impl fmt::Display for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -23,5 +60,110 @@ impl fmt::Display for World {
             World::ShardFunction => "shard-function",
             World::ShardWeigher => "shard-weigher",
         })
+    }
+}
+
+/// What the names at the top of a component say.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Outline {
+    pub(crate) world: World,
+    /// Sorted.
+    pub(crate) imports: Vec<String>,
+}
+
+/// Reads the component's own imports and exports, without compiling it.
+pub(crate) fn outline(bytes: &[u8]) -> Result<Outline, Refusal> {
+    if wasmtime::Engine::detect_precompiled(bytes).is_some() || bytes.starts_with(b"\x7fELF") {
+        return Err(Refusal::Native);
+    }
+    let (imports, exports) = names(bytes)?;
+    let mut worlds: Vec<World> = exports.iter().filter_map(|name| World::of_export(name)).collect();
+    worlds.dedup();
+    let world = match worlds[..] {
+        [world] => world,
+        [] => return Err(Refusal::NoWorld { exports: list(&exports) }),
+        [..] => {
+            let worlds: Vec<String> = worlds.iter().map(World::to_string).collect();
+            return Err(Refusal::SeveralWorlds { worlds: list(&worlds) });
+        }
+    };
+    match imports.iter().find(|import| !world.is_granted(import)) {
+        Some(import) => Err(Refusal::ImportNotGranted {
+            import: import.clone(),
+            world,
+            granted: list(
+                &world.grants().iter().map(|grant| grant.trim_end_matches('.')).collect::<Vec<_>>(),
+            ),
+        }),
+        None => Ok(Outline { world, imports }),
+    }
+}
+
+/// The names of the outermost component's imports (but for types) and exports, both sorted.
+fn names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), Refusal> {
+    let invalid = |error: wasmparser::BinaryReaderError| Refusal::Invalid(error.to_string());
+    let (mut imports, mut exports) = (Vec::new(), Vec::new());
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.map_err(invalid)? {
+            Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
+                return Err(Refusal::CoreModule);
+            }
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    let import = import.map_err(invalid)?;
+                    if !matches!(import.ty, ComponentTypeRef::Type(_)) {
+                        imports.push(import.name.name.to_owned());
+                    }
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section {
+                    exports.push(export.map_err(invalid)?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    imports.sort();
+    exports.sort();
+    Ok((imports, exports))
+}
+
+/// Names in words, at most ten of them.
+fn list(names: &[impl AsRef<str>]) -> String {
+    const NAMES_MAX: usize = 10;
+    let mut text =
+        names.iter().take(NAMES_MAX).map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>();
+    if names.len() > NAMES_MAX {
+        text.push(format!("{} more", names.len() - NAMES_MAX));
+    }
+    if text.is_empty() { "nothing".to_owned() } else { text.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_interfaces_match_within_the_minor_version_and_drafts_exactly() {
+        assert!(World::ShardHandler.is_granted("shardloom:shard/shard-info@0.1.0"));
+        assert!(World::ShardHandler.is_granted("shardloom:shard/shard-info@0.1.7"));
+        assert!(!World::ShardHandler.is_granted("shardloom:shard/shard-info@0.2.0"));
+        assert!(World::ShardHandler.is_granted("wasi:config/store@0.2.0-rc.1"));
+        assert!(!World::ShardHandler.is_granted("wasi:config/store@0.2.0-rc.10"));
+        assert!(!World::ShardFunction.is_granted("wasi:logging/logging@0.1.0-draft"));
+    }
+
+    #[test]
+    fn garbage_core_modules_and_native_code_are_told_apart() {
+        assert!(matches!(outline(b"garbage"), Err(Refusal::Invalid(_))));
+        assert!(matches!(outline(b""), Err(Refusal::Invalid(_))));
+        assert_eq!(outline(b"\0asm\x01\0\0\0"), Err(Refusal::CoreModule));
+        assert_eq!(outline(b"\x7fELF\x02\x01\x01\0"), Err(Refusal::Native));
+        let empty = outline(b"\0asm\x0d\0\x01\0");
+        assert_eq!(empty, Err(Refusal::NoWorld { exports: "nothing".to_owned() }));
     }
 }
