@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::c_guest;
+<<<<<<< HEAD
 use crate::wasm_target::{TARGET, repository, run};
+=======
+use crate::wasm_target::{self, TARGET, Toolchain, repository, run};
+>>>>>>> front
 
 /// The guests in Rust: the members of the workspace in `guests/`.
 const RUST_GUESTS: [&str; 7] = [
@@ -22,19 +26,28 @@ const RUST_GUESTS: [&str; 7] = [
 /// The guests in C: a directory with one source file of that name.
 const C_GUESTS: [&str; 1] = ["echo"];
 
+<<<<<<< HEAD
 /// Builds the guests and says where they are.
+=======
+/// Build the guests, to target/guests.
+>>>>>>> front
 #[derive(clap::Args)]
 pub(crate) struct Guests {}
 
 impl Guests {
     pub(crate) fn run(self) -> Result<()> {
+<<<<<<< HEAD
         for path in build_all()? {
+=======
+        for path in build_all(&wasm_target::ensure()?)? {
+>>>>>>> front
             println!("{}", path.display());
         }
         Ok(())
     }
 }
 
+<<<<<<< HEAD
 /// Builds all guests, with a toolchain that is made ready first; what is up to date is left alone. Returns the components.
 pub(crate) fn build_all() -> Result<Vec<PathBuf>> {
     check_list()?;
@@ -43,7 +56,25 @@ pub(crate) fn build_all() -> Result<Vec<PathBuf>> {
     let components = repository().join("target/guests");
     let build = repository().join("target/guests-build");
     fs::create_dir_all(&components).with_context(|| components.display().to_string())?;
+=======
+/// Builds all guests; what is up to date is left alone. Returns the components.
+pub(crate) fn build_all(toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
+    check_list()?;
+    let mut built = build_rust(toolchain)?;
+    let (sources, components, build) = places()?;
+    for name in C_GUESTS {
+        let source = sources.join(name).join(format!("{name}.c"));
+        let component = c_guest::build(&source, &repository().join("wit"), &build.join("c").join(name))
+            .with_context(|| format!("building the C guest {name}"))?;
+        built.push(install(&components, name, &component)?);
+    }
+    Ok(built)
+}
+>>>>>>> front
 
+/// Builds the guests in Rust alone, for which no C compiler has to be fetched. Returns the components.
+pub(crate) fn build_rust(toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
+    let (sources, components, build) = places()?;
     let mut cargo = toolchain.cargo();
     cargo.current_dir(&sources).args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"]);
     run(cargo.arg(&build)).context("building the Rust guests")?;
@@ -53,13 +84,16 @@ pub(crate) fn build_all() -> Result<Vec<PathBuf>> {
         let bytes = fs::read(&file).with_context(|| file.display().to_string())?;
         built.push(install(&components, name, &bytes)?);
     }
-    for name in C_GUESTS {
-        let source = sources.join(name).join(format!("{name}.c"));
-        let component = c_guest::build(&source, &repository().join("wit"), &build.join("c").join(name))
-            .with_context(|| format!("building the C guest {name}"))?;
-        built.push(install(&components, name, &component)?);
-    }
     Ok(built)
+}
+
+/// Where the sources are, where the components go, and where is room to build.
+fn places() -> Result<(PathBuf, PathBuf, PathBuf)> {
+    let sources = repository().join("guests");
+    let components = repository().join("target/guests");
+    let build = repository().join("target/guests-build");
+    fs::create_dir_all(&components).with_context(|| components.display().to_string())?;
+    Ok((sources, components, build))
 }
 
 /// A guest that is in the directory and not in the lists would never be built, nor tested.

@@ -29,6 +29,7 @@ enum Command {
     /// Build the guests to target/guests.
     Guests(guests::Guests),
     Check(check::Check),
+    Guests(guests::Guests),
     Simulate(simulate::Simulate),
     Bench(bench::Bench),
 }
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Test(test) => test.run(),
         Command::Guests(guests) => guests.run(),
         Command::Check(check) => check.run(),
+        Command::Guests(guests) => guests.run(),
         Command::Simulate(simulate) => simulate.run(),
         Command::Bench(bench) => bench.run(),
     };

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::step;
+use crate::{guests, step, wasm_target};
 
 /// Build the guests and run every test.
 #[derive(Args)]
@@ -15,7 +15,7 @@ pub(crate) struct Test {
 
 impl Test {
     pub(crate) fn run(self) -> Result<()> {
-        crate::guests::build_all()?;
+        guests::build_all(&wasm_target::ensure()?)?;
         let binary = step::build_binary(false)?;
         let mut arguments: Vec<String> = ["test", "--workspace", "--locked"].map(str::to_owned).into();
         arguments.extend(self.arguments);

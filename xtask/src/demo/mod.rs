@@ -18,7 +18,7 @@ use shardloom_harness::{Options, artefacts};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::step;
+use crate::{guests, step, wasm_target};
 
 /// The guest that is deployed, and the name it is deployed under.
 const WORKLOAD: &str = "word-count";
@@ -41,7 +41,7 @@ pub(crate) struct Demo {
 impl Demo {
     pub(crate) fn run(self) -> Result<()> {
         let text = self.text()?;
-        crate::guests::build_all()?;
+        guests::build_rust(&wasm_target::ensure()?)?;
         artefacts::use_binary(step::build_binary(false)?);
 
         let interrupted = Arc::new(AtomicBool::new(false));
