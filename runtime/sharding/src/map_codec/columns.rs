@@ -1,13 +1,34 @@
 //! The sections in between: numbers, and rows of places in the table.
 
-use super::CodecError;
-use super::bits::{BitReader, BitWriter};
+use std::collections::BTreeMap;
+
+use super::bits::{BitReader, BitWriter, bits_of};
 use crate::ids::Replica;
 use crate::map::{REPLICAS_MAX, Slot};
 
-/// Finds a replica's place in a sorted table that has it.
-pub(super) fn table_place(table: &[Replica], replica: Replica) -> u16 {
-    table.partition_point(|entry| *entry < replica) as u16
+/// A row's columns: the owner's place, or that there is none, and the others' places.
+pub(super) const COLUMNS_MAX: usize = REPLICAS_MAX + 1;
+
+/// The replicas that a list of changes names.
+#[derive(Default)]
+pub(super) struct Names {
+    places: BTreeMap<Replica, u16>,
+}
+
+impl Names {
+    pub(super) fn add(&mut self, replica: Replica) {
+        self.places.insert(replica, 0);
+    }
+
+    /// Numbers the replicas in ascending order, and returns them in it.
+    pub(super) fn sorted(&mut self) -> Vec<Replica> {
+        self.places.values_mut().enumerate().for_each(|(at, place)| *place = at as u16);
+        self.places.keys().copied().collect()
+    }
+
+    pub(super) fn place(&self, replica: Replica) -> u16 {
+        self.places.get(&replica).copied().unwrap_or(u16::MAX)
+    }
 }
 
 /// Numbers as they are read.
@@ -21,36 +42,34 @@ impl<'a> Numbers<'a> {
         Numbers { least, above }
     }
 
+    /// Reads one number; `None` if it is above 64 bits.
     #[inline]
-    pub(super) fn next(&mut self) -> Result<u64, CodecError> {
-        let number = self.least.checked_add(self.above.next());
-        number.ok_or(CodecError::Impossible { what: "a number above 64 bits" })
+    pub(super) fn next(&mut self) -> Option<u64> {
+        self.least.checked_add(self.above.next())
     }
 }
 
-/// Rows as they are written.
-pub(super) struct PlacesWriter<'a> {
+/// Rows as they are written, of `C` columns each.
+pub(super) struct RowWriter<'a, const C: usize> {
     fields: BitWriter<'a>,
-    columns: usize,
-    none: u16,
+    /// The bits of one place, where a whole row fits a field; 0 where each place is a field.
+    shift: u32,
 }
 
-impl<'a> PlacesWriter<'a> {
-    pub(super) fn new(fields: BitWriter<'a>, columns: usize, none: u16) -> PlacesWriter<'a> {
-        PlacesWriter { fields, columns, none }
+impl<'a, const C: usize> RowWriter<'a, C> {
+    pub(super) fn new(out: &'a mut Vec<u8>, rows: usize, table_len: usize) -> RowWriter<'a, C> {
+        let bits = bits_of(table_len as u64);
+        let whole = C as u32 * bits <= u64::BITS;
+        let (fields, width, shift) = if whole { (rows, C as u32 * bits, bits) } else { (rows * C, bits, 0) };
+        RowWriter { fields: BitWriter::new(out, fields, width), shift }
     }
 
-    /// Appends one row: the owner's place or none, and the others in ascending order.
     #[inline]
-    pub(super) fn put(&mut self, owner: u16, others: impl Iterator<Item = u16>) {
-        let mut left = self.columns;
-        let padding = std::iter::repeat(self.none);
-        for place in std::iter::once(owner).chain(others).chain(padding) {
-            if left == 0 {
-                break;
-            }
-            self.fields.put(u64::from(place));
-            left -= 1;
+    pub(super) fn put(&mut self, places: [u16; C]) {
+        if self.shift > 0 {
+            self.fields.put(places.iter().rev().fold(0, |row, place| row << self.shift | u64::from(*place)));
+        } else {
+            places.iter().for_each(|place| self.fields.put(u64::from(*place)));
         }
     }
 
@@ -59,66 +78,86 @@ impl<'a> PlacesWriter<'a> {
     }
 }
 
-/// Rows as they are read.
-pub(super) struct Rows<'a> {
-    count: usize,
-    columns: usize,
+/// One row as it is read.
+#[derive(Clone, Copy)]
+pub(super) struct ReadRow {
+    pub(super) slots: [Slot; REPLICAS_MAX],
+    pub(super) count: u8,
+    /// Whether the first of them is the owner's.
+    pub(super) owned: bool,
+}
+
+/// Rows as they are read, of `C` columns each.
+pub(super) struct RowReader<'a, const C: usize> {
     places: BitReader<'a>,
     none: u16,
     /// For tables that name several disks of one node: the node of each place, as the first place that names it.
     nodes: Option<Vec<u16>>,
 }
 
-impl<'a> Rows<'a> {
-    pub(super) fn new(table: &[Replica], count: usize, columns: usize, places: BitReader<'a>) -> Rows<'a> {
+impl<'a, const C: usize> RowReader<'a, C> {
+    pub(super) fn new(table: &[Replica], places: BitReader<'a>) -> RowReader<'a, C> {
         let several = table.windows(2).any(|pair| pair[0].node == pair[1].node);
         let first_of = |replica: &Replica| table.partition_point(|entry| entry.node < replica.node) as u16;
         let nodes = several.then(|| table.iter().map(first_of).collect());
-        Rows { count, columns, places, none: table.len() as u16, nodes }
+        RowReader { places, none: table.len() as u16, nodes }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.count
-    }
-
-    /// Reads one row into `slots`; returns whether the first of them is the owner's, and how many there are.
+    /// Reads one row; `None` if no map may say what stands there.
     #[inline]
-    pub(super) fn next(&mut self, slots: &mut [Slot; REPLICAS_MAX]) -> Result<(bool, usize), CodecError> {
-        if self.columns == 0 {
-            return Ok((false, 0));
+    pub(super) fn next(&mut self) -> Option<ReadRow> {
+        let mut places = [0; C];
+        for place in &mut places {
+            *place = self.places.next() as u16;
         }
-        let owner = self.places.next() as u16;
-        if owner > self.none {
-            return Err(CodecError::Impossible { what: "a place outside the table" });
+        self.plain(places).or_else(|| self.careful(places))
+    }
+
+    /// The usual row: an owner and others, as many as there are columns.
+    #[inline]
+    fn plain(&self, places: [u16; C]) -> Option<ReadRow> {
+        if C == 0 || C > REPLICAS_MAX || self.nodes.is_some() {
+            return None;
         }
-        let owned = owner != self.none;
-        let mut count = 0;
-        if owned {
-            slots[0] = Slot(owner);
-            count = 1;
-        }
-        let mut below = None;
-        let mut ended = false;
-        for _ in 1..self.columns {
-            let place = self.places.next() as u16;
-            if place == self.none {
-                ended = true;
-                continue;
+        let mut slots = [Slot::NONE; REPLICAS_MAX];
+        let mut fine = true;
+        for (at, place) in places.into_iter().enumerate() {
+            fine &= place < self.none;
+            if at > 0 {
+                fine &= place != places[0];
             }
-            let ascends = below.is_none_or(|below| below < place);
-            if ended || !ascends || place > self.none || (owned && place == owner) || count == REPLICAS_MAX {
-                return Err(CodecError::Impossible { what: "replicas that are not a set" });
+            if at > 1 {
+                fine &= places[at - 1] < place;
             }
-            below = Some(place);
-            slots[count] = Slot(place);
-            count += 1;
+            slots[at] = Slot(place);
         }
-        match &self.nodes {
-            Some(nodes) if shares_node(&slots[..count], nodes) => {
-                Err(CodecError::Impossible { what: "two replicas on one node" })
-            }
-            _ => Ok((owned, count)),
+        fine.then_some(ReadRow { slots, count: C as u8, owned: true })
+    }
+
+    #[cold]
+    fn careful(&self, places: [u16; C]) -> Option<ReadRow> {
+        let mut row = ReadRow { slots: [Slot::NONE; REPLICAS_MAX], count: 0, owned: false };
+        let Some((owner, others)) = places.split_first() else { return Some(row) };
+        let end = others.iter().position(|place| *place == self.none).unwrap_or(others.len());
+        let (others, padding) = others.split_at(end);
+        row.owned = *owner != self.none;
+        let own = row.owned.then_some(*owner);
+        let set = own.iter().chain(others);
+        let fine = padding.iter().all(|place| *place == self.none)
+            && others.is_sorted_by(|a, b| a < b)
+            && !own.is_some_and(|own| others.contains(&own))
+            && set.clone().all(|place| *place < self.none)
+            && set.clone().count() <= REPLICAS_MAX;
+        if !fine {
+            return None;
         }
+        for place in set {
+            row.slots[usize::from(row.count)] = Slot(*place);
+            row.count += 1;
+        }
+        let shared =
+            self.nodes.as_ref().is_some_and(|nodes| shares_node(&row.slots[..usize::from(row.count)], nodes));
+        (!shared).then_some(row)
     }
 }
 
