@@ -100,13 +100,13 @@ pub fn encode_map(map: &ShardMap) -> Vec<u8> {
 fn write_rows<const C: usize>(writer: &mut Writer, rows: &[Row], places: &[u16], none: u16) {
     let place = |slot: Slot| places.get(slot.index()).copied().unwrap_or(none);
     let columns = |row: &Row| {
-        // A row without an owner has an empty column before its replicas.
-        let skipped = usize::from(row.owner == Slot::NONE);
-        let mut columns = [none; C];
-        for (column, slot) in columns.iter_mut().skip(skipped).zip(row.replicas) {
-            *column = place(slot);
+        if row.owner != Slot::NONE || row.replica_count == 0 {
+            std::array::from_fn(|column| row.replicas.get(column).map_or(none, |slot| place(*slot)))
+        } else {
+            // Without an owner, the replicas begin at the second column.
+            let slot = |column: usize| column.checked_sub(1).and_then(|at| row.replicas.get(at));
+            std::array::from_fn::<u16, C, _>(|column| slot(column).map_or(none, |slot| place(*slot)))
         }
-        columns
     };
     writer.rows(usize::from(none), rows.iter().map(columns));
 }
@@ -147,22 +147,23 @@ fn read_map<const C: usize>(
 ) -> Result<ShardMap, CodecError> {
     let mut packed = RowReader::<C>::new(table, places);
     let mut uses = vec![Uses::default(); table.len()];
+    let mut rows = vec![Row::UNSET; shard_count];
     let mut fine = true;
-    let row = |_| {
-        let (Some(epoch), Some(read)) = (epochs.next(), packed.next()) else {
+    for row in &mut rows {
+        let (Some(epoch), Some(shape)) = (epochs.next(), packed.next(&mut row.replicas)) else {
             fine = false;
-            return Row::UNSET;
+            break;
         };
-        let owner = if read.owned { read.slots[0] } else { Slot::NONE };
-        if let Some(uses) = uses.get_mut(owner.index()) {
-            uses.owned += 1;
+        row.epoch = Epoch(epoch);
+        row.replica_count = shape.count;
+        if shape.owned {
+            row.owner = row.replicas[0];
+            uses[row.owner.index()].owned += 1;
         }
-        for slot in &read.slots[..usize::from(read.count)] {
+        for slot in row.slots() {
             uses[slot.index()].held += 1;
         }
-        Row { epoch: Epoch(epoch), replicas: read.slots, owner, replica_count: read.count }
-    };
-    let rows: Vec<Row> = (0..shard_count).map(row).collect();
+    }
     if !fine || uses.iter().any(|uses| uses.held == 0) {
         return Err(CodecError::Impossible { what: "owners, replicas or epochs that cannot be" });
     }
@@ -270,10 +271,11 @@ fn read_changes<const C: usize>(
         }
         least = above;
         let base = Epoch(bases.next()?);
-        let row = rows.next().filter(|row| row.owned)?;
+        let mut slots = [Slot::NONE; REPLICAS_MAX];
+        let shape = rows.next(&mut slots).filter(|shape| shape.owned)?;
         let replica = |slot: &Slot| table[slot.index()];
-        let owner = replica(&row.slots[0]).node;
-        let replicas = row.slots[..usize::from(row.count)].iter().map(replica).collect();
+        let owner = replica(&slots[0]).node;
+        let replicas = slots[..usize::from(shape.count)].iter().map(replica).collect();
         changes.push(Change { shard: ShardId((above + place) as u32), base, owner, replicas });
     }
     Some(changes)

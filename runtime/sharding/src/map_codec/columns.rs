@@ -64,7 +64,7 @@ impl<'a, const C: usize> RowWriter<'a, C> {
         RowWriter { fields: BitWriter::new(out, fields, width), shift }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn put(&mut self, places: [u16; C]) {
         if self.shift > 0 {
             self.fields.put(places.iter().rev().fold(0, |row, place| row << self.shift | u64::from(*place)));
@@ -78,10 +78,9 @@ impl<'a, const C: usize> RowWriter<'a, C> {
     }
 }
 
-/// One row as it is read.
+/// How a row's slots are to be understood.
 #[derive(Clone, Copy)]
-pub(super) struct ReadRow {
-    pub(super) slots: [Slot; REPLICAS_MAX],
+pub(super) struct Shape {
     pub(super) count: u8,
     /// Whether the first of them is the owner's.
     pub(super) owned: bool,
@@ -103,61 +102,51 @@ impl<'a, const C: usize> RowReader<'a, C> {
         RowReader { places, none: table.len() as u16, nodes }
     }
 
-    /// Reads one row; `None` if no map may say what stands there.
+    /// Reads one row into slots that are all none so far; `None` if no map may say what stands there.
     #[inline]
-    pub(super) fn next(&mut self) -> Option<ReadRow> {
-        let mut places = [0; C];
-        for place in &mut places {
-            *place = self.places.next() as u16;
+    pub(super) fn next(&mut self, slots: &mut [Slot; REPLICAS_MAX]) -> Option<Shape> {
+        let places: [u16; C] = std::array::from_fn(|_| self.places.next() as u16);
+        if !self.is_plain(&places) {
+            return self.careful(&places, slots);
         }
-        self.plain(places).or_else(|| self.careful(places))
+        for (slot, place) in slots.iter_mut().zip(places) {
+            *slot = Slot(place);
+        }
+        Some(Shape { count: C as u8, owned: true })
     }
 
-    /// The usual row: an owner and others, as many as there are columns.
+    /// Whether this is the usual row: an owner and others, as many as there are columns.
     #[inline]
-    fn plain(&self, places: [u16; C]) -> Option<ReadRow> {
-        if C == 0 || C > REPLICAS_MAX || self.nodes.is_some() {
-            return None;
-        }
-        let mut slots = [Slot::NONE; REPLICAS_MAX];
-        let mut fine = true;
-        for (at, place) in places.into_iter().enumerate() {
-            fine &= place < self.none;
-            if at > 0 {
-                fine &= place != places[0];
-            }
-            if at > 1 {
-                fine &= places[at - 1] < place;
-            }
-            slots[at] = Slot(place);
-        }
-        fine.then_some(ReadRow { slots, count: C as u8, owned: true })
+    fn is_plain(&self, places: &[u16; C]) -> bool {
+        let inside = places.iter().fold(true, |fine, place| fine & (*place < self.none));
+        let others = places.iter().skip(1).fold(true, |fine, place| fine & (*place != places[0]));
+        let ascend = (2..C).fold(true, |fine, at| fine & (places[at - 1] < places[at]));
+        inside & others & ascend && C > 0 && C <= REPLICAS_MAX && self.nodes.is_none()
     }
 
     #[cold]
-    fn careful(&self, places: [u16; C]) -> Option<ReadRow> {
-        let mut row = ReadRow { slots: [Slot::NONE; REPLICAS_MAX], count: 0, owned: false };
-        let Some((owner, others)) = places.split_first() else { return Some(row) };
+    fn careful(&self, places: &[u16; C], slots: &mut [Slot; REPLICAS_MAX]) -> Option<Shape> {
+        let Some((owner, others)) = places.split_first() else {
+            return Some(Shape { count: 0, owned: false });
+        };
         let end = others.iter().position(|place| *place == self.none).unwrap_or(others.len());
         let (others, padding) = others.split_at(end);
-        row.owned = *owner != self.none;
-        let own = row.owned.then_some(*owner);
-        let set = own.iter().chain(others);
+        let own = Some(owner).filter(|owner| **owner != self.none);
+        let set = own.into_iter().chain(others);
+        let count = set.clone().count();
         let fine = padding.iter().all(|place| *place == self.none)
             && others.is_sorted_by(|a, b| a < b)
-            && !own.is_some_and(|own| others.contains(&own))
+            && !own.is_some_and(|own| others.contains(own))
             && set.clone().all(|place| *place < self.none)
-            && set.clone().count() <= REPLICAS_MAX;
+            && count <= REPLICAS_MAX;
         if !fine {
             return None;
         }
-        for place in set {
-            row.slots[usize::from(row.count)] = Slot(*place);
-            row.count += 1;
+        for (slot, place) in slots.iter_mut().zip(set) {
+            *slot = Slot(*place);
         }
-        let shared =
-            self.nodes.as_ref().is_some_and(|nodes| shares_node(&row.slots[..usize::from(row.count)], nodes));
-        (!shared).then_some(row)
+        let shared = self.nodes.as_ref().is_some_and(|nodes| shares_node(&slots[..count], nodes));
+        (!shared).then_some(Shape { count: count as u8, owned: own.is_some() })
     }
 }
 
