@@ -11,6 +11,7 @@ mod compile;
 mod echo;
 mod faulty;
 mod faulty_shard_function;
+mod faulty_table;
 mod faulty_weigher;
 mod fixture;
 mod isolation;
@@ -19,12 +20,13 @@ mod word_count;
 
 #[test]
 fn every_guest_has_a_test() {
-    const TESTED: [&str; 8] = [
+    const TESTED: [&str; 9] = [
         "by-busy-time",
         "by-tenant",
         "echo",
         "faulty",
         "faulty-shard-function",
+        "faulty-table",
         "faulty-weigher",
         "needs-clock",
         "word-count",
