@@ -32,7 +32,7 @@ struct Bench {
 fn main() {
     for name in HANDLERS {
         let handler = BENCH.handler(name);
-        let before = resident_bytes();
+        let (before, mappings) = (resident_bytes(), mappings());
         let instances: Vec<HandlerInstance> = (0..INSTANCES)
             .map(|_| {
                 let mut instance = BENCH.instance(&handler);
@@ -41,7 +41,11 @@ fn main() {
             })
             .collect();
         let each = resident_bytes().saturating_sub(before) / INSTANCES;
-        println!("{name}: {each} bytes resident per warm instance, {} live", instances.len());
+        let mappings = (crate::mappings() - mappings) as f64 / INSTANCES as f64;
+        println!(
+            "{name}: {each} bytes resident and {mappings:.1} mappings per warm instance, {} live",
+            instances.len()
+        );
     }
     divan::main();
 }
@@ -153,4 +157,9 @@ fn resident_bytes() -> u64 {
         status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line for the resident set");
     let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of KiB");
     kib * 1024
+}
+
+/// Mappings of this process; Linux allows 65,530 unless told otherwise.
+fn mappings() -> usize {
+    std::fs::read_to_string("/proc/self/maps").expect("Linux").lines().count()
 }

@@ -54,6 +54,33 @@ async fn only_its_own_run_time_counts_against_a_guest() {
     assert!(started.elapsed() > Duration::from_millis(u64::from(deadline_ms)), "{:?}", started.elapsed());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faulty_guests_on_every_thread_leave_their_neighbours_right() {
+    const FAULTS: [&str; 5] = ["loop", "alloc", "recurse", "trap", "log-flood"];
+    let fixture = Fixture::new();
+    let handler = fixture.handler("faulty").await;
+    let limits = Limits { deadline_ms: 50, ..Limits::default() };
+    let mut tasks = tokio::task::JoinSet::new();
+    for method in FAULTS {
+        let mut instance = fixture.instantiate(&handler, &limits).await.unwrap();
+        tasks.spawn(async move {
+            assert!(instance.call(request("k", method, ""), far()).await.is_err());
+            assert!(instance.is_dead());
+        });
+    }
+    for _ in 0..4 {
+        let mut neighbour = fixture.instance("word-count").await;
+        tasks.spawn(async move {
+            for total in 1..=500 {
+                assert_eq!(text(neighbour.call(request("k", "", ""), far()).await), total.to_string());
+            }
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn the_clock_wakes_again_after_a_long_rest() {
     let fixture = Fixture::with(|options| options.tick = Duration::from_millis(1));
