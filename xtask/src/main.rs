@@ -26,8 +26,6 @@ struct Xtask {
 enum Command {
     Demo(demo::Demo),
     Test(test::Test),
-    /// Build the guests to target/guests.
-    Guests(guests::Guests),
     Check(check::Check),
     Guests(guests::Guests),
     Simulate(simulate::Simulate),
@@ -38,7 +36,6 @@ fn main() -> ExitCode {
     let done = match Xtask::parse().command {
         Command::Demo(demo) => demo.run(),
         Command::Test(test) => test.run(),
-        Command::Guests(guests) => guests.run(),
         Command::Check(check) => check.run(),
         Command::Guests(guests) => guests.run(),
         Command::Simulate(simulate) => simulate.run(),
