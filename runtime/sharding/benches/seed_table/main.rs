@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p shardloom-sharding --bench seed_table`
 
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on says so at once")]
+
 mod cluster;
 mod crc64;
 mod records;
