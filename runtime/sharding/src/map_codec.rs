@@ -141,33 +141,61 @@ pub fn decode_map(bytes: &[u8]) -> Result<ShardMap, CodecError> {
 
 fn read_map<const C: usize>(
     shard_count: usize,
-    mut epochs: Numbers<'_>,
+    epochs: Numbers<'_>,
     places: BitReader<'_>,
     table: &[Replica],
 ) -> Result<ShardMap, CodecError> {
-    let mut packed = RowReader::<C>::new(table, places);
+    let packed = RowReader::<C>::new(table, shard_count, places);
+    let rows = if packed.all_plain() && epochs.all_fit() {
+        plain_rows(&packed, &epochs)
+    } else {
+        careful_rows(shard_count, &packed, &epochs)?
+    };
     let mut uses = vec![Uses::default(); table.len()];
-    let mut rows = vec![Row::UNSET; shard_count];
-    let mut fine = true;
-    for row in &mut rows {
-        let (Some(epoch), Some(shape)) = (epochs.next(), packed.next(&mut row.replicas)) else {
-            fine = false;
-            break;
-        };
-        row.epoch = Epoch(epoch);
-        row.replica_count = shape.count;
-        if shape.owned {
-            row.owner = row.replicas[0];
-            uses[row.owner.index()].owned += 1;
+    for row in &rows {
+        if let Some(uses) = uses.get_mut(row.owner.index()) {
+            uses.owned += 1;
         }
         for slot in row.slots() {
             uses[slot.index()].held += 1;
         }
     }
-    if !fine || uses.iter().any(|uses| uses.held == 0) {
-        return Err(CodecError::Impossible { what: "owners, replicas or epochs that cannot be" });
+    if uses.iter().any(|uses| uses.held == 0) {
+        return Err(CodecError::Impossible { what: "a replica in the table that no shard has" });
     }
     Ok(ShardMap::from_parts(rows, table, &uses))
+}
+
+/// Every row is an owner and others in as many columns as there are: nothing to look at row by row.
+fn plain_rows<const C: usize>(packed: &RowReader<C>, epochs: &Numbers<'_>) -> Vec<Row> {
+    let row = |(at, places): (usize, &[u16; C])| Row {
+        epoch: Epoch(epochs.at_fitting(at)),
+        replicas: std::array::from_fn(|column| places.get(column).map_or(Slot::NONE, |place| Slot(*place))),
+        owner: places.first().map_or(Slot::NONE, |place| Slot(*place)),
+        replica_count: C as u8,
+    };
+    let mut rows = Vec::with_capacity(packed.len());
+    rows.extend(packed.plain().enumerate().map(row));
+    rows
+}
+
+fn careful_rows<const C: usize>(
+    shard_count: usize,
+    packed: &RowReader<C>,
+    epochs: &Numbers<'_>,
+) -> Result<Vec<Row>, CodecError> {
+    let mut rows = vec![Row::UNSET; shard_count];
+    for (at, row) in rows.iter_mut().enumerate() {
+        let (Some(epoch), Some(shape)) = (epochs.at(at), packed.row(at, &mut row.replicas)) else {
+            return Err(CodecError::Impossible { what: "owners, replicas or epochs that cannot be" });
+        };
+        row.epoch = Epoch(epoch);
+        row.replica_count = shape.count;
+        if shape.owned {
+            row.owner = row.replicas[0];
+        }
+    }
+    Ok(rows)
 }
 
 /// Writes the changes of one proposal, in ascending order of shards.
@@ -256,23 +284,24 @@ pub fn decode_changes(bytes: &[u8]) -> Result<Vec<Change>, CodecError> {
 
 fn read_changes<const C: usize>(
     count: usize,
-    mut shards: Numbers<'_>,
-    mut bases: Numbers<'_>,
+    shards: Numbers<'_>,
+    bases: Numbers<'_>,
     places: BitReader<'_>,
     table: &[Replica],
 ) -> Option<Vec<Change>> {
-    let mut rows = RowReader::<C>::new(table, places);
+    let rows = RowReader::<C>::new(table, count, places);
     let mut changes = Vec::with_capacity(count);
     let mut least = 0;
-    for place in 0..count as u64 {
-        let above = shards.next()?;
+    for at in 0..count {
+        let place = at as u64;
+        let above = shards.at(at)?;
         if above < least || above + place >= u64::from(SHARD_COUNT_MAX) {
             return None;
         }
         least = above;
-        let base = Epoch(bases.next()?);
+        let base = Epoch(bases.at(at)?);
         let mut slots = [Slot::NONE; REPLICAS_MAX];
-        let shape = rows.next(&mut slots).filter(|shape| shape.owned)?;
+        let shape = rows.row(at, &mut slots).filter(|shape| shape.owned)?;
         let replica = |slot: &Slot| table[slot.index()];
         let owner = replica(&slots[0]).node;
         let replicas = slots[..usize::from(shape.count)].iter().map(replica).collect();
