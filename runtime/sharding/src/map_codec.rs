@@ -38,7 +38,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::change::Change;
 use crate::ids::{Epoch, Replica, ShardId};
 use crate::map::{AssignError, REPLICAS_MAX, Row, SHARD_COUNT_MAX, ShardMap, Slot, Uses, in_order};
-use bits::BitReader;
 use columns::{COLUMNS_MAX, Names, Numbers, RowReader};
 use frame::{Kind, Reader, Writer};
 
@@ -126,26 +125,26 @@ pub fn decode_map(bytes: &[u8]) -> Result<ShardMap, CodecError> {
     let shard_count = reader.count(SHARD_COUNT_MAX as usize, "more shards than there may be")?;
     let table = reader.table()?;
     let epochs = reader.numbers(shard_count)?;
-    let (columns, places) = reader.rows(table.len(), shard_count)?;
+    let (columns, packed) = reader.rows(table.len(), shard_count)?;
     reader.close()?;
     match columns {
-        0 => read_map::<0>(shard_count, epochs, places, &table),
-        1 => read_map::<1>(shard_count, epochs, places, &table),
-        2 => read_map::<2>(shard_count, epochs, places, &table),
-        3 => read_map::<3>(shard_count, epochs, places, &table),
-        4 => read_map::<4>(shard_count, epochs, places, &table),
-        5 => read_map::<5>(shard_count, epochs, places, &table),
-        _ => read_map::<COLUMNS_MAX>(shard_count, epochs, places, &table),
+        0 => read_map::<0>(shard_count, epochs, packed, &table),
+        1 => read_map::<1>(shard_count, epochs, packed, &table),
+        2 => read_map::<2>(shard_count, epochs, packed, &table),
+        3 => read_map::<3>(shard_count, epochs, packed, &table),
+        4 => read_map::<4>(shard_count, epochs, packed, &table),
+        5 => read_map::<5>(shard_count, epochs, packed, &table),
+        _ => read_map::<COLUMNS_MAX>(shard_count, epochs, packed, &table),
     }
 }
 
 fn read_map<const C: usize>(
     shard_count: usize,
     epochs: Numbers<'_>,
-    places: BitReader<'_>,
+    packed: &[u8],
     table: &[Replica],
 ) -> Result<ShardMap, CodecError> {
-    let packed = RowReader::<C>::new(table, shard_count, places);
+    let packed = RowReader::<C>::new(table, shard_count, packed);
     let rows = if packed.all_plain() && epochs.all_fit() {
         plain_rows(&packed, &epochs)
     } else {
@@ -269,14 +268,14 @@ pub fn decode_changes(bytes: &[u8]) -> Result<Vec<Change>, CodecError> {
     let table = reader.table()?;
     let shards = reader.numbers(count)?;
     let bases = reader.numbers(count)?;
-    let (columns, places) = reader.rows(table.len(), count)?;
+    let (columns, packed) = reader.rows(table.len(), count)?;
     reader.close()?;
     let changes = match columns {
-        1 => read_changes::<1>(count, shards, bases, places, &table),
-        2 => read_changes::<2>(count, shards, bases, places, &table),
-        3 => read_changes::<3>(count, shards, bases, places, &table),
-        4 => read_changes::<4>(count, shards, bases, places, &table),
-        5 => read_changes::<5>(count, shards, bases, places, &table),
+        1 => read_changes::<1>(count, shards, bases, packed, &table),
+        2 => read_changes::<2>(count, shards, bases, packed, &table),
+        3 => read_changes::<3>(count, shards, bases, packed, &table),
+        4 => read_changes::<4>(count, shards, bases, packed, &table),
+        5 => read_changes::<5>(count, shards, bases, packed, &table),
         _ => None,
     };
     changes.ok_or(CodecError::Impossible { what: "shards, owners, replicas or epochs that cannot be" })
@@ -286,10 +285,10 @@ fn read_changes<const C: usize>(
     count: usize,
     shards: Numbers<'_>,
     bases: Numbers<'_>,
-    places: BitReader<'_>,
+    packed: &[u8],
     table: &[Replica],
 ) -> Option<Vec<Change>> {
-    let rows = RowReader::<C>::new(table, count, places);
+    let rows = RowReader::<C>::new(table, count, packed);
     let mut changes = Vec::with_capacity(count);
     let mut least = 0;
     for at in 0..count {

@@ -106,8 +106,8 @@ pub(super) struct RowReader<const C: usize> {
 }
 
 impl<const C: usize> RowReader<C> {
-    pub(super) fn new(table: &[Replica], rows: usize, places: BitReader<'_>) -> RowReader<C> {
-        let places = (0..rows * C).map(|at| places.field(at) as u16).collect();
+    pub(super) fn new(table: &[Replica], rows: usize, packed: &[u8]) -> RowReader<C> {
+        let places = unpack::<C>(rows, bits_of(table.len() as u64), packed);
         let several = table.windows(2).any(|pair| pair[0].node == pair[1].node);
         let first_of = |replica: &Replica| table.partition_point(|entry| entry.node < replica.node) as u16;
         let nodes = several.then(|| table.iter().map(first_of).collect());
@@ -174,6 +174,26 @@ impl<const C: usize> RowReader<C> {
         let shared = self.nodes.as_ref().is_some_and(|nodes| shares_node(&slots[..count], nodes));
         (!shared).then_some(Shape { count: count as u8, owned: own.is_some() })
     }
+}
+
+/// The places of all rows, one after the other. Rows that fit a word are read as one field, as they were written.
+fn unpack<const C: usize>(rows: usize, bits: u32, packed: &[u8]) -> Vec<u16> {
+    let width = C as u32 * bits;
+    if width > u64::BITS {
+        let reader = BitReader::new(packed, bits);
+        return (0..rows * C).map(|at| reader.field(at) as u16).collect();
+    }
+    let reader = BitReader::new(packed, width);
+    let mask = ((1u32 << bits) - 1) as u16;
+    let mut places = vec![0; rows * C];
+    for (at, row) in places.chunks_exact_mut(C.max(1)).enumerate() {
+        let mut field = reader.field(at);
+        for place in row {
+            *place = field as u16 & mask;
+            field = field.checked_shr(bits).unwrap_or(0);
+        }
+    }
+    places
 }
 
 fn shares_node(slots: &[Slot], nodes: &[u16]) -> bool {
