@@ -179,7 +179,7 @@ impl<const C: usize> RowReader<C> {
 /// The places of all rows, one after the other. Rows that fit a word are read as one field, as they were written.
 fn unpack<const C: usize>(rows: usize, bits: u32, packed: &[u8]) -> Vec<u16> {
     let width = C as u32 * bits;
-    if width > u64::BITS {
+    if C == 1 || width > u64::BITS {
         let reader = BitReader::new(packed, bits);
         return (0..rows * C).map(|at| reader.field(at) as u16).collect();
     }
