@@ -17,6 +17,7 @@ use crate::guest::{Guest, Place, link};
 use crate::limits::Limits;
 use crate::logs::{GuestLog, LogSink};
 use crate::run_time::RunTime;
+use crate::slots::{Slot, instances_max};
 use crate::stop::{GuestTrap, LimitHit, StopReason, TimeoutKind};
 use crate::ticker::Ticker;
 
@@ -51,6 +52,7 @@ pub enum InstantiateError {
 
 /// One warm instance of a handler, for one shard.
 pub struct HandlerInstance {
+    _slot: Slot,
     store: Store<Guest>,
     exports: wit::ShardHandler,
     ticker: Arc<Ticker>,
@@ -95,6 +97,12 @@ impl HandlerInstance {
         config: Arc<BTreeMap<String, String>>,
         logs: LogSink,
     ) -> Result<HandlerInstance, InstantiateError> {
+        let slot = Slot::take().ok_or_else(|| {
+            InstantiateError::Host(format!(
+                "this process holds {} instances, as many as it may",
+                instances_max()
+            ))
+        })?;
         let guest = Guest {
             place,
             config,
@@ -119,6 +127,7 @@ impl HandlerInstance {
         store.set_epoch_deadline(1);
         match handler.pre.instantiate_async(&mut store).await {
             Ok(exports) => Ok(HandlerInstance {
+                _slot: slot,
                 store,
                 exports,
                 ticker: Arc::clone(&handler.ticker),

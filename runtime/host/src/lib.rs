@@ -10,7 +10,7 @@
 //! - what bounds what: [`options`] (a host), [`limits`] (a workload);
 //! - what comes in: [`digest`], [`world`], [`refusal`], `outline`;
 //! - admission: [`host`], over `artifacts` (the disk), `compile` and `compile_child`, `engine`, `loader`;
-//! - workloads: [`handler`], [`call`], [`stop`], over `guest`, `bounds`, `run_time`, `ticker`, [`logs`], `bindings`;
+//! - workloads: [`handler`], [`call`], [`stop`], over `guest`, `bounds`, `run_time`, `slots`, `ticker`, [`logs`], `bindings`;
 //! - plug-ins: [`shard_function`], [`weigher`], over `pure`.
 
 pub mod call;
@@ -37,6 +37,7 @@ mod loader;
 mod outline;
 mod pure;
 mod run_time;
+mod slots;
 mod ticker;
 
 pub use call::{CallError, Failure, Reply, Request};
@@ -51,6 +52,7 @@ pub use logs::{GuestLine, LogLevel, LogSink};
 pub use options::{CompileBounds, Compiler, HostOptions};
 pub use refusal::Refusal;
 pub use shard_function::{ShardFunction, ShardFunctionError};
+pub use slots::instances_max;
 pub use stop::{GuestTrap, LimitHit, TimeoutKind};
 pub use weigher::{ShardLoad, Weigher, WeigherError};
 pub use world::World;
