@@ -79,7 +79,7 @@ impl ShardCore {
         if self.replica.seal() < wanted {
             self.stop(cx, out);
             self.replica.seal_at(cx, wanted, out);
-            let mine = row.pending.as_ref().is_some_and(|pending| pending.is_owned_by(cx.me.node));
+            let mine = row.pending.as_ref().is_some_and(|pending| pending.is_mine(cx.me));
             self.may_recover = mine.then_some(Leave { epoch: wanted, asked: None });
         }
         if !cx.rules.holds(Rule::EpochOfOneBoot)
@@ -93,7 +93,7 @@ impl ShardCore {
                 Some(Box::new(OwnerCore::recovered(cx, shard, tail, replicas, self.replica.log(), out)));
         }
         if !cx.rules.holds(Rule::RecoverOnce) && self.may_recover.is_none() {
-            let mine = row.pending.as_ref().filter(|pending| pending.is_owned_by(cx.me.node));
+            let mine = row.pending.as_ref().filter(|pending| pending.is_mine(cx.me));
             self.may_recover = mine.map(|pending| Leave { epoch: pending.epoch, asked: None });
         }
         self.serve_if_committed(cx, row, out);

@@ -1,6 +1,6 @@
 //! Runs many seeds of the cluster simulation, one seed with its trace, or the model.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Parser;
 use shardloom_simulation::cluster;
 use shardloom_simulation::rules::Without;
@@ -24,7 +24,10 @@ fn main() -> Result<()> {
     if let Some(seed) = arguments.seed {
         match cluster::run(Without(None), seed, true) {
             Ok(outcome) => println!("seed {seed}: {outcome:?}"),
-            Err(violation) => bail!("seed {seed}: {}", violation.0),
+            Err(violation) => {
+                println!("seed {seed}: {}", violation.0);
+                std::process::exit(1);
+            }
         }
         return Ok(());
     }
@@ -36,7 +39,10 @@ fn main() -> Result<()> {
                 slowest = slowest.max(outcome.recovered_ms);
                 replies = (replies.0 + outcome.replies.0, replies.1 + outcome.replies.1);
             }
-            Err(violation) => bail!("seed {seed}: {}\nreplay it with --seed {seed}", violation.0),
+            Err(violation) => {
+                println!("seed {seed}: {}\nreplay it with --seed {seed}", violation.0);
+                std::process::exit(1);
+            }
         }
     }
     println!(
