@@ -97,7 +97,9 @@ impl ShardCore {
             self.may_recover = mine.map(|pending| Leave { epoch: pending.epoch, asked: None });
         }
         self.serve_if_committed(cx, row, out);
-        if row.pending.is_none() && !row.committed.has_replica(cx.me) {
+        // After a restart the control state may be older than the disk; then it says nothing about this log yet.
+        let current = row.pending.is_none() && self.replica.seal() == row.committed.epoch;
+        if current && !row.committed.has_replica(cx.me) {
             self.replica.give_up(cx, out);
         }
     }

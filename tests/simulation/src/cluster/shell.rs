@@ -139,6 +139,9 @@ impl World {
                     )));
                 }
             }
+            if self.trace && !matches!(record, Record::Seal { .. }) {
+                println!("{:>9.3} ms  {id} writes {} {record:?}", self.now as f64 / MS as f64, seq.0);
+            }
             node.disk.write(seq, record);
         }
         self.sync(id);
