@@ -17,6 +17,7 @@ impl World {
         if !self.is_up(to) {
             return Ok(());
         }
+        self.note(|| format!("{from} -> {to} {wire:?}"));
         match wire {
             Wire::Peer(PeerMessage::ToLeader(message)) => {
                 self.leader_step(to, LeaderEvent::Message { from, message })
