@@ -1,7 +1,8 @@
 //! Runs many seeds of the cluster simulation, one seed with its trace, or the model.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Parser;
+use shardloom_sharding::protocol::rules::Rule;
 use shardloom_simulation::cluster;
 use shardloom_simulation::rules::Without;
 
@@ -17,26 +18,40 @@ struct Arguments {
     /// Runs this seed alone, with a trace.
     #[arg(long)]
     seed: Option<u64>,
+    /// Leaves a rule of the protocol out, by its name.
+    #[arg(long)]
+    without: Option<String>,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    let named = |rule: &Rule| Some(format!("{rule:?}")) == arguments.without;
+    let rules = Without(Rule::ALL.into_iter().find(named));
+    if arguments.without.is_some() && rules.0.is_none() {
+        anyhow::bail!("no such rule; there are {:?}", Rule::ALL);
+    }
     if let Some(seed) = arguments.seed {
-        match cluster::run(Without(None), seed, true) {
+        match cluster::run(rules, seed, true) {
             Ok(outcome) => println!("seed {seed}: {outcome:?}"),
-            Err(violation) => bail!("seed {seed}: {}", violation.0),
+            Err(violation) => {
+                println!("seed {seed}: {}", violation.0);
+                std::process::exit(1);
+            }
         }
         return Ok(());
     }
     let mut slowest = 0;
     let mut replies = (0, 0);
     for seed in arguments.start..arguments.start + arguments.seeds {
-        match cluster::run(Without(None), seed, false) {
+        match cluster::run(rules, seed, false) {
             Ok(outcome) => {
                 slowest = slowest.max(outcome.recovered_ms);
                 replies = (replies.0 + outcome.replies.0, replies.1 + outcome.replies.1);
             }
-            Err(violation) => bail!("seed {seed}: {}\nreplay it with --seed {seed}", violation.0),
+            Err(violation) => {
+                println!("seed {seed}: {}\nreplay it with --seed {seed}", violation.0);
+                std::process::exit(1);
+            }
         }
     }
     println!(
