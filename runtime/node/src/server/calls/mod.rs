@@ -1,0 +1,15 @@
+//! The way of a call: from the node that took it to the guest on the shard's owner, and back.
+//!
+//! In reading order: [`router`] decides and acts, again and again until the call has an answer; [`trip`] is what it remembers
+//! of one call; [`dispatch`] hands a call to a shard task here, [`forward`] to the owner elsewhere, [`wait`] keeps it;
+//! [`slots`] holds the shard tasks, [`task`] is one of them, [`outcome`] turns what the host says into what callers hear.
+
+pub mod dispatch;
+pub mod forward;
+pub mod in_flight;
+pub mod outcome;
+pub mod router;
+pub mod slots;
+pub mod task;
+pub mod trip;
+pub mod wait;

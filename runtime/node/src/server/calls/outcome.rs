@@ -1,0 +1,111 @@
+//! How a call can end at the owner, and what of that a caller hears.
+
+use bytes::Bytes;
+use shardloom_host::{CallError, Failure, InstantiateError};
+use shardloom_protocol::call::{CallReply, Executed, GuestFailure, GuestReply};
+use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
+
+use crate::server::problem::{Code, Problem};
+
+/// A guest has answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The node that ran it.
+    pub node: NodeId,
+    /// The shard.
+    pub shard: ShardId,
+    /// The epoch that the node served the shard under.
+    pub epoch: Epoch,
+    /// The workload's version that ran.
+    pub version: u64,
+    /// What the guest said.
+    pub answer: Result<GuestReply, GuestFailure>,
+}
+
+/// What became of a call at a shard task.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The guest answered.
+    Ran {
+        /// The epoch it ran under.
+        epoch: Epoch,
+        /// The version that ran.
+        version: u64,
+        /// What it said.
+        answer: Result<GuestReply, GuestFailure>,
+    },
+    /// It was not run, since the node does not serve the shard any more: route it again.
+    NotRun,
+    /// It ended without an answer.
+    Failed(Problem),
+}
+
+/// What the guest's refusal is called outside.
+pub fn failure_code(failure: &GuestFailure) -> Code {
+    match failure {
+        GuestFailure::Invalid(_) => Code::Invalid,
+        GuestFailure::NotFound(_) => Code::NotFound,
+        GuestFailure::Conflict(_) => Code::Conflict,
+        GuestFailure::Failed(_) => Code::Failed,
+    }
+}
+
+/// The guest's refusal as an error for the caller.
+pub fn failure_problem(failure: GuestFailure) -> Problem {
+    let code = failure_code(&failure);
+    let (GuestFailure::Invalid(detail)
+    | GuestFailure::NotFound(detail)
+    | GuestFailure::Conflict(detail)
+    | GuestFailure::Failed(detail)) = failure;
+    Problem::new(code, detail)
+}
+
+/// Sorts what the host says of a call into the guest's own answer and the host's verdict on the guest.
+pub fn sort(
+    result: Result<shardloom_host::Reply, CallError>,
+) -> Result<Result<GuestReply, GuestFailure>, Problem> {
+    match result {
+        Ok(reply) => Ok(Ok(GuestReply { headers: reply.headers, body: Bytes::from(reply.body) })),
+        Err(CallError::Failure(failure)) => Ok(Err(match failure {
+            Failure::Invalid(text) => GuestFailure::Invalid(text),
+            Failure::NotFound(text) => GuestFailure::NotFound(text),
+            Failure::Conflict(text) => GuestFailure::Conflict(text),
+            Failure::Failed(text) => GuestFailure::Failed(text),
+        })),
+        Err(error) => Err(match &error {
+            CallError::Limit(_) => Problem::new(Code::GuestLimit, error.to_string()),
+            CallError::Timeout(_) => Problem::new(Code::GuestTimeout, error.to_string()),
+            CallError::Dead => Problem::new(Code::Internal, error.to_string()).executed(Executed::No),
+            // The instance is dead, and with it all that the call has done.
+            CallError::Host(_) => {
+                Problem::new(Code::Internal, error.to_string()).executed(Executed::RolledBack)
+            }
+            CallError::Trap(_) | CallError::Failure(_) => Problem::new(Code::GuestTrap, error.to_string()),
+        }),
+    }
+}
+
+/// What a caller hears when no instance could be made for its call.
+pub fn instantiate_problem(error: &InstantiateError) -> Problem {
+    let code = match error {
+        InstantiateError::Limit(_) => Code::GuestLimit,
+        InstantiateError::Trap(_) => Code::GuestTrap,
+        InstantiateError::Timeout(_) => Code::GuestTimeout,
+        InstantiateError::Host(_) => Code::Internal,
+    };
+    // Its start code may have run, but the call has not.
+    Problem::new(code, error.to_string()).executed(Executed::No)
+}
+
+/// The answer to a peer.
+pub fn to_wire(result: Result<Answer, Problem>) -> CallReply {
+    match result {
+        Ok(Answer { epoch, version, answer, .. }) => CallReply::Ran { epoch, version, answer },
+        Err(problem) => CallReply::Failed {
+            code: problem.code.name().to_owned(),
+            detail: problem.detail,
+            executed: problem.executed,
+            epoch: problem.epoch,
+        },
+    }
+}

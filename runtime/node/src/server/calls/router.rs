@@ -1,0 +1,246 @@
+//! The router: takes a call, finds its shard, and acts on what the pure core says until the call has an answer.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use shardloom_protocol::call::{Call, CallReply, Executed};
+use shardloom_sharding::ids::ShardId;
+use shardloom_sharding::route::{Route, Travel, route};
+use shardloom_sharding::{key, route::Refusal};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::dispatch::dispatch;
+use super::forward::{Owner, forward};
+use super::in_flight::InFlight;
+use super::outcome::{Answer, to_wire};
+use super::slots::Slots;
+use super::task::Bench;
+use super::trip::{Step, Taken, Trip};
+use super::wait::{AFTER_NO_CHANGE, AFTER_REFUSAL, WaitingRoom, refused};
+use crate::server::fabric::{Fabric, Permit};
+use crate::server::guests::Guests;
+use crate::server::limits::Limits;
+use crate::server::metrics::Metrics;
+use crate::server::problem::{Code, Problem};
+use crate::server::view::{View, Workload};
+
+/// How long an owner waits to learn what the sender of a call knows already: a newer epoch or version. Longer is no lag but
+/// a fault, and the sender can look again.
+const CATCH_UP_MAX: Duration = Duration::from_millis(500);
+
+/// Finds the owner of each call's shard, and the call an answer.
+pub struct CallRouter {
+    fabric: Arc<dyn Fabric>,
+    guests: Arc<Guests>,
+    metrics: Arc<Metrics>,
+    waiting: WaitingRoom,
+    /// What calls are in flight here, those of peers included.
+    pub in_flight: Arc<InFlight>,
+    /// Made with the first call, when the cluster's shard count is known.
+    slots: OnceLock<Slots>,
+    tasks: TaskTracker,
+    tasks_max: usize,
+    queue_max: usize,
+}
+
+/// What to do next with a call; a [`Route`] with leave to dispatch.
+enum Next {
+    Dispatch(Permit),
+    Forward(Owner),
+    Wait,
+    Refuse(Refusal),
+}
+
+impl CallRouter {
+    /// A router without any shard task.
+    pub fn new(
+        fabric: Arc<dyn Fabric>,
+        guests: Arc<Guests>,
+        metrics: Arc<Metrics>,
+        limits: &Limits,
+        tasks: TaskTracker,
+    ) -> CallRouter {
+        let count = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+        let per_shard_max = u32::try_from(limits.shard_queue_calls_max).unwrap_or(u32::MAX);
+        CallRouter {
+            in_flight: InFlight::new(
+                limits.calls_in_flight_max,
+                limits.calls_in_flight_bytes_max,
+                metrics.calls_in_flight.clone(),
+            ),
+            waiting: WaitingRoom::new(Arc::clone(&metrics), per_shard_max),
+            slots: OnceLock::new(),
+            tasks_max: count(limits.instances_max),
+            queue_max: count(limits.shard_queue_calls_max),
+            fabric,
+            guests,
+            metrics,
+            tasks,
+        }
+    }
+
+    /// Answers a call that a client has sent to this node.
+    ///
+    /// # Errors
+    /// Everything that callers may hear but the guest's own refusals, which are answers.
+    pub async fn call(&self, taken: Taken) -> Result<Answer, Problem> {
+        let mut trip = Trip::new(random_id()?, taken);
+        loop {
+            let view = self.fabric.view();
+            let workload = workload(&view, &trip.taken.workload)?;
+            let shard = self.shard(&view, &workload, &mut trip).await?;
+            let step = match self.next(&view, shard, trip.travel) {
+                Next::Dispatch(permit) => {
+                    dispatch(self.slots(&view), view.this_node, shard, permit, &workload, &trip.taken).await
+                }
+                Next::Forward(owner) => {
+                    self.metrics.calls_forwarded.inc();
+                    forward(&self.fabric, owner, &workload, &mut trip).await
+                }
+                Next::Wait => {
+                    self.wait(&view, shard, &mut trip, AFTER_NO_CHANGE).await?;
+                    Step::Again
+                }
+                Next::Refuse(refusal) => Step::Done(Err(refused(refusal, shard).at(view.map.epoch(shard)))),
+            };
+            match step {
+                Step::Done(result) => return result,
+                Step::Again => {}
+                Step::AgainLater => self.wait(&view, shard, &mut trip, AFTER_REFUSAL).await?,
+            }
+        }
+    }
+
+    /// Answers a call that a peer has forwarded: runs it, or says that the shard is not here. It never waits for a shard to be
+    /// served, since the router that took the call does, and loses nothing if this node dies meanwhile.
+    pub async fn answer_peer(&self, call: Call) -> CallReply {
+        let room = match self.in_flight.enter(call.request.body.len() as u64) {
+            Ok(room) => room,
+            Err(problem) => return to_wire(Err(problem)),
+        };
+        let deadline = Instant::now() + Duration::from_millis(call.time_left_ms.into());
+        let view = self.catch_up(&call, deadline).await;
+        let moved = CallReply::Moved { epoch: view.map.epoch(call.shard) };
+        let travel = Travel { epoch: call.epoch, hops: call.hops };
+        let workload = match workload(&view, &call.workload) {
+            Ok(workload) if call.shard.0 < view.shard_count() => workload,
+            Ok(_) => return to_wire(Err(Problem::new(Code::BadRequest, "there is no such shard"))),
+            Err(problem) => return to_wire(Err(problem)),
+        };
+        let Next::Dispatch(permit) = self.next(&view, call.shard, travel) else { return moved };
+        let taken = Taken { workload: call.workload, request: Arc::new(call.request), deadline };
+        let step = dispatch(self.slots(&view), view.this_node, call.shard, permit, &workload, &taken).await;
+        drop(room);
+        match step {
+            Step::Done(result) => to_wire(result),
+            Step::Again | Step::AgainLater => moved,
+        }
+    }
+
+    fn next(&self, view: &View, shard: ShardId, travel: Travel) -> Next {
+        // To ask for leave is the only way to know whether the shard is served here at this moment.
+        let permit = match view.map.owner(shard) {
+            Some(owner) if owner == view.this_node => self.fabric.enter(shard).ok(),
+            _ => None,
+        };
+        match route(&view.shard(shard, permit.as_ref().map(Permit::epoch)), travel) {
+            Route::Dispatch { .. } => permit.map_or(Next::Wait, Next::Dispatch),
+            Route::Forward { node, epoch } => Next::Forward(Owner { shard, node, epoch }),
+            Route::Wait => Next::Wait,
+            Route::Refuse(refusal) => Next::Refuse(refusal),
+        }
+    }
+
+    async fn wait(
+        &self,
+        view: &View,
+        shard: ShardId,
+        trip: &mut Trip,
+        pause_max: Duration,
+    ) -> Result<(), Problem> {
+        let slot =
+            self.slots(view).slot(shard).ok_or_else(|| Problem::new(Code::Internal, "no such shard"))?;
+        self.waiting.wait(&*self.fabric, slot, shard, trip, pause_max).await
+    }
+
+    /// The shard of the call's key: asked for once, since it never changes.
+    async fn shard(&self, view: &View, workload: &Workload, trip: &mut Trip) -> Result<ShardId, Problem> {
+        if let Some(shard) = trip.shard {
+            return Ok(shard);
+        }
+        let key = &trip.taken.request.key;
+        let shard = match &workload.spec.shard_function {
+            None => key::shard_of_str(key, view.shard_count()),
+            Some(component) => {
+                let failed = |error: String| {
+                    Problem::new(Code::ShardFunctionFailed, format!("{}: {error}", workload.name))
+                };
+                let function =
+                    self.guests.shard_function(component).await.map_err(|error| failed(error.to_string()))?;
+                let shard = function.shard_of(key, view.shard_count());
+                ShardId(shard.map_err(|error| failed(error.to_string()))?)
+            }
+        };
+        trip.shard = Some(shard);
+        Ok(shard)
+    }
+
+    /// Waits until this node knows the epoch and the version that the sender went by.
+    async fn catch_up(&self, call: &Call, deadline: Instant) -> Arc<View> {
+        let knows = |view: &View| {
+            call.shard.0 >= view.shard_count()
+                || view.map.epoch(call.shard) >= call.epoch
+                    && view.workloads.get(&call.workload).is_some_and(|found| found.version >= call.version)
+        };
+        let until = deadline.min(Instant::now() + CATCH_UP_MAX);
+        self.view_when(knows, until).await
+    }
+
+    /// The first view that satisfies `enough`, or the last one before `until`.
+    pub async fn view_when(&self, enough: impl Fn(&View) -> bool, until: Instant) -> Arc<View> {
+        let view = self.fabric.view();
+        if enough(&view) {
+            return view;
+        }
+        let mut changed = self.fabric.changed();
+        loop {
+            changed.mark_unchanged();
+            let view = self.fabric.view();
+            if enough(&view) || !matches!(tokio::time::timeout_at(until, changed.changed()).await, Ok(Ok(())))
+            {
+                return view;
+            }
+        }
+    }
+
+    fn slots(&self, view: &View) -> &Slots {
+        self.slots.get_or_init(|| {
+            let bench = Bench {
+                node: view.this_node,
+                shard_count: view.shard_count(),
+                guests: Arc::clone(&self.guests),
+                metrics: Arc::clone(&self.metrics),
+            };
+            Slots::new(Arc::new(bench), self.tasks_max, self.queue_max, self.tasks.clone())
+        })
+    }
+
+    /// The shard tasks, once there have been any.
+    pub fn started_slots(&self) -> Option<&Slots> {
+        self.slots.get()
+    }
+}
+
+fn workload(view: &View, name: &str) -> Result<Arc<Workload>, Problem> {
+    let unknown = || Problem::new(Code::UnknownWorkload, format!("there is no workload {name:?}"));
+    view.workloads.get(name).cloned().ok_or_else(unknown)
+}
+
+fn random_id() -> Result<u128, Problem> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Problem::new(Code::Internal, format!("no random numbers: {error}")).executed(Executed::No)
+    })?;
+    Ok(u128::from_le_bytes(bytes))
+}

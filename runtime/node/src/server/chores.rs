@@ -1,0 +1,114 @@
+//! What a node's server does unasked: keep up with the view, have the deployed components ready, sample loads, run the weigher.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shardloom_protocol::digest::Digest;
+use shardloom_protocol::peer::ComponentRole;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use super::loads::SAMPLE_INTERVAL;
+use super::node_server::NodeServer;
+use super::view::View;
+use super::weigh;
+
+/// The pause before a component that could not be had is tried again.
+const COMPONENT_RETRY: Duration = Duration::from_secs(1);
+/// How often the leader runs the weigher: loads are smoothed over ten seconds, and moves have their cost.
+const WEIGH_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Does all chores until the server finishes.
+pub async fn run(server: Arc<NodeServer>) {
+    let chores = async {
+        tokio::join!(
+            follow(&server),
+            have_components(&server),
+            sample_loads(&server),
+            weigh_now_and_then(&server)
+        )
+    };
+    let _ = server.closing().run_until_cancelled(chores).await;
+}
+
+/// Drops shard tasks as soon as the view says that they are not this node's any more.
+async fn follow(server: &NodeServer) {
+    let mut changed = server.fabric.changed();
+    loop {
+        if let Some(slots) = server.router.started_slots() {
+            slots.follow(&server.fabric.view());
+        }
+        if changed.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Has every deployed component ready before the first call for it comes: a node that comes later fetches them here.
+async fn have_components(server: &NodeServer) {
+    let mut changed = server.fabric.changed();
+    let mut ready = BTreeSet::new();
+    loop {
+        let wanted = components(&server.fabric.view());
+        ready.retain(|component| wanted.iter().any(|(wanted, _)| wanted == component));
+        server.guests.forget_all_but(|component| wanted.iter().any(|(wanted, _)| wanted == component));
+        let mut missing = false;
+        for (component, role) in wanted {
+            if ready.contains(&component) {
+                continue;
+            }
+            match server.guests.ready(&component, role).await {
+                Ok(()) => missing |= !ready.insert(component),
+                Err(error) => {
+                    tracing::warn!(%error, "a deployed component is not ready here yet");
+                    missing = true;
+                }
+            }
+        }
+        if missing {
+            let _ = timeout(COMPONENT_RETRY, changed.changed()).await;
+            tokio::time::sleep(COMPONENT_RETRY).await;
+        } else if changed.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn components(view: &View) -> Vec<(Digest, ComponentRole)> {
+    let mut components = Vec::new();
+    for workload in view.workloads.values() {
+        components.push((workload.spec.component, ComponentRole::Handler));
+        components
+            .extend(workload.spec.shard_function.map(|function| (function, ComponentRole::ShardFunction)));
+    }
+    components.extend(view.weigher.as_ref().map(|weigher| (weigher.component, ComponentRole::Weigher)));
+    components
+}
+
+async fn sample_loads(server: &NodeServer) {
+    let mut ticks = interval(SAMPLE_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = Instant::now();
+    loop {
+        ticks.tick().await;
+        if let Some(slots) = server.router.started_slots() {
+            slots.sample_loads(last.elapsed());
+        }
+        last = Instant::now();
+    }
+}
+
+async fn weigh_now_and_then(server: &NodeServer) {
+    let mut ticks = interval(WEIGH_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first tick is at once, when there is no load to weigh yet.
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        let view = server.fabric.view();
+        if view.leader == Some(view.this_node) && view.weigher.is_some() {
+            // A failure has become the alarm.
+            let _ = weigh::run_here(server).await;
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Deploying: every live node has the components, compiled and tried, before one log entry switches all of them.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::join_all;
+use shardloom_protocol::peer::{ComponentRole, PeerReply, PeerRequest, Trial};
+use shardloom_protocol::workload::WorkloadSpec;
+use shardloom_sharding::ids::NodeId;
+use tokio::time::{Instant, timeout_at};
+
+use super::fabric::{Class, ControlCommand, ControlReply};
+use super::guests::{self, GuestError};
+use super::node_server::NodeServer;
+use super::problem::{Code, Problem};
+
+/// How long a deploy waits for the other nodes to have applied it, so that the next call through any of them finds it.
+const APPLIED_EVERYWHERE_MAX: Duration = Duration::from_secs(2);
+/// Bytes of a workload's name: it is part of paths, metrics and logs.
+const NAME_BYTES_MAX: usize = 128;
+/// Bytes of all names and values of a configuration: it is part of the control log.
+const CONFIG_BYTES_MAX: usize = 64 << 10;
+
+/// A deploy that has taken effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployed {
+    /// The new version.
+    pub version: u64,
+    /// The nodes that had compiled and tried it before.
+    pub confirmed_by: Vec<NodeId>,
+}
+
+/// The names that are being deployed through this node.
+#[derive(Debug, Default)]
+pub struct Deploys(Mutex<BTreeSet<String>>);
+
+/// One of them, until it is dropped.
+struct UnderWay<'a> {
+    deploys: &'a Deploys,
+    name: String,
+}
+
+impl Deploys {
+    fn begin(&self, name: &str) -> Result<UnderWay<'_>, Problem> {
+        if !self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned()) {
+            return Err(Problem::new(Code::DeployConflict, format!("a deploy of {name} is under way")));
+        }
+        Ok(UnderWay { deploys: self, name: name.to_owned() })
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.deploys.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+    }
+}
+
+/// Deploys a workload on all live nodes.
+///
+/// # Errors
+/// Nothing has changed then, unless `executed` is `unknown`.
+pub async fn deploy(server: &NodeServer, name: &str, spec: WorkloadSpec) -> Result<Deployed, Problem> {
+    check(name, &spec)?;
+    let _under_way = server.deploys.begin(name)?;
+    let base = server.fabric.view().workloads.get(name).map(|workload| workload.version);
+    let confirmed_by = confirm(server, &trials(name, &spec)).await?;
+
+    let command = ControlCommand::DeployWorkload { name: name.to_owned(), base, spec };
+    match server.fabric.write(command).await? {
+        ControlReply::Deployed { version, index } => {
+            await_applied(server, index).await;
+            Ok(Deployed { version, confirmed_by })
+        }
+        other => Err(Problem::new(Code::Internal, format!("deployed, but got {other:?}"))),
+    }
+}
+
+/// Takes a workload away, on all nodes at one log index.
+///
+/// # Errors
+/// `unknown-workload`, or that the control log cannot be written.
+pub async fn undeploy(server: &NodeServer, name: String) -> Result<(), Problem> {
+    let _under_way = server.deploys.begin(&name)?;
+    if let ControlReply::Applied { index } =
+        server.fabric.write(ControlCommand::RemoveWorkload { name }).await?
+    {
+        await_applied(server, index).await;
+    }
+    Ok(())
+}
+
+fn trials(name: &str, spec: &WorkloadSpec) -> Vec<Trial> {
+    let trial = |component, role| Trial {
+        component,
+        role,
+        workload: name.to_owned(),
+        config: spec.config.clone(),
+        limits: spec.limits,
+    };
+    let function = spec.shard_function.map(|component| trial(component, ComponentRole::ShardFunction));
+    std::iter::once(trial(spec.component, ComponentRole::Handler)).chain(function).collect()
+}
+
+fn check(name: &str, spec: &WorkloadSpec) -> Result<(), Problem> {
+    let bad = |detail: String| Err(Problem::new(Code::BadRequest, detail));
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.starts_with('.') || !name.chars().all(plain) {
+        return bad(format!(
+            "{name:?} is no name for a workload: letters, digits, `-`, `_` and `.`, at most {NAME_BYTES_MAX}, \
+             not beginning with `.`"
+        ));
+    }
+    let config_bytes: usize = spec.config.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if config_bytes > CONFIG_BYTES_MAX {
+        return bad(format!("the config has {config_bytes} bytes; at most {CONFIG_BYTES_MAX} are taken"));
+    }
+    guests::limits(&spec.limits).check().or_else(|error| bad(error.to_string()))
+}
+
+/// Has the components ready here and then on all other live nodes; answers who they are.
+///
+/// # Errors
+/// `bad-request` if a component does not fit; `not-confirmed` if a node that is still live does not confirm.
+pub async fn confirm(server: &NodeServer, trials: &[Trial]) -> Result<Vec<NodeId>, Problem> {
+    let deadline = Instant::now() + server.deploy_deadline();
+    // Here first: what is wrong with a component shows at once, and the others can fetch it from here.
+    for trial in trials {
+        match timeout_at(deadline, server.guests.try_out(trial)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error @ (GuestError::Nowhere(_) | GuestError::Unfit { .. }))) => {
+                return Err(Problem::new(Code::BadRequest, error.to_string()));
+            }
+            Err(_) => return Err(not_confirmed(server.fabric.view().this_node, "it took too long")),
+        }
+    }
+    let view = server.fabric.view();
+    let others = view.live_nodes().filter(|node| *node != view.this_node);
+    let answers = join_all(others.map(|node| async move {
+        for trial in trials {
+            try_out(server, node, trial, deadline).await.map_err(|reason| (node, reason))?;
+        }
+        Ok::<NodeId, (NodeId, String)>(node)
+    }));
+    let mut confirmed = vec![view.this_node];
+    for answer in answers.await {
+        match answer {
+            Ok(node) => confirmed.push(node),
+            // A node that died meanwhile fetches the components when it comes back.
+            Err((node, _)) if !is_live(server, node) => {}
+            Err((node, reason)) => return Err(not_confirmed(node, &reason)),
+        }
+    }
+    confirmed.sort_unstable();
+    Ok(confirmed)
+}
+
+async fn try_out(server: &NodeServer, node: NodeId, trial: &Trial, deadline: Instant) -> Result<(), String> {
+    let request = PeerRequest::TryOut(trial.clone()).encode().map_err(|error| error.to_string())?;
+    let asked = async {
+        loop {
+            match server.fabric.request(node, Class::Control, request.clone(), deadline).await {
+                Ok(bytes) => return PeerReply::decode(&bytes).map_err(|error| error.to_string()),
+                // To try it out twice does no harm: it is asked again for as long as the node is there.
+                Err(error) if !is_live(server, node) => return Err(error.to_string()),
+                Err(_) => tokio::time::sleep(RETRY_AFTER).await,
+            }
+        }
+    };
+    match timeout_at(deadline, asked).await {
+        Ok(Ok(PeerReply::TriedOut(result))) => result,
+        Ok(Ok(other)) => Err(format!("it answered {other:?}")),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err("it took too long".into()),
+    }
+}
+
+/// The pause before a node that did not answer is asked again.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+fn is_live(server: &NodeServer, node: NodeId) -> bool {
+    server.fabric.view().members.get(&node).is_some_and(|member| member.live)
+}
+
+fn not_confirmed(node: NodeId, reason: &str) -> Problem {
+    Problem::new(
+        Code::NotConfirmed,
+        format!("node {node} did not confirm, and nothing was changed: {reason}"),
+    )
+}
+
+/// Waits until all live nodes have applied the control log up to `index`, or long enough.
+pub async fn await_applied(server: &NodeServer, index: u64) {
+    let view = server.fabric.view();
+    let deadline = Instant::now() + APPLIED_EVERYWHERE_MAX;
+    let wait_ms = u32::try_from(APPLIED_EVERYWHERE_MAX.as_millis()).unwrap_or(u32::MAX);
+    let Ok(request) = PeerRequest::AwaitApplied { index, wait_ms }.encode() else { return };
+    let others = view.live_nodes().filter(|node| *node != view.this_node);
+    let here = server.router.view_when(|view| view.applied >= index, deadline);
+    let everywhere =
+        join_all(others.map(|node| server.fabric.request(node, Class::Control, request.clone(), deadline)));
+    let _ = timeout_at(deadline, futures::future::join(here, everywhere)).await;
+}

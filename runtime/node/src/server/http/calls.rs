@@ -1,0 +1,207 @@
+//! `POST /v1/call/{workload}/{key}?method=NAME`: a call of a workload's handler.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use percent_encoding::percent_decode_str;
+use shardloom_protocol::call::{Executed, GuestRequest};
+use tokio::time::{Instant, timeout_at};
+
+use super::headers;
+use super::routes::CALL_PREFIX;
+use crate::server::NodeServer;
+use crate::server::calls::outcome::{Answer, failure_code, failure_problem};
+use crate::server::calls::trip::Taken;
+use crate::server::problem::{Code, Problem};
+
+/// Takes a call, has it answered, and notes how long that took.
+pub async fn call(State(server): State<Arc<NodeServer>>, request: Request) -> Response {
+    let started = Instant::now();
+    let target = match Target::of(&request, &server) {
+        Ok(target) => target,
+        Err(problem) => return problem.into_response(),
+    };
+    let workload = target.workload.clone();
+    let result = take(&server, target, request, started).await;
+    let outcome = match &result {
+        Ok(Answer { answer: Ok(_), .. }) => "ok",
+        Ok(Answer { answer: Err(failure), .. }) => failure_code(failure).name(),
+        Err(problem) => problem.code.name(),
+    };
+    // Names that nobody has deployed get no series of their own: callers must not be able to make any.
+    if server.fabric.view().workloads.contains_key(&workload) {
+        server.metrics.observe_call(&workload, outcome, started.elapsed());
+    }
+    match result {
+        Ok(answer) => answered(answer),
+        Err(problem) => {
+            let epoch = problem.epoch;
+            let mut response = problem.into_response();
+            if epoch.0 > 0 {
+                headers::add_epoch(response.headers_mut(), epoch);
+            }
+            response
+        }
+    }
+}
+
+/// What the request line asks for.
+struct Target {
+    workload: String,
+    key: String,
+    method: String,
+}
+
+impl Target {
+    fn of(request: &Request, server: &NodeServer) -> Result<Target, Problem> {
+        if request.method() != Method::POST {
+            return Err(Problem::new(Code::MethodNotAllowed, "calls are made by POST"));
+        }
+        let path = request.uri().path().strip_prefix(CALL_PREFIX).unwrap_or_default();
+        let parts = path.split_once('/').filter(|(workload, key)| !workload.is_empty() && !key.contains('/'));
+        let Some((workload, key)) = parts else {
+            return Err(Problem::new(
+                Code::UnknownRoute,
+                "a call goes to /v1/call/WORKLOAD/KEY; a slash in the key is written %2F",
+            ));
+        };
+        let key = decoded(key, "the key")?;
+        if key.len() as u64 > server.limits.key_bytes_max {
+            let most =
+                format!("the key has {} bytes; at most {} are taken", key.len(), server.limits.key_bytes_max);
+            return Err(Problem::new(Code::KeyTooLarge, most));
+        }
+        Ok(Target {
+            workload: decoded(workload, "the workload's name")?,
+            key,
+            method: method(request.uri())?,
+        })
+    }
+}
+
+fn decoded(part: &str, what: &str) -> Result<String, Problem> {
+    let bytes = percent_decode_str(part).decode_utf8();
+    bytes
+        .map(String::from)
+        .map_err(|_| Problem::new(Code::BadRequest, format!("{what} is not UTF-8 after percent-decoding")))
+}
+
+fn method(uri: &Uri) -> Result<String, Problem> {
+    let mut pairs = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    let mut method = String::new();
+    pairs.try_for_each(|pair| match pair.split_once('=') {
+        Some(("method", name)) => {
+            method = decoded(&name.replace('+', " "), "the method")?;
+            Ok(())
+        }
+        _ => Err(Problem::new(Code::BadRequest, "the query of a call is `method=NAME` or nothing")),
+    })?;
+    Ok(method)
+}
+
+async fn take(
+    server: &NodeServer,
+    target: Target,
+    request: Request,
+    started: Instant,
+) -> Result<Answer, Problem> {
+    let view = server.fabric.view();
+    if !view.workloads.contains_key(&target.workload) {
+        let unknown = format!("there is no workload {:?}", target.workload);
+        return Err(Problem::new(Code::UnknownWorkload, unknown));
+    }
+    let deadline = started + timeout(server, request.headers())?;
+    let body_max = server.limits.body_bytes_max;
+    let announced = announced_bytes(request.headers())?.unwrap_or(body_max);
+    if announced > body_max {
+        return Err(body_too_large(body_max));
+    }
+    let room = server.router.in_flight.enter(announced)?;
+    let passed = headers::for_guest(request.headers(), &view.admin_token_sha256)?;
+    let body = read(request.into_body(), body_max, deadline).await?;
+    let request = GuestRequest { key: target.key, method: target.method, headers: passed, body };
+    let taken = Taken { workload: target.workload, request: Arc::new(request), deadline };
+    let result = server.router.call(taken).await;
+    drop(room);
+    result
+}
+
+fn timeout(server: &NodeServer, headers: &HeaderMap) -> Result<Duration, Problem> {
+    let Some(value) = headers.get(headers::TIMEOUT_MS) else {
+        return Ok(Duration::from_millis(server.timings.call_default_ms));
+    };
+    let wanted = value.to_str().ok().and_then(|text| text.parse::<u64>().ok()).filter(|ms| *ms > 0);
+    let wanted = wanted.ok_or_else(|| {
+        Problem::new(Code::BadRequest, format!("{} must be a whole number above 0", headers::TIMEOUT_MS))
+    })?;
+    Ok(Duration::from_millis(wanted.min(server.timings.call_max_ms)))
+}
+
+fn announced_bytes(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let Some(value) = headers.get(header::CONTENT_LENGTH) else {
+        let chunked = headers.contains_key(header::TRANSFER_ENCODING);
+        return Ok(if chunked { None } else { Some(0) });
+    };
+    let bytes = value.to_str().ok().and_then(|text| text.parse().ok());
+    bytes.map(Some).ok_or_else(|| Problem::new(Code::BadRequest, "content-length is not a number"))
+}
+
+fn body_too_large(body_max: u64) -> Problem {
+    Problem::new(Code::BodyTooLarge, format!("the body may have at most {body_max} bytes"))
+}
+
+/// Reads a whole body, up to its bound and the deadline.
+async fn read(body: Body, body_max: u64, deadline: Instant) -> Result<Bytes, Problem> {
+    let limited = Limited::new(body, usize::try_from(body_max).unwrap_or(usize::MAX));
+    match timeout_at(deadline, limited.collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(body_too_large(body_max)),
+        Ok(Err(error)) => Err(Problem::new(Code::BadRequest, format!("the body did not arrive: {error}"))),
+        Err(_) => Err(Problem::new(Code::DeadlineExceeded, "the body did not arrive before the deadline")
+            .executed(Executed::No)),
+    }
+}
+
+fn answered(mut answer: Answer) -> Response {
+    let said = std::mem::replace(
+        &mut answer.answer,
+        Ok(shardloom_protocol::call::GuestReply { headers: Vec::new(), body: Bytes::new() }),
+    );
+    let mut response = match said {
+        Ok(reply) => {
+            let mut response = Response::new(Body::from(reply.body));
+            *response.status_mut() = StatusCode::OK;
+            *response.headers_mut() = headers::from_guest(reply.headers);
+            response
+        }
+        Err(failure) => failure_problem(failure).at(answer.epoch).into_response(),
+    };
+    headers::add_place(response.headers_mut(), &answer);
+    response
+}
+
+/// The header that lists the only method that calls have.
+pub fn allow_post() -> (header::HeaderName, HeaderValue) {
+    (header::ALLOW, HeaderValue::from_static("POST"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_is_percent_decoded_and_may_be_left_out() {
+        let of = |uri: &'static str| method(&Uri::from_static(uri));
+        assert_eq!(of("/x").unwrap(), "");
+        assert_eq!(of("/x?method=get%20it").unwrap(), "get it");
+        assert_eq!(of("/x?method=").unwrap(), "");
+        assert_eq!(of("/x?other=1").unwrap_err().code, Code::BadRequest);
+        assert_eq!(of("/x?method=%ff").unwrap_err().code, Code::BadRequest);
+    }
+}

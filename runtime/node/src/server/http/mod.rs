@@ -1,0 +1,19 @@
+//! The HTTP contract: routes, their guards, and how requests and replies look.
+//!
+//! In reading order: [`routes`] is the table of all of them; [`auth`] guards; [`calls`] are calls of workloads; [`state`] shows
+//! the cluster; [`components`], [`workloads`], [`nodes`] and [`weigher`] change it; [`openapi`] describes everything;
+//! [`connection`] serves sockets, and `plain_words` sees to it that even what is not HTTP is told so.
+
+pub mod auth;
+pub mod calls;
+pub mod components;
+pub mod connection;
+pub mod extract;
+pub mod headers;
+pub mod nodes;
+pub mod openapi;
+mod plain_words;
+pub mod routes;
+pub mod state;
+pub mod weigher;
+pub mod workloads;

@@ -1,0 +1,75 @@
+//! `POST /v1/admin/...` for nodes: tokens, step-down, add, drain, remove.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shardloom_sharding::ids::NodeId;
+
+use super::extract::Segment;
+use crate::server::NodeServer;
+use crate::server::fabric::{ControlCommand, ControlReply, Force};
+use crate::server::problem::{Code, Problem};
+
+type Server = State<Arc<NodeServer>>;
+
+/// `POST /v1/admin/tokens`
+pub async fn create_token(State(server): Server) -> Result<Json<Value>, Problem> {
+    match server.fabric.write(ControlCommand::CreateToken).await? {
+        ControlReply::Token { token, expires_in } => {
+            Ok(Json(json!({ "token": token, "expires_in_s": expires_in.as_secs() })))
+        }
+        other => Err(Problem::new(Code::Internal, format!("asked for a token, got {other:?}"))),
+    }
+}
+
+/// `POST /v1/admin/step-down`
+pub async fn step_down(State(server): Server) -> Result<Json<Value>, Problem> {
+    let leader = server.fabric.step_down().await?;
+    Ok(Json(json!({ "leader": leader })))
+}
+
+/// `POST /v1/admin/nodes/{id}/add`
+pub async fn add(State(server): Server, Segment(id): Segment) -> Result<Json<Value>, Problem> {
+    let node = node(&id)?;
+    change(&server, node, ControlCommand::AddNode(node)).await
+}
+
+/// `POST /v1/admin/nodes/{id}/drain`
+pub async fn drain(State(server): Server, Segment(id): Segment) -> Result<Json<Value>, Problem> {
+    let node = node(&id)?;
+    change(&server, node, ControlCommand::DrainNode(node)).await
+}
+
+/// How a node is removed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Removal {
+    #[serde(default)]
+    force: bool,
+}
+
+/// `POST /v1/admin/nodes/{id}/remove?force=BOOL`
+pub async fn remove(
+    State(server): Server,
+    Segment(id): Segment,
+    removal: Result<Query<Removal>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let node = node(&id)?;
+    let Query(removal) = removal.map_err(|error| Problem::new(Code::BadRequest, error.body_text()))?;
+    let force = if removal.force { Force::Orphan } else { Force::Refuse };
+    change(&server, node, ControlCommand::RemoveNode { node, force }).await
+}
+
+fn node(id: &str) -> Result<NodeId, Problem> {
+    id.parse().map_err(|error| Problem::new(Code::BadRequest, format!("{error}")))
+}
+
+async fn change(server: &NodeServer, node: NodeId, command: ControlCommand) -> Result<Json<Value>, Problem> {
+    server.fabric.write(command).await?;
+    let view = server.fabric.view();
+    let state = view.members.get(&node).map_or(json!("removed"), |member| json!(member.state));
+    Ok(Json(json!({ "id": node, "state": state })))
+}

@@ -1,0 +1,144 @@
+//! `/v1/openapi.json`: the API described for programs.
+
+use axum::Json;
+use serde_json::{Value, json};
+
+use crate::server::problem::Code;
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guard {
+    /// Everybody.
+    Open,
+    /// Whoever has the admin token.
+    Admin,
+}
+
+/// One operation of the API.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation {
+    /// The HTTP method, in lower case.
+    pub method: &'static str,
+    /// The path, parameters in braces.
+    pub path: &'static str,
+    /// Who may use it.
+    pub guard: Guard,
+    /// What it does.
+    pub summary: &'static str,
+}
+
+const fn operation(
+    guard: Guard,
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+) -> Operation {
+    Operation { method, path, guard, summary }
+}
+
+/// All operations. A test holds it against the routes.
+pub const OPERATIONS: [Operation; 22] = {
+    use Guard::{Admin, Open};
+    [
+        operation(Open, "post", "/v1/call/{workload}/{key}", "Call a workload's handler; body in, body out"),
+        operation(Open, "get", "/healthz", "Whether the process answers"),
+        operation(Open, "get", "/readyz", "Whether the node serves: it has a lease and a committed map"),
+        operation(Admin, "get", "/metrics", "Metrics for Prometheus"),
+        operation(Admin, "get", "/v1/openapi.json", "This description"),
+        operation(Admin, "get", "/v1/status", "The cluster as a whole"),
+        operation(Admin, "get", "/v1/nodes", "The nodes"),
+        operation(Admin, "get", "/v1/shards", "The shards, with owners and replicas"),
+        operation(Admin, "get", "/v1/endpoints", "The addresses of all nodes"),
+        operation(Admin, "get", "/v1/workloads", "What is deployed"),
+        operation(Admin, "put", "/v1/components/{sha256}", "Upload a component by its digest"),
+        operation(Admin, "put", "/v1/workloads/{name}", "Deploy a workload on all nodes at once"),
+        operation(Admin, "delete", "/v1/workloads/{name}", "Take a workload away"),
+        operation(Admin, "post", "/v1/admin/tokens", "Make a join token"),
+        operation(Admin, "post", "/v1/admin/step-down", "Have another node lead"),
+        operation(Admin, "post", "/v1/admin/nodes/{id}/add", "Let a pending node in"),
+        operation(Admin, "post", "/v1/admin/nodes/{id}/drain", "Move everything off a node"),
+        operation(Admin, "post", "/v1/admin/nodes/{id}/remove", "Take a node out of the cluster"),
+        operation(Admin, "get", "/v1/admin/weigher", "The weigher, and how it fared"),
+        operation(Admin, "post", "/v1/admin/weigher", "Set the weigher, and run it"),
+        operation(Admin, "delete", "/v1/admin/weigher", "Unset the weigher and its weights"),
+        operation(Admin, "post", "/v1/admin/weigher/run", "Run the weigher now"),
+    ]
+};
+
+/// `GET /v1/openapi.json`
+pub async fn serve() -> Json<Value> {
+    Json(description())
+}
+
+/// The description.
+pub fn description() -> Value {
+    let mut paths = serde_json::Map::new();
+    for operation in OPERATIONS {
+        let path = paths.entry(operation.path).or_insert_with(|| json!({}));
+        path[operation.method] = described(&operation);
+    }
+    let mut codes: Vec<&str> = Code::ALL.iter().map(|code| code.name()).collect();
+    codes.dedup();
+    json!({
+        "openapi": "3.1.0",
+        "info": { "title": "Shardloom", "version": env!("CARGO_PKG_VERSION"), "license": { "name": "Apache-2.0" } },
+        "paths": paths,
+        "components": {
+            "securitySchemes": { "admin": { "type": "http", "scheme": "bearer" } },
+            "schemas": {
+                "Problem": problem_schema(&codes),
+                "NodeState": { "type": "string", "enum": ["live", "silent", "draining", "pending"] },
+                "NodeRole": { "type": "string", "enum": ["leader", "voter", "learner"] },
+                "ShardState": { "type": "string", "enum": ["served", "resharding", "unavailable"] },
+            },
+        },
+    })
+}
+
+fn problem_schema(codes: &[&str]) -> Value {
+    json!({
+        "type": "object",
+        "required": ["status", "code", "title", "detail", "executed", "retryable", "epoch"],
+        "properties": {
+            "status": { "type": "integer" },
+            "code": { "type": "string", "enum": codes },
+            "title": { "type": "string" },
+            "detail": { "type": "string" },
+            "executed": { "type": "string", "enum": ["no", "rolled-back", "unknown"] },
+            "retryable": { "type": "boolean" },
+            "epoch": { "type": "integer" },
+        },
+    })
+}
+
+fn described(operation: &Operation) -> Value {
+    let in_path = operation.path.split(['{', '}']).skip(1).step_by(2);
+    let mut parameters: Vec<Value> = in_path.map(|name| parameter("path", name, "string")).collect();
+    match operation.path {
+        "/v1/call/{workload}/{key}" => {
+            parameters.push(parameter("query", "method", "string"));
+            parameters.push(parameter("header", "shardloom-timeout-ms", "integer"));
+        }
+        "/v1/admin/nodes/{id}/remove" => parameters.push(parameter("query", "force", "boolean")),
+        _ => {}
+    }
+    let mut described = json!({
+        "summary": operation.summary,
+        "parameters": parameters,
+        "responses": {
+            "2XX": { "description": "Done" },
+            "default": {
+                "description": "An error",
+                "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
+            },
+        },
+    });
+    if operation.guard == Guard::Admin {
+        described["security"] = json!([{ "admin": [] }]);
+    }
+    described
+}
+
+fn parameter(place: &str, name: &str, kind: &str) -> Value {
+    json!({ "in": place, "name": name, "required": place == "path", "schema": { "type": kind } })
+}

@@ -1,0 +1,120 @@
+//! What the cluster looks like from here: `/v1/status`, `/v1/nodes`, `/v1/shards`, `/v1/endpoints`, `/v1/workloads`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+use shardloom_sharding::ids::{NodeId, ShardId};
+use shardloom_sharding::route::Progress;
+
+use crate::server::NodeServer;
+use crate::server::view::{Member, View, Workload};
+
+type Server = State<Arc<NodeServer>>;
+
+/// `GET /v1/status`
+pub async fn status(State(server): Server) -> Json<Value> {
+    let view = server.fabric.view();
+    let states = view.map.shards().map(|shard| shard_state(&view, shard));
+    let (mut served, mut unavailable) = (0_u32, 0_u32);
+    for state in states {
+        served += u32::from(state == "served");
+        unavailable += u32::from(state == "unavailable");
+    }
+    Json(json!({
+        "cluster_id": view.cluster_id,
+        "epoch": view.epoch(),
+        "term": view.term,
+        "leader": view.leader,
+        "version": env!("CARGO_PKG_VERSION"),
+        "shard_count": view.shard_count(),
+        "replicas": view.replicas,
+        "nodes": node_list(&view),
+        "shards": { "total": view.shard_count(), "served": served, "unavailable": unavailable },
+        "workloads": view.workloads.len(),
+        "warnings": view.warnings,
+    }))
+}
+
+/// `GET /v1/nodes`
+pub async fn nodes(State(server): Server) -> Json<Value> {
+    Json(Value::Array(node_list(&server.fabric.view())))
+}
+
+/// `GET /v1/shards`
+pub async fn shards(State(server): Server) -> Json<Value> {
+    let view = server.fabric.view();
+    let weight =
+        |shard: ShardId| view.weights.as_ref().and_then(|weights| weights.get(shard.index())).copied();
+    let rows = view.map.shards().map(|shard| {
+        json!({
+            "shard": shard,
+            "owner": view.map.owner(shard),
+            "replicas": view.map.replicas(shard).map(|replica| replica.node).collect::<Vec<NodeId>>(),
+            "epoch": view.map.epoch(shard),
+            "state": shard_state(&view, shard),
+            "weight": weight(shard).unwrap_or(1),
+        })
+    });
+    Json(rows.collect())
+}
+
+/// `GET /v1/endpoints`
+pub async fn endpoints(State(server): Server) -> Json<Value> {
+    let view = server.fabric.view();
+    let rows = view.members.iter().flat_map(|(node, member)| {
+        [("http", &member.http), ("peer", &member.peer), ("gossip", &member.gossip)]
+            .map(|(name, address)| json!({ "node": node, "name": name, "address": address }))
+    });
+    Json(rows.collect())
+}
+
+/// `GET /v1/workloads`
+pub async fn workloads(State(server): Server) -> Json<Value> {
+    let view = server.fabric.view();
+    Json(view.workloads.values().map(|workload| workload_row(workload)).collect())
+}
+
+/// A workload as the list shows it.
+pub fn workload_row(workload: &Workload) -> Value {
+    json!({
+        "name": workload.name,
+        "version": workload.version,
+        "component": workload.spec.component,
+        "shard_function": workload.spec.shard_function,
+        "config": workload.spec.config,
+        "limits": workload.spec.limits,
+    })
+}
+
+/// A node as the list shows it.
+pub fn node_row(view: &View, node: NodeId, member: &Member) -> Value {
+    json!({
+        "id": node,
+        "state": member.state,
+        "role": member.role,
+        "http": member.http,
+        "peer": member.peer,
+        "zone": member.zone,
+        "capacity": member.capacity,
+        "shards_owned": view.map.owned(node),
+    })
+}
+
+fn node_list(view: &View) -> Vec<Value> {
+    view.members.iter().map(|(node, member)| node_row(view, *node, member)).collect()
+}
+
+/// Served is what a live owner has and no change is under way for; another node cannot see more of it than that.
+fn shard_state(view: &View, shard: ShardId) -> &'static str {
+    let owner_lives =
+        view.map.owner(shard).and_then(|owner| view.members.get(&owner)).map(|owner| owner.live);
+    match (view.unsettled.get(&shard), owner_lives) {
+        (Some(Progress::Unavailable), _) | (_, None) => "unavailable",
+        (Some(Progress::Resharding), _) => "resharding",
+        (Some(Progress::Settled) | None, Some(true)) => "served",
+        // Its owner is silent, and the leader has not yet given it to another.
+        (Some(Progress::Settled) | None, Some(false)) => "resharding",
+    }
+}

@@ -1,0 +1,54 @@
+//! `PUT` and `DELETE /v1/workloads/{name}`: deploy and undeploy.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shardloom_protocol::digest::Digest;
+use shardloom_protocol::workload::{WorkloadLimits, WorkloadSpec};
+
+use super::extract::{Manifest, Segment};
+use crate::server::problem::Problem;
+use crate::server::{NodeServer, deploy};
+
+/// What a deploy consists of. `component` and `shard_function` were uploaded before.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeployManifest {
+    component: Digest,
+    #[serde(default)]
+    shard_function: Option<Digest>,
+    #[serde(default)]
+    config: BTreeMap<String, String>,
+    #[serde(default)]
+    limits: WorkloadLimits,
+}
+
+/// `PUT /v1/workloads/{name}`
+pub async fn deploy(
+    State(server): State<Arc<NodeServer>>,
+    Segment(name): Segment,
+    Manifest(manifest): Manifest<DeployManifest>,
+) -> Result<Json<Value>, Problem> {
+    let DeployManifest { component, shard_function, config, limits } = manifest;
+    let spec = WorkloadSpec { component, shard_function, config, limits };
+    let deployed = deploy::deploy(&server, &name, spec).await?;
+    Ok(Json(json!({
+        "name": name,
+        "version": deployed.version,
+        "component": component,
+        "confirmed_by": deployed.confirmed_by,
+    })))
+}
+
+/// `DELETE /v1/workloads/{name}`
+pub async fn undeploy(
+    State(server): State<Arc<NodeServer>>,
+    Segment(name): Segment,
+) -> Result<Json<Value>, Problem> {
+    deploy::undeploy(&server, name).await?;
+    Ok(Json(json!({})))
+}

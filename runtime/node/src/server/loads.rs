@@ -1,0 +1,119 @@
+//! How busy each shard of this node is: counted as calls run, smoothed once a second.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use shardloom_protocol::peer::ShardLoad;
+use shardloom_sharding::ids::ShardId;
+
+/// How often rates are taken.
+pub const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
+/// What is left of an old rate after one interval: a change shows to two thirds after ten seconds.
+const KEPT_PER_SAMPLE: f64 = 0.9;
+
+/// What a shard has done since the node started. Counted by its tasks.
+#[derive(Debug, Default)]
+pub struct LoadCounter {
+    calls: AtomicU64,
+    busy_ns: AtomicU64,
+    queued: AtomicU32,
+}
+
+impl LoadCounter {
+    /// Notes one call that kept a guest busy for so long.
+    pub fn ran(&self, busy: Duration) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let busy_ns = u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX);
+        self.busy_ns.fetch_add(busy_ns, Ordering::Relaxed);
+    }
+
+    /// Notes that a call has joined the queue.
+    pub fn queued(&self) {
+        self.queued.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a call has left the queue.
+    pub fn unqueued(&self) {
+        self.queued.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Rate {
+    calls_seen: u64,
+    busy_ns_seen: u64,
+    calls_per_second: f64,
+    busy_ms_per_second: f64,
+}
+
+impl Rate {
+    fn sample(&mut self, calls: u64, busy_ns: u64, over: Duration) {
+        let seconds = over.as_secs_f64().max(1e-3);
+        let calls_now = (calls - self.calls_seen) as f64 / seconds;
+        let busy_now = (busy_ns - self.busy_ns_seen) as f64 / 1e6 / seconds;
+        self.calls_per_second = smooth(self.calls_per_second, calls_now);
+        self.busy_ms_per_second = smooth(self.busy_ms_per_second, busy_now);
+        (self.calls_seen, self.busy_ns_seen) = (calls, busy_ns);
+    }
+}
+
+fn smooth(old: f64, new: f64) -> f64 {
+    old * KEPT_PER_SAMPLE + new * (1.0 - KEPT_PER_SAMPLE)
+}
+
+/// The smoothed rates of all shards.
+#[derive(Debug, Default)]
+pub struct Rates {
+    rates: Mutex<Vec<Rate>>,
+}
+
+impl Rates {
+    /// Takes a sample of every shard's counter, `over` after the last one.
+    pub fn sample<'a>(&self, counters: impl Iterator<Item = &'a LoadCounter>, over: Duration) {
+        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        for (index, counter) in counters.enumerate() {
+            if index == rates.len() {
+                rates.push(Rate::default());
+            }
+            let calls = counter.calls.load(Ordering::Relaxed);
+            let busy_ns = counter.busy_ns.load(Ordering::Relaxed);
+            rates[index].sample(calls, busy_ns, over);
+        }
+    }
+
+    /// The load of one shard, as of the last sample.
+    pub fn load(&self, shard: ShardId, counter: &LoadCounter) -> ShardLoad {
+        let rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        let rate = rates.get(shard.index()).copied().unwrap_or_default();
+        ShardLoad {
+            shard,
+            calls_per_second: rate.calls_per_second,
+            busy_ms_per_second: rate.busy_ms_per_second,
+            queue_depth: counter.queued.load(Ordering::Relaxed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_steady_rate_is_approached_and_a_stopped_one_fades() {
+        let counter = LoadCounter::default();
+        let rates = Rates::default();
+        for _ in 0..60 {
+            (0..10).for_each(|_| counter.ran(Duration::from_millis(20)));
+            rates.sample([&counter].into_iter(), SAMPLE_INTERVAL);
+        }
+        let load = rates.load(ShardId(0), &counter);
+        assert!((load.calls_per_second - 10.0).abs() < 0.1, "{load:?}");
+        assert!((load.busy_ms_per_second - 200.0).abs() < 2.0, "{load:?}");
+        for _ in 0..60 {
+            rates.sample([&counter].into_iter(), SAMPLE_INTERVAL);
+        }
+        assert!(rates.load(ShardId(0), &counter).calls_per_second < 0.1);
+    }
+}

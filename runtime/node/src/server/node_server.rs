@@ -1,0 +1,134 @@
+//! A node's server: everything that answers clients and peers, over one [`Fabric`].
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::Listener;
+use shardloom_host::Host;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::calls::router::CallRouter;
+use super::deploy::Deploys;
+use super::fabric::Fabric;
+use super::guests::Guests;
+use super::http::connection::{self, Endings};
+use super::http::routes::routes;
+use super::limits::{Limits, Timings};
+use super::metrics::Metrics;
+
+/// Uploads that a node takes at once: each is held in memory whole until it is admitted.
+const UPLOADS_MAX: usize = 4;
+
+/// A node's server. It decides nothing about who owns what: the [`Fabric`] knows.
+///
+/// Whoever makes one runs, each in a task of its own: [`NodeServer::serve`] for clients and
+/// [`chores::run`](super::chores::run) for what must be done now and then; and passes what peers send to
+/// [`NodeServer::handle_peer`].
+pub struct NodeServer {
+    /// The cluster.
+    pub fabric: Arc<dyn Fabric>,
+    /// The components.
+    pub guests: Arc<Guests>,
+    /// The way of a call.
+    pub router: CallRouter,
+    /// Counts; the cluster's shells observe into it too.
+    pub metrics: Arc<Metrics>,
+    /// Sizes and counts that bound what the node holds at once.
+    pub limits: Limits,
+    /// Deadlines and intervals.
+    pub timings: Timings,
+    pub(super) uploads: Semaphore,
+    pub(super) deploys: Deploys,
+    endings: Endings,
+    tasks: TaskTracker,
+}
+
+impl NodeServer {
+    /// A server that nobody can reach yet.
+    pub fn new(
+        fabric: Arc<dyn Fabric>,
+        host: Host,
+        metrics: Arc<Metrics>,
+        limits: Limits,
+        timings: Timings,
+    ) -> Arc<NodeServer> {
+        let guests = Arc::new(Guests::new(host, Arc::clone(&fabric)));
+        let tasks = TaskTracker::new();
+        let router = CallRouter::new(
+            Arc::clone(&fabric),
+            Arc::clone(&guests),
+            Arc::clone(&metrics),
+            &limits,
+            tasks.clone(),
+        );
+        Arc::new(NodeServer {
+            fabric,
+            guests,
+            router,
+            metrics,
+            limits,
+            timings,
+            uploads: Semaphore::new(UPLOADS_MAX),
+            deploys: Deploys::default(),
+            endings: Endings::default(),
+            tasks,
+        })
+    }
+
+    /// Answers clients until [`NodeServer::finish`] is called and the last connection has ended.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cuts all connections off.
+    pub async fn serve<L: Listener<Addr = SocketAddr>>(self: &Arc<Self>, listener: L) {
+        let routes = routes(Arc::clone(self));
+        connection::serve(listener, routes, self.bounds(), self.endings.clone()).await;
+    }
+
+    fn bounds(&self) -> connection::Bounds {
+        let key_encoded_bytes = self.limits.key_bytes_max.saturating_mul(3);
+        let head_bytes = self.limits.header_bytes_max.saturating_add(key_encoded_bytes);
+        connection::Bounds {
+            connections: usize::try_from(self.limits.connections_max).unwrap_or(Semaphore::MAX_PERMITS),
+            head_bytes: usize::try_from(head_bytes).unwrap_or(usize::MAX),
+            head_wait: Duration::from_millis(self.timings.header_read_ms),
+            open: self.metrics.connections.clone(),
+        }
+    }
+
+    /// Says from now on that the node is not ready, and asks clients to go elsewhere with each reply. It still answers,
+    /// so that a hand-over can go on meanwhile; [`NodeServer::finish`] comes next.
+    pub fn begin_shutdown(&self) {
+        self.endings.leave.cancel();
+    }
+
+    /// Takes no new connection any more, closes idle ones, and lets [`NodeServer::serve`] end when the calls under way have
+    /// been answered. Waits for that, at most `wait_max`.
+    pub async fn finish(&self, wait_max: Duration) {
+        self.begin_shutdown();
+        self.endings.close.cancel();
+        let _ = tokio::time::timeout(wait_max, self.endings.done.cancelled()).await;
+    }
+
+    /// Whether [`NodeServer::begin_shutdown`] was called.
+    pub fn is_ending(&self) -> bool {
+        self.endings.leave.is_cancelled()
+    }
+
+    /// How long a deploy or an upload may take, compilations on all nodes included.
+    pub(super) fn deploy_deadline(&self) -> Duration {
+        Duration::from_millis(self.timings.deploy_confirm_ms)
+    }
+
+    /// Ends when [`NodeServer::finish`] is called.
+    pub(super) fn closing(&self) -> &CancellationToken {
+        &self.endings.close
+    }
+
+    /// How many shard tasks there are now.
+    pub fn shard_tasks(&self) -> usize {
+        self.tasks.len()
+    }
+}

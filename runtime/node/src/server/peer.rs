@@ -1,0 +1,65 @@
+//! What a node does for its peers.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use shardloom_host as host;
+use shardloom_protocol::digest::Digest;
+use shardloom_protocol::peer::{PeerReply, PeerRequest};
+use shardloom_sharding::ids::NodeId;
+use tokio::time::Instant;
+
+use super::node_server::NodeServer;
+use super::weigh;
+
+/// The longest that a peer may have a node wait for the control log.
+const AWAIT_APPLIED_MAX: Duration = Duration::from_secs(10);
+
+impl NodeServer {
+    /// Answers one request of a peer whose name the transport has checked.
+    ///
+    /// # Cancel safety
+    /// A call that has started runs to its end even if the future is dropped; everything else just ends.
+    pub async fn handle_peer(&self, from: NodeId, bytes: Bytes) -> Bytes {
+        let reply = match PeerRequest::decode(&bytes) {
+            Ok(request) => self.serve_peer(request).await,
+            Err(error) => {
+                tracing::warn!(%from, %error, "a peer sent what cannot be read");
+                PeerReply::Refused(error.to_string())
+            }
+        };
+        reply.encode().unwrap_or_else(|error| {
+            tracing::error!(%error, "a reply to a peer could not be encoded");
+            Bytes::new()
+        })
+    }
+
+    async fn serve_peer(&self, request: PeerRequest) -> PeerReply {
+        match request {
+            PeerRequest::Call(call) => PeerReply::Call(self.router.answer_peer(call).await),
+            PeerRequest::Component(component) => PeerReply::Component(self.component(component).await),
+            PeerRequest::TryOut(trial) => {
+                let tried = self.guests.try_out(&trial).await;
+                PeerReply::TriedOut(tried.map_err(|error| error.to_string()))
+            }
+            PeerRequest::AwaitApplied { index, wait_ms } => {
+                let wait = Duration::from_millis(wait_ms.into()).min(AWAIT_APPLIED_MAX);
+                let view = self.router.view_when(|view| view.applied >= index, Instant::now() + wait).await;
+                PeerReply::Applied(view.applied)
+            }
+            PeerRequest::Loads => PeerReply::Loads(weigh::own_loads(self)),
+            PeerRequest::Weigh => weigh::run_here(self).await,
+        }
+    }
+
+    async fn component(&self, component: Digest) -> Option<Bytes> {
+        match self.guests.host().component(&host::Digest(component.0)).await {
+            Ok(bytes) => Some(Bytes::from(bytes)),
+            Err(host::LoadError::Unknown(_)) => None,
+            Err(error) => {
+                tracing::warn!(%component, %error, "a component cannot be sent to a peer");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What a node knows of its cluster: the applied control state, and its own standing in it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use shardloom_protocol::digest::Digest;
+use shardloom_protocol::workload::WorkloadSpec;
+use shardloom_sharding::ids::{ClusterId, Epoch, NodeId, ShardId, Term};
+use shardloom_sharding::map::ShardMap;
+use shardloom_sharding::route::{Leader, Lease, Progress, ShardView};
+
+/// One consistent picture; replaced as a whole whenever something in it changes.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The cluster.
+    pub cluster_id: ClusterId,
+    /// The node whose view this is.
+    pub this_node: NodeId,
+    /// Who leads, as far as this node knows.
+    pub leader: Option<NodeId>,
+    /// The leader's term.
+    pub term: Term,
+    /// The newest control-log index that this view contains.
+    pub applied: u64,
+    /// How many replicas a shard should have.
+    pub replicas: u32,
+    /// The committed map. Its shard count is the cluster's.
+    pub map: Arc<ShardMap>,
+    /// Shards with a valid proposal that is not committed yet, and whether the leader has given up on it for now. A shard
+    /// that is not here is settled.
+    pub unsettled: Arc<BTreeMap<ShardId, Progress>>,
+    /// Everybody who belongs to the cluster or asks to.
+    pub members: BTreeMap<NodeId, Member>,
+    /// What is deployed, by name.
+    pub workloads: BTreeMap<String, Arc<Workload>>,
+    /// The weigher, once one is set.
+    pub weigher: Option<Weigher>,
+    /// One weight per shard, or none while all weigh 1.
+    pub weights: Option<Arc<Vec<u32>>>,
+    /// The sha256 of the admin token.
+    pub admin_token_sha256: [u8; 32],
+    /// Whether this node holds a live lease. A hint: [`Permit`](super::fabric::Permit) is what counts.
+    pub lease_live: bool,
+    /// What a person should know (a single node keeps nothing safe, ...), in sentences.
+    pub warnings: Vec<String>,
+}
+
+/// A node of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its standing.
+    pub state: MemberState,
+    /// Its part in the control group.
+    pub role: Role,
+    /// Where it answers clients, host:port.
+    pub http: String,
+    /// Where it answers peers, host:port.
+    pub peer: String,
+    /// Where it gossips, host:port.
+    pub gossip: String,
+    /// Where it stands; replicas of a shard keep to distinct zones.
+    pub zone: String,
+    /// How much it carries, in proportion to the others.
+    pub capacity: u32,
+    /// Whether the leader, or this node, hears from it: who must confirm a deploy, and who is asked for components.
+    pub live: bool,
+}
+
+/// How a node stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemberState {
+    /// It renews its lease.
+    Live,
+    /// It does not.
+    Silent,
+    /// It hands everything over.
+    Draining,
+    /// It waits to be let in.
+    Pending,
+}
+
+/// What a node is to the control group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// It leads.
+    Leader,
+    /// It votes.
+    Voter,
+    /// It only follows the log.
+    Learner,
+}
+
+/// A deployed workload at its newest version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload {
+    /// Its name, which is also its key in [`View::workloads`].
+    pub name: String,
+    /// Counts up with each deploy of the name, and never back, also across a removal.
+    pub version: u64,
+    /// What it consists of.
+    pub spec: WorkloadSpec,
+}
+
+/// The component that weighs shards, and how it fared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Weigher {
+    /// The component.
+    pub component: Digest,
+    /// The control-log index of the last weights that it gave.
+    pub last_run: Option<u64>,
+    /// Why its last run gave none.
+    pub alarm: Option<String>,
+}
+
+impl View {
+    /// How many shards the cluster has.
+    pub fn shard_count(&self) -> u32 {
+        self.map.shard_count()
+    }
+
+    /// The newest epoch that any shard is committed under; 0 before the first map.
+    pub fn epoch(&self) -> Epoch {
+        self.map.shards().map(|shard| self.map.epoch(shard)).max().unwrap_or_default()
+    }
+
+    /// What routing needs to know of a shard. `serving` is what [`Fabric::enter`](super::fabric::Fabric::enter) said.
+    pub fn shard(&self, shard: ShardId, serving: Option<Epoch>) -> ShardView {
+        ShardView {
+            this: self.this_node,
+            owner: self.map.owner(shard),
+            epoch: self.map.epoch(shard),
+            progress: self.unsettled.get(&shard).copied().unwrap_or(Progress::Settled),
+            serving,
+            lease: if self.lease_live || serving.is_some() { Lease::Live } else { Lease::Out },
+            leader: if self.leader.is_some() { Leader::Known } else { Leader::Unknown },
+        }
+    }
+
+    /// The nodes that are up, this one included, in the order of their ids.
+    pub fn live_nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.members.iter().filter(|(_, member)| member.live).map(|(node, _)| *node)
+    }
+}

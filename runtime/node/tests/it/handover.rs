@@ -1,0 +1,167 @@
+//! Calls while shards change hands.
+
+use std::time::Duration;
+
+use shardloom_sharding::ids::ShardId;
+use shardloom_sharding::key::shard_of_str;
+use shardloom_sharding::route::Progress;
+
+use crate::client::key_of;
+use crate::world::{Link, SHARDS, World, commit, propose, until};
+
+fn shard(key: &str) -> ShardId {
+    shard_of_str(key, SHARDS)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queued_call_is_served_by_the_new_owner_after_the_commit() {
+    let world = World::start(3).await;
+    world.client(0).deploy("word-count").await;
+    let key = key_of(&world, 1);
+    let moving = shard(&key);
+    assert_eq!(world.client(0).call("word-count", &key, "add", b"7").await.text(), "7");
+    world.change(|view| propose(view, [moving]));
+    for taker in 0..3 {
+        let client = world.client(taker);
+        let waiting = client.call("word-count", &key, "add", b"");
+        let (reply, ()) = tokio::join!(waiting, async {
+            if taker == 0 {
+                until("the call waits", || world.server(0).metrics.calls_waiting.get() == 1).await;
+                world.change(|view| commit(view, 2, [moving]));
+            }
+        });
+        assert_eq!(reply.status, 200);
+        assert_eq!(reply.header("shardloom-node"), "0000000000000003");
+        assert_eq!(reply.text(), (taker + 1).to_string(), "the new owner starts with a fresh guest");
+    }
+    until("the old owner has dropped its guest", || world.server(1).metrics.instances.get() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_shards_go_on_while_one_is_handed_over() {
+    let world = World::start(2).await;
+    world.client(0).deploy("word-count").await;
+    let (moving, other) = (key_of(&world, 0), "key-that-stays-7");
+    assert_ne!(shard(&moving), shard(other));
+    world.change(|view| propose(view, [shard(&moving)]));
+    assert_eq!(world.client(1).call("word-count", other, "add", b"").await.status, 200);
+    let hurried = [("shardloom-timeout-ms", "60")];
+    let reply = world.client(1).call_with("word-count", &moving, "", &hurried, b"").await;
+    assert_eq!(reply.problem(503, "resharding", "no")["retryable"], true);
+    assert_eq!(reply.header("retry-after"), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reason_for_waiting_in_vain_is_told() {
+    let world = World::start(2).await;
+    world.client(0).deploy("word-count").await;
+    let key = key_of(&world, 0);
+    let hurried = [("shardloom-timeout-ms", "60")];
+    let unavailable = [(shard(&key), Progress::Unavailable)].into();
+    world.change(|view| view.unsettled = std::sync::Arc::new(unavailable));
+    let reply = world.client(0).call_with("word-count", &key, "", &hurried, b"").await;
+    reply.problem(503, "shard-unavailable", "no");
+    world.change(|view| (view.unsettled, view.leader) = (std::sync::Arc::default(), None));
+    world.lease(0, false);
+    for taker in 0..2 {
+        let reply = world.client(taker).call_with("word-count", &key, "", &hurried, b"").await;
+        reply.problem(503, "no-leader", "no");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_a_lease_runs_nothing_and_goes_on_when_it_has_one_again() {
+    let world = World::start(2).await;
+    world.client(0).deploy("word-count").await;
+    let key = key_of(&world, 1);
+    world.lease(1, false);
+    for taker in 0..2 {
+        let client = world.client(taker);
+        let waiting = client.call("word-count", &key, "add", b"");
+        let (reply, ()) = tokio::join!(waiting, async {
+            until("the call waits", || world.server(taker).metrics.calls_waiting.get() == 1).await;
+            assert_eq!(world.in_flight(1), 0);
+            world.lease(1, true);
+        });
+        assert_eq!(reply.text(), (taker + 1).to_string());
+        world.lease(1, false);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_ran_while_its_shard_was_taken_is_unknown_and_its_result_is_dropped() {
+    let world = World::start(2).await;
+    world.client(0).deploy("faulty").await;
+    let key = key_of(&world, 0);
+    for taker in 0..2 {
+        let client = world.client(taker);
+        let running = client.call("faulty", &key, "slow", b"");
+        let (reply, ()) = tokio::join!(running, async {
+            until("the call runs", || world.in_flight(0) == 1).await;
+            world.change(|view| propose(view, [shard(&key)]));
+        });
+        reply.problem(502, "owner-lost", "unknown");
+        world.change(|view| commit(view, 0, [shard(&key)]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_hangs_at_a_former_owner_is_given_up_soon_after_the_commit() {
+    let world = World::start(3).await;
+    world.client(0).deploy("faulty").await;
+    let key = key_of(&world, 1);
+    world.link(1, Link::Mute);
+    let client = world.client(0);
+    let started = std::time::Instant::now();
+    let (reply, ()) = tokio::join!(client.call("faulty", &key, "ok", b""), async {
+        until("the call is forwarded", || world.server(0).metrics.calls_forwarded.get() == 1).await;
+        world.change(|view| commit(view, 2, [shard(&key)]));
+    });
+    reply.problem(502, "owner-lost", "unknown");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert_eq!(client.call("faulty", &key, "ok", b"").await.header("shardloom-node"), "0000000000000003");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_shard_finishes_what_runs_and_starts_nothing() {
+    let world = World::start(2).await;
+    world.client(0).deploy("word-count").await;
+    let key = key_of(&world, 0);
+    world.client(0).call("word-count", &key, "add", b"3").await;
+    world.hold(0, [shard(&key)]);
+    let client = world.client(1);
+    let (reply, ()) = tokio::join!(client.call("word-count", &key, "add", b""), async {
+        until("the call waits", || world.server(1).metrics.calls_waiting.get() == 1).await;
+        assert_eq!(world.in_flight(0), 0);
+        world.hold(0, []);
+    });
+    assert_eq!(reply.text(), "4");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_that_is_behind_is_told_and_waits_until_it_knows() {
+    let world = World::start(3).await;
+    world.client(0).deploy("word-count").await;
+    let key = key_of(&world, 1);
+    world.change_but_for(&[0], |view| commit(view, 2, [shard(&key)]));
+    let client = world.client(0);
+    let (reply, ()) = tokio::join!(client.call("word-count", &key, "add", b""), async {
+        until("the call waits", || world.server(0).metrics.calls_waiting.get() == 1).await;
+        world.change(|_| ());
+    });
+    assert_eq!((reply.text(), reply.header("shardloom-node")), ("1", "0000000000000003"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_that_is_behind_waits_for_the_epoch_that_the_router_knows() {
+    let world = World::start(3).await;
+    world.client(0).deploy("word-count").await;
+    let key = key_of(&world, 1);
+    world.change_but_for(&[2], |view| commit(view, 2, [shard(&key)]));
+    let client = world.client(0);
+    let (reply, ()) = tokio::join!(client.call("word-count", &key, "add", b""), async {
+        until("it is forwarded", || world.server(0).metrics.calls_forwarded.get() == 1).await;
+        world.change(|_| ());
+    });
+    assert_eq!((reply.text(), reply.header("shardloom-node")), ("1", "0000000000000003"));
+}

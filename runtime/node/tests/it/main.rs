@@ -1,0 +1,10 @@
+//! The server over real sockets: several nodes' servers in one process, joined by a fabric of the tests, real guests, a real client.
+
+mod calls;
+mod client;
+mod contract;
+mod deploys;
+mod guests;
+mod handover;
+mod weigher;
+mod world;

@@ -1,0 +1,406 @@
+//! A cluster without agreement: one shared control state, several nodes' servers over it, faults at will.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use sha2::{Digest as _, Sha256};
+use shardloom::server::fabric::{
+    Class, ControlCommand, ControlError, ControlReply, Fabric, FabricError, NotServing, Permit,
+};
+use shardloom::server::limits::{Limits, Timings};
+use shardloom::server::metrics::Metrics;
+use shardloom::server::view::{Member, MemberState, Role, View, Weigher, Workload};
+use shardloom::server::{NodeServer, chores};
+use shardloom_host::{Compiler, Host, HostOptions};
+use shardloom_sharding::ids::{ClusterId, DiskId, Epoch, NodeId, Replica, ShardId, Term};
+use shardloom_sharding::map::ShardMap;
+use shardloom_sharding::route::Progress;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use crate::client::Client;
+
+pub(crate) const ADMIN_TOKEN: &str = "the-admin-token";
+pub(crate) const SHARDS: u32 = 32;
+
+/// How a node is connected to its peers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    Up,
+    /// Nothing gets out to it.
+    Cut,
+    /// Requests arrive, replies do not.
+    RepliesLost,
+    /// Requests arrive, replies never come.
+    Mute,
+}
+
+struct NodeState {
+    this: NodeId,
+    view: RwLock<Arc<View>>,
+    changed: watch::Sender<u64>,
+    lease: AtomicBool,
+    held: RwLock<BTreeSet<ShardId>>,
+    in_flight: Arc<AtomicU64>,
+    link: RwLock<Link>,
+    server: OnceLock<Arc<NodeServer>>,
+    address: OnceLock<SocketAddr>,
+}
+
+/// What all nodes share.
+struct Shared {
+    control: Mutex<View>,
+    nodes: Vec<Arc<NodeState>>,
+}
+
+/// One node's fabric.
+struct TestFabric {
+    shared: Arc<Shared>,
+    node: Arc<NodeState>,
+}
+
+pub(crate) struct World {
+    shared: Arc<Shared>,
+    _tasks: JoinSet<()>,
+    _directories: Vec<TempDir>,
+}
+
+fn node_id(number: usize) -> NodeId {
+    NodeId(number as u64 + 1)
+}
+
+fn replica(number: usize) -> Replica {
+    Replica { node: node_id(number), disk: DiskId(number as u64 + 101) }
+}
+
+impl Shared {
+    /// Shows the control state to all nodes that are not named as late.
+    fn publish(&self, late: &[usize]) {
+        let control = self.control.lock().unwrap().clone();
+        for (number, node) in self.nodes.iter().enumerate() {
+            if !late.contains(&number) {
+                let lease_live = node.lease.load(Ordering::SeqCst);
+                let view = View { this_node: node.this, lease_live, ..control.clone() };
+                *node.view.write().unwrap() = Arc::new(view);
+                node.changed.send_modify(|count| *count += 1);
+            }
+        }
+    }
+
+    fn apply(&self, command: ControlCommand) -> Result<ControlReply, ControlError> {
+        let mut control = self.control.lock().unwrap();
+        let index = control.applied + 1;
+        let mut reply = ControlReply::Applied { index };
+        match command {
+            ControlCommand::DeployWorkload { name, base, spec } => {
+                if control.workloads.get(&name).map(|workload| workload.version) != base {
+                    return Err(ControlError::Conflict { name });
+                }
+                let workload = Workload { name: name.clone(), version: index, spec };
+                control.workloads.insert(name, Arc::new(workload));
+                reply = ControlReply::Deployed { version: index, index };
+            }
+            ControlCommand::RemoveWorkload { name } => {
+                if control.workloads.remove(&name).is_none() {
+                    return Err(ControlError::UnknownWorkload { name });
+                }
+            }
+            ControlCommand::CreateToken => {
+                let expires_in = Duration::from_secs(900);
+                reply = ControlReply::Token { token: format!("token-{index}"), expires_in };
+            }
+            ControlCommand::SetWeigher { component } => {
+                control.weigher = Some(Weigher { component, last_run: None, alarm: None });
+            }
+            ControlCommand::SetWeights { component, weights } => {
+                control.weigher = Some(Weigher { component, last_run: Some(index), alarm: None });
+                control.weights = Some(Arc::new(weights));
+            }
+            ControlCommand::RaiseWeigherAlarm { text, .. } => {
+                if let Some(weigher) = &mut control.weigher {
+                    weigher.alarm = Some(text);
+                }
+            }
+            ControlCommand::UnsetWeigher => (control.weigher, control.weights) = (None, None),
+            ControlCommand::AddNode(node) | ControlCommand::DrainNode(node) => {
+                let unknown = || ControlError::Refused(format!("there is no node {node}"));
+                control.members.get_mut(&node).ok_or_else(unknown)?.state = MemberState::Draining;
+            }
+            ControlCommand::RemoveNode { node, .. } => {
+                return Err(ControlError::Refused(format!("removing {node} would orphan data")));
+            }
+        }
+        control.applied = index;
+        Ok(reply)
+    }
+}
+
+impl World {
+    /// Starts so many nodes; shard s is owned by node s modulo their number, under epoch 1.
+    pub(crate) async fn start(count: usize) -> World {
+        World::start_with(count, Limits::default(), Timings::default()).await
+    }
+
+    pub(crate) async fn start_with(count: usize, limits: Limits, timings: Timings) -> World {
+        World::start_shards(SHARDS, count, limits, timings).await
+    }
+
+    pub(crate) async fn start_shards(shards: u32, count: usize, limits: Limits, timings: Timings) -> World {
+        let mut map = ShardMap::new(shards);
+        let replicas: Vec<Replica> = (0..count).map(replica).collect();
+        for shard in 0..shards {
+            let owner = node_id(shard as usize % count);
+            map.assign(ShardId(shard), Epoch(1), Some(owner), &replicas).unwrap();
+        }
+        let nodes = (0..count).map(|number| {
+            Arc::new(NodeState {
+                this: node_id(number),
+                view: RwLock::new(Arc::new(first_view(map.clone()))),
+                changed: watch::Sender::new(0),
+                lease: AtomicBool::new(true),
+                held: RwLock::default(),
+                in_flight: Arc::default(),
+                link: RwLock::new(Link::Up),
+                server: OnceLock::new(),
+                address: OnceLock::new(),
+            })
+        });
+        let shared =
+            Arc::new(Shared { control: Mutex::new(first_view(map.clone())), nodes: nodes.collect() });
+        let (mut tasks, mut directories) = (JoinSet::new(), Vec::new());
+        for node in &shared.nodes {
+            let directory = TempDir::new().unwrap();
+            let compiler = Compiler {
+                executable: env!("CARGO_BIN_EXE_shardloom").into(),
+                arguments: vec![Compiler::ARGUMENT.into()],
+            };
+            let host = Host::new(HostOptions::new(directory.path().join("components"), compiler)).unwrap();
+            directories.push(directory);
+            let fabric = TestFabric { shared: Arc::clone(&shared), node: Arc::clone(node) };
+            let metrics = Arc::new(Metrics::new());
+            let server = NodeServer::new(Arc::new(fabric), host, metrics, limits.clone(), timings.clone());
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            node.address.set(address).unwrap();
+            let member = Member {
+                state: MemberState::Live,
+                role: if node.this == node_id(0) { Role::Leader } else { Role::Voter },
+                http: address.to_string(),
+                peer: "127.0.0.1:7081".into(),
+                gossip: "127.0.0.1:7082".into(),
+                zone: String::new(),
+                capacity: 100,
+                live: true,
+            };
+            shared.control.lock().unwrap().members.insert(node.this, member);
+            assert!(node.server.set(Arc::clone(&server)).is_ok());
+            tasks.spawn(chores::run(Arc::clone(&server)));
+            tasks.spawn(async move { server.serve(listener).await });
+        }
+        shared.publish(&[]);
+        World { shared, _tasks: tasks, _directories: directories }
+    }
+
+    pub(crate) fn address(&self, node: usize) -> SocketAddr {
+        *self.shared.nodes[node].address.get().unwrap()
+    }
+
+    pub(crate) fn client(&self, node: usize) -> Client {
+        Client::new(format!("http://{}", self.address(node)))
+    }
+
+    pub(crate) fn server(&self, node: usize) -> Arc<NodeServer> {
+        Arc::clone(self.shared.nodes[node].server.get().unwrap())
+    }
+
+    pub(crate) fn view(&self, node: usize) -> Arc<View> {
+        Arc::clone(&self.shared.nodes[node].view.read().unwrap())
+    }
+
+    pub(crate) fn link(&self, node: usize, link: Link) {
+        *self.shared.nodes[node].link.write().unwrap() = link;
+    }
+
+    /// How many permits the node has given and not got back.
+    pub(crate) fn in_flight(&self, node: usize) -> u64 {
+        self.shared.nodes[node].in_flight.load(Ordering::SeqCst)
+    }
+
+    /// Changes the control state; the nodes named as late do not see it until the next change.
+    pub(crate) fn change_but_for(&self, late: &[usize], change: impl FnOnce(&mut View)) {
+        {
+            let mut control = self.shared.control.lock().unwrap();
+            control.applied += 1;
+            change(&mut control);
+        }
+        self.shared.publish(late);
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut View)) {
+        self.change_but_for(&[], change);
+    }
+
+    pub(crate) fn lease(&self, node: usize, live: bool) {
+        self.shared.nodes[node].lease.store(live, Ordering::SeqCst);
+        self.shared.publish(&[]);
+    }
+
+    pub(crate) fn hold(&self, node: usize, shards: impl IntoIterator<Item = ShardId>) {
+        *self.shared.nodes[node].held.write().unwrap() = shards.into_iter().collect();
+        self.shared.publish(&[]);
+    }
+}
+
+/// Proposes a change of these shards: nobody serves them.
+pub(crate) fn propose(view: &mut View, shards: impl IntoIterator<Item = ShardId>) {
+    let mut unsettled = (*view.unsettled).clone();
+    unsettled.extend(shards.into_iter().map(|shard| (shard, Progress::Resharding)));
+    view.unsettled = Arc::new(unsettled);
+}
+
+/// Commits a new owner of these shards under the newest index.
+pub(crate) fn commit(view: &mut View, owner: usize, shards: impl IntoIterator<Item = ShardId>) {
+    let mut unsettled = (*view.unsettled).clone();
+    let mut map = (*view.map).clone();
+    for shard in shards {
+        unsettled.remove(&shard);
+        let replicas: Vec<Replica> = map.replicas(shard).collect();
+        map.assign(shard, Epoch(view.applied), Some(node_id(owner)), &replicas).unwrap();
+    }
+    view.unsettled = Arc::new(unsettled);
+    view.map = Arc::new(map);
+}
+
+fn first_view(map: ShardMap) -> View {
+    View {
+        cluster_id: ClusterId(7),
+        this_node: node_id(0),
+        leader: Some(node_id(0)),
+        term: Term(1),
+        applied: 1,
+        replicas: 3,
+        map: Arc::new(map),
+        unsettled: Arc::default(),
+        members: BTreeMap::new(),
+        workloads: BTreeMap::new(),
+        weigher: None,
+        weights: None,
+        admin_token_sha256: Sha256::digest(ADMIN_TOKEN).into(),
+        lease_live: true,
+        warnings: Vec::new(),
+    }
+}
+
+/// Counts a call as under way for as long as it exists.
+struct UnderWay(Arc<AtomicU64>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl NodeState {
+    fn serving(&self, shard: ShardId) -> Result<Epoch, NotServing> {
+        let view = self.view.read().unwrap();
+        if !self.lease.load(Ordering::SeqCst) {
+            Err(NotServing::NoLease)
+        } else if view.map.owner(shard) != Some(self.this) {
+            Err(NotServing::NotOwner)
+        } else if view.unsettled.contains_key(&shard) {
+            Err(NotServing::HandingOver)
+        } else {
+            Ok(view.map.epoch(shard))
+        }
+    }
+}
+
+impl Fabric for TestFabric {
+    fn view(&self) -> Arc<View> {
+        Arc::clone(&self.node.view.read().unwrap())
+    }
+
+    fn changed(&self) -> watch::Receiver<u64> {
+        self.node.changed.subscribe()
+    }
+
+    fn enter(&self, shard: ShardId) -> Result<Permit, NotServing> {
+        let epoch = self.node.serving(shard)?;
+        if self.node.held.read().unwrap().contains(&shard) {
+            return Err(NotServing::HandingOver);
+        }
+        self.node.in_flight.fetch_add(1, Ordering::SeqCst);
+        let under_way = UnderWay(Arc::clone(&self.node.in_flight));
+        let node = Arc::clone(&self.node);
+        Ok(Permit::new(epoch, move || {
+            let _counted = &under_way;
+            node.serving(shard) == Ok(epoch)
+        }))
+    }
+
+    fn request(
+        &self,
+        node: NodeId,
+        _class: Class,
+        body: Bytes,
+        deadline: Instant,
+    ) -> BoxFuture<'_, Result<Bytes, FabricError>> {
+        async move {
+            let peer = self.shared.nodes.iter().find(|peer| peer.this == node);
+            let Some(peer) = peer else { return Err(FabricError::NotSent("no such node".into())) };
+            let link = *peer.link.read().unwrap();
+            if link == Link::Cut {
+                return Err(FabricError::NotSent("the link is cut".into()));
+            }
+            let Some(server) = peer.server.get() else { return Err(FabricError::NotSent("not up".into())) };
+            let reply = timeout_at(deadline, server.handle_peer(self.node.this, body)).await;
+            match (reply, link) {
+                (Ok(reply), Link::Up | Link::Cut) => Ok(reply),
+                (Ok(_), Link::RepliesLost) => Err(FabricError::Unknown("the reply was lost".into())),
+                (Ok(_), Link::Mute) => std::future::pending().await,
+                (Err(_), _) => Err(FabricError::Unknown("the deadline came".into())),
+            }
+        }
+        .boxed()
+    }
+
+    fn write(&self, command: ControlCommand) -> BoxFuture<'_, Result<ControlReply, ControlError>> {
+        async move {
+            if self.view().leader.is_none() {
+                return Err(ControlError::NoLeader);
+            }
+            let reply = self.shared.apply(command)?;
+            self.shared.publish(&[]);
+            Ok(reply)
+        }
+        .boxed()
+    }
+
+    fn step_down(&self) -> BoxFuture<'_, Result<NodeId, ControlError>> {
+        async move {
+            let next = self.shared.nodes.last().unwrap().this;
+            self.shared.control.lock().unwrap().leader = Some(next);
+            self.shared.publish(&[]);
+            Ok(next)
+        }
+        .boxed()
+    }
+}
+
+/// Waits until it is so, and says what was waited for if it never is.
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}

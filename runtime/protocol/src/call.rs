@@ -1,0 +1,103 @@
+//! A call on its way from the node that took it to the shard's owner, and what comes back.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use shardloom_sharding::ids::{Epoch, ShardId};
+
+/// A call as the router forwards it; the deadline is what is left of it at sending, since clocks are not compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// Random, made by the node that took the request; the same on every attempt.
+    pub id: u128,
+    /// The workload by name.
+    pub workload: String,
+    /// The version that the router knows; an owner that has applied less waits for it.
+    pub version: u64,
+    /// The shard that the router found for the key.
+    pub shard: ShardId,
+    /// The epoch that the router went by.
+    pub epoch: Epoch,
+    /// How often the call has been forwarded, this time included.
+    pub hops: u8,
+    /// What is left until the caller's deadline, in milliseconds.
+    pub time_left_ms: u32,
+    /// What the guest gets.
+    pub request: GuestRequest,
+}
+
+/// What a guest is called with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestRequest {
+    /// The key that picked the shard.
+    pub key: String,
+    /// The method, empty if the caller named none.
+    pub method: String,
+    /// The caller's headers, without hop-by-hop ones and our own.
+    pub headers: Vec<(String, String)>,
+    /// The caller's body.
+    pub body: Bytes,
+}
+
+/// What a guest answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestReply {
+    /// Headers for the caller.
+    pub headers: Vec<(String, String)>,
+    /// The body for the caller.
+    pub body: Bytes,
+}
+
+/// How a call ended at the owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CallReply {
+    /// The guest ran; under which epoch and version, and what it answered.
+    Ran {
+        /// The epoch that the owner served under.
+        epoch: Epoch,
+        /// The version that ran.
+        version: u64,
+        /// The reply, or the guest's own failure.
+        answer: Result<GuestReply, GuestFailure>,
+    },
+    /// The node does not own the shard (any more) and did not run the call; its committed epoch of the shard.
+    Moved {
+        /// What the node that answers has committed for the shard.
+        epoch: Epoch,
+    },
+    /// The call ended without an answer of the guest.
+    Failed {
+        /// What happened, by its name in the outside contract (`guest-trap`, `overloaded`, ...).
+        code: String,
+        /// What to tell the caller.
+        detail: String,
+        /// Whether it ran.
+        executed: Executed,
+        /// The epoch in which that happened, 0 if none.
+        epoch: Epoch,
+    },
+}
+
+/// The guest's own failure, told apart as in the `handler` interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GuestFailure {
+    /// The request makes no sense to the guest.
+    Invalid(String),
+    /// There is no such thing.
+    NotFound(String),
+    /// The request contradicts the state.
+    Conflict(String),
+    /// Anything else.
+    Failed(String),
+}
+
+/// What became of a call that did not succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Executed {
+    /// It did not run and will not.
+    No,
+    /// It ran, and nothing of it remains.
+    RolledBack,
+    /// It may have run.
+    Unknown,
+}

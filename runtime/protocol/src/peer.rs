@@ -1,0 +1,200 @@
+//! What the servers of two nodes ask each other.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use shardloom_sharding::ids::{NodeId, ShardId};
+
+use crate::call::{Call, CallReply};
+use crate::digest::Digest;
+use crate::envelope::{self, EnvelopeError, Kind};
+use crate::workload::WorkloadLimits;
+
+/// What one server asks of another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeerRequest {
+    /// Run this call, if the shard is yours.
+    Call(Call),
+    /// Send me this component, if you have it.
+    Component(Digest),
+    /// Have this component, compile it, make an instance of it, and say so.
+    TryOut(Trial),
+    /// Say when you have applied the control log up to here.
+    AwaitApplied {
+        /// The control-log index.
+        index: u64,
+        /// How long to wait for it, in milliseconds.
+        wait_ms: u32,
+    },
+    /// Tell the load of the shards that you own.
+    Loads,
+    /// You lead: run the weigher now.
+    Weigh,
+}
+
+/// The answer to the request of the same name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum PeerReply {
+    /// How the call ended here.
+    Call(CallReply),
+    /// The component's bytes, or nothing if it is not here.
+    Component(Option<Bytes>),
+    /// Ready, or why not.
+    TriedOut(Result<(), String>),
+    /// What is applied now.
+    Applied(u64),
+    /// The loads of the shards that the node owns.
+    Loads(Vec<ShardLoad>),
+    /// The weights in outline, or why there are none.
+    Weighed(Result<WeightsOutline, String>),
+    /// The node does not lead; who does, as far as it knows.
+    NotLeader(Option<NodeId>),
+    /// The request could not be read or served; for people.
+    Refused(String),
+}
+
+/// A component that is to be deployed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    /// The component.
+    pub component: Digest,
+    /// What it must be.
+    pub role: ComponentRole,
+    /// The workload that it is for; empty for a weigher.
+    pub workload: String,
+    /// What an instance would read.
+    pub config: BTreeMap<String, String>,
+    /// What an instance would be held to.
+    pub limits: WorkloadLimits,
+}
+
+/// What a component is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ComponentRole {
+    /// It handles calls.
+    Handler,
+    /// It picks shards.
+    ShardFunction,
+    /// It weighs shards.
+    Weigher,
+}
+
+/// How busy a shard is, over all workloads, smoothed over some seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ShardLoad {
+    /// The shard.
+    pub shard: ShardId,
+    /// Calls per second.
+    pub calls_per_second: f64,
+    /// Milliseconds per second in which a guest of the shard ran.
+    pub busy_ms_per_second: f64,
+    /// Calls that wait now.
+    pub queue_depth: u32,
+}
+
+/// Weights, in outline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WeightsOutline {
+    /// The lightest shard's weight.
+    pub min: u32,
+    /// The heaviest shard's weight.
+    pub max: u32,
+    /// All weights together.
+    pub sum: u64,
+}
+
+impl PeerRequest {
+    /// The message's bytes.
+    ///
+    /// # Errors
+    /// Never for a request of this type: the encoding has no bounds of its own.
+    pub fn encode(&self) -> Result<Bytes, EnvelopeError> {
+        envelope::encode(Kind::Server, self)
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// For bytes that are no request, or one of a newer format.
+    pub fn decode(bytes: &[u8]) -> Result<PeerRequest, EnvelopeError> {
+        envelope::decode(Kind::Server, bytes)
+    }
+}
+
+impl PeerReply {
+    /// The message's bytes.
+    ///
+    /// # Errors
+    /// Never for a reply of this type: the encoding has no bounds of its own.
+    pub fn encode(&self) -> Result<Bytes, EnvelopeError> {
+        envelope::encode(Kind::ServerReply, self)
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// For bytes that are no reply, or one of a newer format.
+    pub fn decode(bytes: &[u8]) -> Result<PeerReply, EnvelopeError> {
+        envelope::decode(Kind::ServerReply, bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use shardloom_sharding::ids::Epoch;
+
+    use super::*;
+    use crate::call::{Executed, GuestRequest};
+
+    fn call() -> PeerRequest {
+        PeerRequest::Call(Call {
+            id: 1 << 100,
+            workload: "w".into(),
+            version: 2,
+            shard: ShardId(3),
+            epoch: Epoch(4),
+            hops: 1,
+            time_left_ms: 1000,
+            request: GuestRequest {
+                key: "k".into(),
+                method: "m".into(),
+                headers: vec![("a".into(), "b".into())],
+                body: Bytes::from_static(b"\x00\xff"),
+            },
+        })
+    }
+
+    #[test]
+    fn messages_come_back_as_they_were() {
+        assert_eq!(PeerRequest::decode(&call().encode().unwrap()), Ok(call()));
+        let reply = PeerReply::Call(CallReply::Failed {
+            code: "overloaded".into(),
+            detail: "x".into(),
+            executed: Executed::No,
+            epoch: Epoch(9),
+        });
+        assert_eq!(PeerReply::decode(&reply.encode().unwrap()), Ok(reply));
+    }
+
+    #[test]
+    fn the_bytes_of_a_call_are_these() {
+        let golden = "534c01220080808080808080808080808080804004017702030401e807016b016d01016101620200ff";
+        let bytes: String = call().encode().unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(bytes, golden.replace("804004017702", "8004017702"));
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_is_an_error_or_a_message_but_never_a_panic(bytes: Vec<u8>) {
+            let _ = PeerRequest::decode(&bytes);
+            for kind in [Kind::Server, Kind::ServerReply] {
+                let mut framed = vec![b'S', b'L', envelope::VERSION, kind as u8];
+                framed.extend(&bytes);
+                let _ = PeerRequest::decode(&framed);
+                let _ = PeerReply::decode(&framed);
+            }
+        }
+    }
+}

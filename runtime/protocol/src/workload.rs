@@ -1,0 +1,36 @@
+//! What a deployed workload is, as the control log keeps it and as nodes tell each other.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+
+/// What one version of a workload consists of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkloadSpec {
+    /// The component that handles the calls.
+    pub component: Digest,
+    /// The component that picks the shard of a key; the built-in function does where there is none.
+    pub shard_function: Option<Digest>,
+    /// What the guest reads through `wasi:config`.
+    pub config: BTreeMap<String, String>,
+    /// Where this workload's bounds differ from the defaults.
+    pub limits: WorkloadLimits,
+}
+
+/// Bounds that a manifest may set for one workload; what is left out has the host's default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorkloadLimits {
+    /// How long one call may compute, in milliseconds of the guest's own running time.
+    pub deadline_ms: Option<u32>,
+    /// Linear memory of one instance, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Elements of all tables of one instance.
+    pub table_elements: Option<u32>,
+    /// The body of one reply, in bytes.
+    pub reply_bytes: Option<u64>,
+    /// What one instance may log, in bytes per second.
+    pub log_bytes_per_s: Option<u32>,
+}

@@ -1,0 +1,126 @@
+//! Everyone who has to do with a plan: the members, and the replicas of the map that no member has any more.
+
+use super::{Member, Standing, Zone};
+use crate::ids::Replica;
+use crate::map::{ShardMap, Slot};
+
+/// A peer, as a place in [`Peers`]. Peers stand in ascending order of their replicas' names.
+pub(super) type Peer = u16;
+
+/// Stands for "nobody".
+pub(super) const NOBODY: Peer = Peer::MAX;
+
+pub(super) struct Peers {
+    all: Vec<Member>,
+    /// The zone of each peer, numbered from 0 without gaps.
+    zones: Vec<u16>,
+    zone_count: usize,
+    live: Vec<Peer>,
+    /// The peer of each slot of the map's table, and whether it is live.
+    of_slot: Vec<Peer>,
+    live_slots: Vec<bool>,
+}
+
+impl Peers {
+    pub(super) fn new(map: &ShardMap, members: &[Member]) -> Peers {
+        let mut all = members.to_vec();
+        all.sort_by_key(|member| member.replica);
+        all.dedup_by_key(|member| member.replica);
+        let known = all.len();
+        for row in map.table().iter().filter(|row| row.uses.held > 0) {
+            if all[..known].binary_search_by_key(&row.replica, |member| member.replica).is_err() {
+                let (capacity, zone, standing) = (0, Zone::default(), Standing::Gone);
+                all.push(Member { replica: row.replica, capacity, zone, standing });
+            }
+        }
+        // A peer is 16 bits. Clusters are far smaller; beyond it, members without replicas are the ones to do without.
+        all.truncate(usize::from(NOBODY));
+        all.sort_by_key(|member| member.replica);
+        for member in &mut all {
+            if member.standing == Standing::Live && member.capacity == 0 {
+                member.standing = Standing::Draining;
+            }
+        }
+
+        let place = |replica: &Replica| all.binary_search_by_key(replica, |member| member.replica);
+        let of_slot: Vec<Peer> =
+            map.table().iter().map(|row| place(&row.replica).map_or(NOBODY, |at| at as Peer)).collect();
+        let is_live = |peer: usize| all.get(peer).is_some_and(|member| member.standing == Standing::Live);
+        let live_slots = of_slot.iter().map(|peer| is_live(usize::from(*peer))).collect();
+        let mut names: Vec<Zone> = all.iter().map(|member| member.zone).collect();
+        names.sort_unstable();
+        names.dedup();
+        let zones =
+            all.iter().map(|member| names.partition_point(|name| *name < member.zone) as u16).collect();
+        let live = (0..all.len() as Peer).filter(|peer| all[usize::from(*peer)].standing == Standing::Live);
+        let live = live.collect();
+        Peers { zones, zone_count: names.len(), live, of_slot, live_slots, all }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn replica(&self, peer: Peer) -> Replica {
+        self.all[usize::from(peer)].replica
+    }
+
+    pub(super) fn standing(&self, peer: Peer) -> Standing {
+        self.all[usize::from(peer)].standing
+    }
+
+    pub(super) fn is_live(&self, peer: Peer) -> bool {
+        self.standing(peer) == Standing::Live
+    }
+
+    /// Whether the peer answers, so that what it has can be copied.
+    pub(super) fn answers(&self, peer: Peer) -> bool {
+        matches!(self.standing(peer), Standing::Live | Standing::Draining)
+    }
+
+    pub(super) fn capacity(&self, peer: Peer) -> u64 {
+        u64::from(self.all[usize::from(peer)].capacity)
+    }
+
+    pub(super) fn zone(&self, peer: Peer) -> usize {
+        usize::from(self.zones[usize::from(peer)])
+    }
+
+    pub(super) fn zone_count(&self) -> usize {
+        self.zone_count
+    }
+
+    /// All that may take new replicas, in ascending order.
+    pub(super) fn live(&self) -> &[Peer] {
+        &self.live
+    }
+
+    /// How many nodes may take new replicas.
+    pub(super) fn live_nodes(&self) -> usize {
+        // Two disks of one node stand beside each other.
+        self.live.chunk_by(|a, b| self.same_node(*a, *b)).count()
+    }
+
+    pub(super) fn same_node(&self, a: Peer, b: Peer) -> bool {
+        self.replica(a).node == self.replica(b).node
+    }
+
+    /// Whether one of them is on the peer's node.
+    pub(super) fn meets(&self, peer: Peer, set: &[Peer]) -> bool {
+        set.iter().any(|other| self.same_node(*other, peer))
+    }
+
+    /// How many of them are in the zone.
+    pub(super) fn in_zone(&self, zone: usize, set: &[Peer]) -> usize {
+        set.iter().filter(|peer| self.zone(**peer) == zone).count()
+    }
+
+    pub(super) fn of_slot(&self, slot: Slot) -> Peer {
+        self.of_slot.get(slot.index()).copied().unwrap_or(NOBODY)
+    }
+
+    #[inline]
+    pub(super) fn slot_is_live(&self, slot: Slot) -> bool {
+        self.live_slots[slot.index()]
+    }
+}

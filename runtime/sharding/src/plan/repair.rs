@@ -1,0 +1,124 @@
+//! Makes lost replicas anew, and replaces owners that do not answer.
+
+use super::draft::{Draft, Placement};
+use super::peers::{NOBODY, Peer};
+use super::picker::Picker;
+use super::{Standing, shares};
+
+/// Gives every shard the wanted replicas and an owner, as far as the members allow.
+pub(super) fn repair(draft: &mut Draft<'_>, wanted: usize) {
+    let whole = wanted.min(draft.peers.live_nodes());
+    let torn: Vec<u32> = (0..draft.shard_count()).filter(|shard| !draft.is_whole(*shard, whole)).collect();
+    if torn.is_empty() {
+        return;
+    }
+    let torn = match draft.weights.is_uniform() {
+        true => torn,
+        false => draft
+            .weights
+            .heaviest_first()
+            .into_iter()
+            .filter(|shard| !draft.is_whole(*shard, whole))
+            .collect(),
+    };
+    let once = draft.weights.total();
+    let shares = shares::of_replicas(draft.peers, once.saturating_mul(wanted as u64), once, wanted);
+    let mean = once as f64 / f64::from(draft.shard_count().max(1));
+    let mut picker = Picker::new(draft.peers, &shares, |peer| draft.held.load(peer), mean);
+    for shard in torn {
+        let before = draft.committed(shard);
+        let after = repaired(draft, &mut picker, shard, before, wanted);
+        if after != before {
+            draft.write(shard, before, after);
+            if before.owner != NOBODY && !draft.peers.answers(before.owner) {
+                draft.set_urgent(shard);
+            }
+        }
+    }
+}
+
+fn repaired(
+    draft: &Draft<'_>,
+    picker: &mut Picker<'_>,
+    shard: u32,
+    before: Placement,
+    wanted: usize,
+) -> Placement {
+    let mut after = before;
+    if draft.can_recover(shard) {
+        after = with_replicas(draft, picker, draft.weights.of(shard), before, wanted);
+    }
+    after.owner = owner(draft, before, after);
+    after
+}
+
+fn with_replicas(
+    draft: &Draft<'_>,
+    picker: &mut Picker<'_>,
+    weight: u64,
+    before: Placement,
+    wanted: usize,
+) -> Placement {
+    let peers = draft.peers;
+    let mut after = Placement::of(before.owner);
+    let stays = |peer: &&Peer| matches!(peers.standing(**peer), Standing::Live | Standing::Silent);
+    let mut kept = before.set().iter().filter(stays).count();
+    let mut dropped = Vec::new();
+    while kept > wanted {
+        let Some(peer) = most_dispensable(draft, before, &dropped) else { break };
+        picker.release(peer, weight);
+        dropped.push(peer);
+        kept -= 1;
+    }
+    for peer in before.set().iter().filter(stays).filter(|peer| !dropped.contains(peer)) {
+        after.add(*peer);
+    }
+    while after.set().len() < wanted {
+        match picker.take(after.set(), weight) {
+            Some(peer) => after.add(peer),
+            None => break,
+        }
+    }
+    let leaving = before.set().iter().filter(|peer| peers.standing(**peer) == Standing::Draining);
+    for peer in leaving {
+        if after.set().len() < wanted && !peers.meets(*peer, after.set()) {
+            after.add(*peer);
+        }
+    }
+    after
+}
+
+/// The replica to do without where there are too many: a silent one, else one that shares its zone, else the fullest.
+fn most_dispensable(draft: &Draft<'_>, placement: Placement, dropped: &[Peer]) -> Option<Peer> {
+    let peers = draft.peers;
+    let stays = |peer: &Peer| matches!(peers.standing(*peer), Standing::Live | Standing::Silent);
+    let set: Vec<Peer> =
+        placement.set().iter().copied().filter(stays).filter(|peer| !dropped.contains(peer)).collect();
+    let rank = |peer: &Peer| {
+        let silent = !peers.is_live(*peer);
+        (silent, peers.in_zone(peers.zone(*peer), &set), draft.held.ratio_with(*peer, 0), *peer)
+    };
+    let candidates = set.iter().copied().filter(|peer| *peer != placement.owner || !peers.is_live(*peer));
+    candidates.max_by(|a, b| {
+        let (a, b) = (rank(a), rank(b));
+        a.0.cmp(&b.0).then(a.1.cmp(&b.1)).then(a.2.total_cmp(&b.2)).then(a.3.cmp(&b.3))
+    })
+}
+
+/// Who is to own the shard: who does, if it is live; else one that has the log; else one that will. If none of them is live,
+/// one that is leaving, or else nothing changes.
+fn owner(draft: &Draft<'_>, before: Placement, after: Placement) -> Peer {
+    let peers = draft.peers;
+    if before.owner != NOBODY && peers.is_live(before.owner) && after.has(before.owner) {
+        return before.owner;
+    }
+    let with_log = after.set().iter().copied().filter(|peer| before.has(*peer));
+    draft
+        .least_owning(with_log)
+        .or_else(|| draft.least_owning(after.set().iter().copied()))
+        .or_else(|| {
+            let leaving = after.set().iter().copied().filter(|peer| peers.answers(*peer));
+            leaving.min_by_key(|peer| (*peer != before.owner, *peer))
+        })
+        .unwrap_or(before.owner)
+}
