@@ -102,7 +102,7 @@ fn check_shard(world: &World, before: &ShardMap, shard: ShardId, wanted: usize) 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(std::env::var("CASES").map_or(192, |c| c.parse().unwrap())))]
+    #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
     fn no_shard_is_lost_or_doubled_by_any_history(
