@@ -42,8 +42,9 @@ pub(crate) fn build_all(toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
     let (sources, components, build) = places()?;
     for (name, flags) in C_GUESTS {
         let source = sources.join(name).join(format!("{name}.c"));
-        let component = c_guest::build(&source, flags, &repository().join("wit"), &build.join("c").join(name))
-            .with_context(|| format!("building the C guest {name}"))?;
+        let component =
+            c_guest::build(&source, flags, &repository().join("wit"), &build.join("c").join(name))
+                .with_context(|| format!("building the C guest {name}"))?;
         built.push(install(&components, name, &component)?);
     }
     Ok(built)

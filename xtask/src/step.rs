@@ -16,9 +16,9 @@ pub(crate) struct Step {
 
 /// Cargo, the one that runs this program.
 pub(crate) fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Step {
-    let mut step = program(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), arguments);
-    step.shown = step.shown.replacen(&cargo_shown(), "cargo", 1);
-    step
+    let mut command = artefacts::cargo();
+    command.args(arguments);
+    Step::new(command, "cargo")
 }
 
 /// Any program.
@@ -27,17 +27,18 @@ pub(crate) fn program<S: AsRef<OsStr>>(
     arguments: impl IntoIterator<Item = S>,
 ) -> Step {
     let mut command = Command::new(&name);
-    command.args(arguments).current_dir(artefacts::workspace()).stdin(Stdio::null());
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let shown = words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
-    Step { command, shown }
-}
-
-fn cargo_shown() -> String {
-    std::env::var("CARGO").unwrap_or_else(|_| "cargo".into())
+    command.args(arguments).current_dir(artefacts::workspace());
+    Step::new(command, &name.as_ref().to_string_lossy())
 }
 
 impl Step {
+    fn new(mut command: Command, name: &str) -> Self {
+        command.stdin(Stdio::null());
+        let words = command.get_args().map(|word| word.to_string_lossy().into_owned());
+        let shown = std::iter::once(name.to_owned()).chain(words).collect::<Vec<_>>().join(" ");
+        Self { command, shown }
+    }
+
     /// Sets a variable for the program.
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);

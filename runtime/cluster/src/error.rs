@@ -85,7 +85,9 @@ pub enum ClusterError {
         node: NodeId,
     },
     /// The node was removed from the cluster.
-    #[error("node {node} was removed from the cluster: move its data directory away and join with a fresh token")]
+    #[error(
+        "node {node} was removed from the cluster: move its data directory away and join with a fresh token"
+    )]
     Removed {
         /// The identity.
         node: NodeId,

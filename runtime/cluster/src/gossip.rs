@@ -100,9 +100,8 @@ impl Gossip {
             (KEY_PEER.to_owned(), me.addresses.peer.clone()),
             (KEY_GOSSIP.to_owned(), me.addresses.gossip.clone()),
         ];
-        let handle = spawn_chitchat(config, own, &UdpTransport)
-            .await
-            .map_err(|error| failed(format!("{error:#}")))?;
+        let handle =
+            spawn_chitchat(config, own, &UdpTransport).await.map_err(|error| failed(format!("{error:#}")))?;
         let live = handle.with_chitchat(|chitchat| chitchat.live_nodes_watcher()).await;
         Ok(Gossip { handle, live })
     }

@@ -162,10 +162,7 @@ fn choose_voters(candidates: &[Candidate], leader: NodeId) -> BTreeSet<NodeId> {
         let rank = |c: &Candidate| (!c.stays, !c.well, c.node != leader, !c.votes);
         let best = rank(order[0]);
         let zones: BTreeSet<&str> = chosen.iter().map(|c| c.zone.as_str()).collect();
-        let at = order
-            .iter()
-            .position(|c| rank(c) == best && !zones.contains(c.zone.as_str()))
-            .unwrap_or(0);
+        let at = order.iter().position(|c| rank(c) == best && !zones.contains(c.zone.as_str())).unwrap_or(0);
         chosen.push(order.remove(at));
     }
     // An even number of voters is no better than one less: only while too few are near enough.

@@ -211,14 +211,14 @@ impl Cluster {
         let mut changed = self.serving.changed();
         while self.owns_something() {
             if tokio::time::timeout_at(deadline, changed.changed()).await.is_err() {
-                tracing::info!("some shards were not handed over in time; they are taken over when the lease runs out");
+                tracing::info!(
+                    "some shards were not handed over in time; they are taken over when the lease runs out"
+                );
                 break;
             }
         }
         let leads = self.standing.read().leader.is_some_and(|(leader, _)| leader == self.me);
-        if leads
-            && let Err(error) = self.step_down.step_down().await
-        {
+        if leads && let Err(error) = self.step_down.step_down().await {
             tracing::info!(%error, "the lead was not handed over");
         }
     }

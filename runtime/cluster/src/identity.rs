@@ -112,8 +112,7 @@ impl IdentityStore {
     pub fn become_member(&mut self, signed: SignedNode) -> Result<NodeIdentity, ClusterError> {
         let identity = NodeIdentity::assemble(&self.key()?, signed)?;
         let SignedNode { certificate_pem, ca_pem } = identity.signed().clone();
-        self.record.membership =
-            Some(Membership { cluster: identity.cluster(), certificate_pem, ca_pem });
+        self.record.membership = Some(Membership { cluster: identity.cluster(), certificate_pem, ca_pem });
         self.save()?;
         Ok(identity)
     }

@@ -58,11 +58,8 @@ struct Place {
 
 impl Place {
     fn address(&self) -> Option<&String> {
-        let (first, second) = if self.prefer_gossip {
-            (&self.gossip, &self.member)
-        } else {
-            (&self.member, &self.gossip)
-        };
+        let (first, second) =
+            if self.prefer_gossip { (&self.gossip, &self.member) } else { (&self.member, &self.gossip) };
         first.as_ref().or(second.as_ref())
     }
 }
@@ -126,7 +123,12 @@ impl Peers {
     /// # Errors
     ///
     /// [`PeerError::delivery`] says whether it may have acted on it.
-    pub async fn request_control(&self, node: NodeId, body: Bytes, wait: Duration) -> Result<Bytes, PeerError> {
+    pub async fn request_control(
+        &self,
+        node: NodeId,
+        body: Bytes,
+        wait: Duration,
+    ) -> Result<Bytes, PeerError> {
         self.request(node, Class::Control, body, Instant::now() + wait).await
     }
 

@@ -116,7 +116,8 @@ impl Services {
         };
         match incoming {
             Ok(incoming) => {
-                if let Incoming::Protocol(_, PeerMessage::ToLeader(ToLeader::Renew { boot, .. })) = &incoming {
+                if let Incoming::Protocol(_, PeerMessage::ToLeader(ToLeader::Renew { boot, .. })) = &incoming
+                {
                     self.boots.heard(from, *boot);
                 }
                 // The shell is gone only when the node is ending.

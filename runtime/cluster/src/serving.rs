@@ -61,7 +61,8 @@ impl ServingTable {
         let row = self.row(shard).ok_or(NotServing::NotOwner)?;
         // Count first, look after: a hand-over that sees no call under way is then sure that none slips in.
         row.calls.fetch_add(1, Ordering::SeqCst);
-        let permit = CallPermit { table: self.clone(), shard, epoch: Epoch(row.epoch.load(Ordering::SeqCst)) };
+        let permit =
+            CallPermit { table: self.clone(), shard, epoch: Epoch(row.epoch.load(Ordering::SeqCst)) };
         if permit.epoch == Epoch(0) {
             Err(NotServing::NotOwner)
         } else if row.held.load(Ordering::SeqCst) {

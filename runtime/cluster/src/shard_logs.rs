@@ -230,7 +230,9 @@ mod tests {
         for entry in [barrier, batch] {
             assert_eq!(decode_entry(&encode_entry(&entry)), Some(entry));
         }
-        for bad in [&b""[..], b"E\x01\x00", b"E\x02\x00\x02\x01\0\0\0\0\0\0", b"E\x01\x00\x02\x01\0\0\0\0\0\0x"] {
+        for bad in
+            [&b""[..], b"E\x01\x00", b"E\x02\x00\x02\x01\0\0\0\0\0\0", b"E\x01\x00\x02\x01\0\0\0\0\0\0x"]
+        {
             assert_eq!(decode_entry(bad), None);
         }
     }

@@ -11,7 +11,9 @@ use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
 use shardloom_sharding::map_codec::encode_changes;
 use shardloom_sharding::protocol::leader::{LeaderCommand, LeaderCore, LeaderEvent, Ticket};
 use shardloom_sharding::protocol::messages::{Append, Fetched, PeerMessage, ShardEpoch};
-use shardloom_sharding::protocol::node::{AppendRange, Changed, FetchedRange, NodeCommand, NodeCore, NodeEvent};
+use shardloom_sharding::protocol::node::{
+    AppendRange, Changed, FetchedRange, NodeCommand, NodeCore, NodeEvent,
+};
 use shardloom_sharding::protocol::record::WriteSeq;
 use shardloom_store::{Progress, Wal, WriteSeq as StoreSeq};
 use shardloom_transport::Class;
@@ -20,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::control::ControlCommand;
-use crate::leading::{Leading, LeaderNews};
+use crate::leading::{LeaderNews, Leading};
 use crate::outbox::Outbox;
 use crate::raft::{Applied, AppliedEvent, Raft};
 use crate::serving::ServingTable;
@@ -118,7 +120,8 @@ impl Shell {
             let applied = self.parts.applied.read();
             applied.control.as_ref().map_or(Epoch(0), |state| state.shards.newest_proposal())
         };
-        self.on_applied(AppliedEvent { index: 0, newest_proposal, changed: Vec::new(), replaced: true }).await?;
+        self.on_applied(AppliedEvent { index: 0, newest_proposal, changed: Vec::new(), replaced: true })
+            .await?;
         loop {
             tokio::select! {
                 biased;
@@ -184,10 +187,7 @@ impl Shell {
 
     async fn on_raft(&mut self) -> Result<(), ClusterError> {
         let metrics = self.parts.raft.metrics().borrow().clone();
-        metrics
-            .running_state
-            .as_ref()
-            .map_err(|fatal| ClusterError::Raft { reason: fatal.to_string() })?;
+        metrics.running_state.as_ref().map_err(|fatal| ClusterError::Raft { reason: fatal.to_string() })?;
         let changes = self.parts.leading.raft_changed(&metrics, &self.parts.applied, clock::now());
         if let Some(leader) = changes.leader {
             self.parts.standing.set_leader(leader, metrics.current_term);

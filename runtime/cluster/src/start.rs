@@ -16,12 +16,11 @@ use shardloom_transport::{ClusterCa, JoinToken, NodeIdentity, PeerNet, PeerOptio
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::ClusterError;
 use crate::addresses::AddressKeeper;
 use crate::admission::{Admission, TokenBook};
 use crate::boots::Boots;
-use crate::control::{
-    Addresses, ControlCommand, Founding, JoinPolicy, Member, MemberStanding,
-};
+use crate::control::{Addresses, ControlCommand, Founding, JoinPolicy, Member, MemberStanding};
 use crate::gossip::{Gossip, GossipSelf, GossipTiming};
 use crate::group::GroupKeeper;
 use crate::handle::Cluster;
@@ -31,8 +30,7 @@ use crate::leading::Leading;
 use crate::outbox::Outbox;
 use crate::peers::Peers;
 use crate::raft::{
-    Applied, AppliedEvent, HeartbeatLedger, LogStore, Network, Raft, RaftTiming, SnapshotStore,
-    StateMachine,
+    Applied, AppliedEvent, HeartbeatLedger, LogStore, Network, Raft, RaftTiming, SnapshotStore, StateMachine,
 };
 use crate::service::{Dispatcher, Services};
 use crate::serving::ServingTable;
@@ -41,7 +39,6 @@ use crate::shell::{Shell, ShellParts};
 use crate::standing::StandingCell;
 use crate::step_down::StepDown;
 use crate::writer::Writer;
-use crate::ClusterError;
 
 /// How a node that belongs to no cluster yet finds one. A member ignores it.
 #[derive(Clone, Debug)]
@@ -168,11 +165,7 @@ fn check_cluster(identity: &IdentityStore, beginning: &Beginning) -> Result<(), 
     }
 }
 
-async fn assemble(
-    options: &ClusterOptions,
-    opened: Opened,
-    net: PeerNet,
-) -> Result<Cluster, ClusterError> {
+async fn assemble(options: &ClusterOptions, opened: Opened, net: PeerNet) -> Result<Cluster, ClusterError> {
     let Opened { dir, wal, recovery, mut identity, snapshots } = opened;
     let node = identity.node();
     let member = describe(options, node, recovery.disk);
@@ -209,22 +202,25 @@ async fn assemble(
     serving.size(shard_count);
     let gossip = start_gossip(options, cluster, node, recovery.boot, &identity, &group.applied).await?;
     let mut tasks = JoinSet::new();
-    let shell = make_shell(options, &wal, &recovery, node, shard_count, group_parts(&group), ShellLinks {
-        serving: serving.clone(),
-        standing: standing.clone(),
-        outbox: Outbox::new(peers.clone()),
-        events: group.events,
-        incoming,
-    })
+    let shell = make_shell(
+        options,
+        &wal,
+        &recovery,
+        node,
+        shard_count,
+        group_parts(&group),
+        ShellLinks {
+            serving: serving.clone(),
+            standing: standing.clone(),
+            outbox: Outbox::new(peers.clone()),
+            events: group.events,
+            incoming,
+        },
+    )
     .await?;
     tasks.spawn(async move { shell.run().await });
-    let keeper = GroupKeeper::new(
-        node,
-        group.raft.clone(),
-        group.applied.clone(),
-        standing.clone(),
-        tokens.clone(),
-    );
+    let keeper =
+        GroupKeeper::new(node, group.raft.clone(), group.applied.clone(), standing.clone(), tokens.clone());
     tasks.spawn(async move {
         keeper.run().await;
         Ok(())
@@ -411,11 +407,7 @@ struct GroupParts {
 }
 
 fn group_parts(group: &Group) -> GroupParts {
-    GroupParts {
-        raft: group.raft.clone(),
-        applied: group.applied.clone(),
-        ledger: group.ledger.clone(),
-    }
+    GroupParts { raft: group.raft.clone(), applied: group.applied.clone(), ledger: group.ledger.clone() }
 }
 
 struct ShellLinks {
@@ -442,7 +434,11 @@ async fn make_shell(
     let (logs, stored) = ShardLogs::open(wal.clone(), shard_count)?;
     let me = Replica { node, disk: recovery.disk };
     let timing = options.timing;
-    let plan = PlanSettings { replicas: replicas.min(u32::from(u8::MAX)) as u8, threshold_percent: BALANCE_THRESHOLD_PERCENT, moves_max: None };
+    let plan = PlanSettings {
+        replicas: replicas.min(u32::from(u8::MAX)) as u8,
+        threshold_percent: BALANCE_THRESHOLD_PERCENT,
+        moves_max: None,
+    };
     let settings = LeaderSettings { timing, plan, moves_in_flight_max: MOVES_IN_FLIGHT_MAX };
     Ok(Shell::new(ShellParts {
         node: NodeCore::new(me, recovery.boot, timing, shard_count, stored),

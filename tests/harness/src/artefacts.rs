@@ -51,8 +51,8 @@ fn build() -> Result<PathBuf> {
     let directory = profile_directory()?;
     let target = directory.parent().context("this program is in no target directory")?;
 
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(workspace()).args(["build", "--quiet", "--locked", "--package", "shardloom"]);
+    let mut cargo = cargo();
+    cargo.args(["build", "--quiet", "--locked", "--package", "shardloom"]);
     cargo.arg("--target-dir").arg(target);
     if directory.ends_with("release") {
         cargo.arg("--release");
@@ -62,6 +62,23 @@ fn build() -> Result<PathBuf> {
         bail!("the binary `shardloom` does not build: {status}");
     }
     Ok(directory.join("shardloom"))
+}
+
+/// Cargo in the root of the workspace, as if nobody had started this program by cargo.
+///
+/// Cargo tells its children about the package that they come from. Build scripts that look at these variables would see
+/// a change, and everything above them would be built again, each time.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+        if told.iter().any(|start| text.starts_with(start)) {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo.current_dir(workspace());
+    cargo
 }
 
 /// The directory `target/PROFILE` that this program was built into.

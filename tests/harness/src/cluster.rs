@@ -96,7 +96,7 @@ impl Cluster {
         let settled = cluster.settle(options.nodes, &first, &options.progress);
         match settled {
             Ok(()) => Ok(cluster),
-            Err(error) => Err(error.context(cluster.logs())),
+            Err(error) => bail!("{error:#}\n{}", cluster.logs()),
         }
     }
 
@@ -109,7 +109,10 @@ impl Cluster {
             ensure!(!text.trim().is_empty(), "it is empty");
             Ok(text.trim().to_owned())
         })?;
-        until("a leader", READY_MAX, || self.status(first)?.leader.context("none leads"))?;
+        until("a leader", READY_MAX, || {
+            self.nodes[first].check()?;
+            self.status(first)?.leader.context("none leads")
+        })?;
         for index in 1..nodes {
             progress(&format!("node {} of {nodes} joins", index + 1));
             self.join()?;

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::artefacts;
 use crate::network::Addresses;
-use crate::wait::until;
+use crate::wait::{Hopeless, until};
 
 /// How many bytes of a log are shown when a test fails.
 const LOG_SHOWN: usize = 6_000;
@@ -123,12 +123,12 @@ impl Process {
     /// Whether the process still runs, or has ended by itself.
     ///
     /// # Errors
-    /// With the end of its log, if it has ended.
+    /// One that is [`Hopeless`], if it has ended.
     pub fn check(&mut self) -> Result<()> {
         if let Some(child) = &mut self.child
             && let Some(status) = child.try_wait()?
         {
-            bail!("node {} ended by itself: {status}\n{}", self.index, self.log_tail());
+            return Err(Hopeless(format!("node {} ended by itself: {status}", self.index)).into());
         }
         Ok(())
     }

@@ -8,7 +8,19 @@ use anyhow::{Result, bail};
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(20);
 
-/// Looks again and again until something is there.
+/// An error that no waiting will mend, such as the end of a process.
+#[derive(Debug)]
+pub struct Hopeless(pub String);
+
+impl std::fmt::Display for Hopeless {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Hopeless {}
+
+/// Looks again and again until something is there, or an error is [`Hopeless`].
 ///
 /// # Errors
 /// If it is not there within the given time; the text says for what was waited, and what was seen last.
@@ -17,6 +29,9 @@ pub fn until<T>(what: &str, within: Duration, mut look: impl FnMut() -> Result<T
     loop {
         match look() {
             Ok(found) => return Ok(found),
+            Err(seen) if seen.is::<Hopeless>() => {
+                return Err(seen.context(format!("waited for this: {what}")));
+            }
             Err(seen) if Instant::now() >= end => {
                 bail!("waited {within:?} for this: {what}; seen last: {seen:#}")
             }
@@ -37,6 +52,15 @@ mod tests {
             if looks == 3 { Ok(looks) } else { bail!("look {looks}") }
         });
         assert_eq!(third.unwrap(), 3);
+    }
+
+    #[test]
+    fn a_hopeless_error_ends_the_wait_at_once() {
+        let begun = Instant::now();
+        let waited =
+            until("news", Duration::from_secs(60), || -> Result<()> { Err(Hopeless("gone".into()).into()) });
+        assert!(format!("{:#}", waited.unwrap_err()).contains("gone"));
+        assert!(begun.elapsed() < Duration::from_secs(30));
     }
 
     #[test]

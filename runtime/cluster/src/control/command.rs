@@ -206,7 +206,9 @@ pub enum Refused {
         node: NodeId,
     },
     /// Removing the node would orphan data.
-    #[error("node {node} still holds {shards} shards: drain it first (`shardloom node drain {node}`), or use --force")]
+    #[error(
+        "node {node} still holds {shards} shards: drain it first (`shardloom node drain {node}`), or use --force"
+    )]
     HoldsData {
         /// Its identity.
         node: NodeId,
@@ -220,7 +222,9 @@ pub enum Refused {
         name: String,
     },
     /// Somebody else deployed the same workload in between.
-    #[error("workload {name:?} was deployed by somebody else meanwhile (it is at version {version}): deploy again")]
+    #[error(
+        "workload {name:?} was deployed by somebody else meanwhile (it is at version {version}): deploy again"
+    )]
     DeployConflict {
         /// Its name.
         name: String,

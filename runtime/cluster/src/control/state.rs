@@ -214,12 +214,7 @@ impl ControlState {
         Ok(Outcome::Deployed { version })
     }
 
-    fn set_weights(
-        &mut self,
-        index: u64,
-        component: Digest,
-        weights: Vec<u32>,
-    ) -> Result<Outcome, Refused> {
+    fn set_weights(&mut self, index: u64, component: Digest, weights: Vec<u32>) -> Result<Outcome, Refused> {
         let expected = self.founding.shard_count as usize;
         let weigher = self.weigher_mut(component)?;
         if weights.len() != expected {

@@ -64,9 +64,7 @@ pub async fn answer(raft: &Raft, body: &Bytes) -> Result<Bytes, envelope::Envelo
     }
 }
 
-fn reply<T: Serialize, E: std::fmt::Display>(
-    result: Result<T, E>,
-) -> Result<Bytes, envelope::EnvelopeError> {
+fn reply<T: Serialize, E: std::fmt::Display>(result: Result<T, E>) -> Result<Bytes, envelope::EnvelopeError> {
     envelope::encode(Kind::RaftReply, &result.map_err(|error| error.to_string()))
 }
 

@@ -17,6 +17,8 @@ use super::members::Member;
 use crate::server;
 use crate::server::config::{LogFormat, NodeConfig};
 
+/// What is logged where SHARDLOOM_LOG says nothing: ours, and of the consensus library only what is wrong.
+const LOG_LEVEL: &str = "info,openraft=warn";
 /// The most bytes of a configuration file.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -249,7 +251,7 @@ fn read_file(path: &Path) -> anyhow::Result<Table> {
 
 /// Runs a node in this process until it ends or is told to.
 fn run_here(config: NodeConfig) -> anyhow::Result<()> {
-    start_log(config.log_format, "info");
+    start_log(config.log_format, LOG_LEVEL);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let shutdown = CancellationToken::new();

@@ -149,9 +149,7 @@ fn log_command(command: ControlCommand) -> LogCommand {
         }
         // Tokens are made by the cluster, which draws the secret; this is not reached.
         ControlCommand::CreateToken | ControlCommand::UnsetWeigher => LogCommand::UnsetWeigher,
-        ControlCommand::AddNode(node) => {
-            LogCommand::SetStanding { node, standing: MemberStanding::Active }
-        }
+        ControlCommand::AddNode(node) => LogCommand::SetStanding { node, standing: MemberStanding::Active },
         ControlCommand::DrainNode(node) => {
             LogCommand::SetStanding { node, standing: MemberStanding::Draining }
         }
@@ -199,7 +197,11 @@ fn picture(cluster: &ClusterHandle) -> View {
         unsettled: Arc::new(unsettled(state, &standing)),
         warnings: warnings(state, &members),
         members,
-        workloads: state.workloads.iter().map(|(name, w)| (name.clone(), Arc::new(workload(name, w)))).collect(),
+        workloads: state
+            .workloads
+            .iter()
+            .map(|(name, w)| (name.clone(), Arc::new(workload(name, w))))
+            .collect(),
         weigher: state.weigher.as_ref().map(|weigher| Weigher {
             component: weigher.component,
             last_run: (weigher.weights_since > 0).then_some(weigher.weights_since),
@@ -261,12 +263,15 @@ fn workload(name: &str, workload: &shardloom_cluster::control::Workload) -> Work
 
 fn warnings(state: &ControlState, members: &BTreeMap<NodeId, Member>) -> Vec<String> {
     let mut warnings = Vec::new();
-    let active = members.values().filter(|m| matches!(m.state, MemberState::Live | MemberState::Silent)).count();
+    let active =
+        members.values().filter(|m| matches!(m.state, MemberState::Live | MemberState::Silent)).count();
     let wanted = state.founding.replicas as usize;
     if active == 1 {
         warnings.push("a single node: its loss is the loss of the cluster; add two more".into());
     } else if active < wanted {
-        warnings.push(format!("{active} nodes for {wanted} replicas: shards have {active} until more nodes join"));
+        warnings.push(format!(
+            "{active} nodes for {wanted} replicas: shards have {active} until more nodes join"
+        ));
     }
     if active == 2 {
         warnings.push("two nodes: one of them votes, and its loss stops the cluster; add a third".into());

@@ -1,7 +1,7 @@
 //! One running node.
 
-pub mod calls;
 pub mod boot;
+pub mod calls;
 pub mod chores;
 pub mod cluster_fabric;
 pub mod config;

@@ -24,7 +24,11 @@ impl TlsListener {
     ///
     /// # Errors
     /// A file cannot be read or used; the error names it.
-    pub(super) fn open(listener: TcpListener, certificate: &Path, key: &Path) -> Result<TlsListener, HttpsError> {
+    pub(super) fn open(
+        listener: TcpListener,
+        certificate: &Path,
+        key: &Path,
+    ) -> Result<TlsListener, HttpsError> {
         let acceptor = Acceptor::from_pem_files(certificate, key)?;
         Ok(TlsListener { listener, acceptor, handshakes: JoinSet::new() })
     }
