@@ -76,9 +76,9 @@ impl<'a> Draft<'a> {
             for holder in map.table().iter().enumerate() {
                 let (slot, row) = holder;
                 let peer = usize::from(peers.of_slot(crate::map::Slot(slot as u16)));
-                if row.held > 0 && peer < peers.len() {
-                    held[peer] = u64::from(row.held) * weight;
-                    owned[peer] = u64::from(row.owned) * weight;
+                if row.uses.held > 0 && peer < peers.len() {
+                    held[peer] = u64::from(row.uses.held) * weight;
+                    owned[peer] = u64::from(row.uses.owned) * weight;
                 }
             }
         } else {
