@@ -18,7 +18,7 @@ const WORLD: &str = "shard-handler";
 const ZIG_PACKAGE: &str = "ziglang==0.17.0";
 
 /// Compiles one source file to a component; `work` is for what comes about on the way.
-pub(crate) fn build(source: &Path, wit: &Path, work: &Path) -> Result<Vec<u8>> {
+pub(crate) fn build(source: &Path, flags: &[&str], wit: &Path, work: &Path) -> Result<Vec<u8>> {
     fs::create_dir_all(work).with_context(|| work.display().to_string())?;
     let bindings = write_bindings(wit, work)?;
     let core = work.join("core.wasm");
@@ -34,7 +34,7 @@ pub(crate) fn build(source: &Path, wit: &Path, work: &Path) -> Result<Vec<u8>> {
         "-Wextra",
         "-Werror",
     ]);
-    zig.arg("-I").arg(work).arg(source).args(bindings).arg("-o").arg(&core);
+    zig.args(flags).arg("-I").arg(work).arg(source).args(bindings).arg("-o").arg(&core);
     run(&mut zig)?;
     let core = fs::read(&core).with_context(|| core.display().to_string())?;
     ComponentEncoder::default().validate(true).module(&core)?.encode()

@@ -36,7 +36,9 @@ impl Guest for Faulty {
             "recurse" => reply(recurse(u64::MAX).to_string()),
             "big-reply" => Ok(Reply { headers: Vec::new(), body: vec![b'x'; size(&request.body)] }),
             "many-headers" => Ok(Reply { headers: many_headers(), body: Vec::new() }),
-            "big-headers" => Ok(Reply { headers: vec![("x-big".to_owned(), "x".repeat(1 << 20))], body: Vec::new() }),
+            "big-headers" => {
+                Ok(Reply { headers: vec![("x-big".to_owned(), "x".repeat(1 << 20))], body: Vec::new() })
+            }
             "big-failure" => Err(Failure::Failed("x".repeat(1 << 20))),
             "log-flood" => log_without_end(),
             "slow" => reply(busy(&request.body).to_string()),
@@ -83,7 +85,7 @@ fn alloc_and_cope() -> String {
 /// Plain recursion; nothing of it is kept in linear memory, so that it is the host's stack that ends.
 #[inline(never)]
 fn recurse(depth: u64) -> u64 {
-    if black_box(depth == 0) {
+    if depth == 0 {
         return 0;
     }
     recurse(depth - 1).wrapping_mul(3) ^ depth
@@ -109,7 +111,10 @@ fn busy(body: &[u8]) -> u64 {
 
 fn place() -> String {
     let at = shard_info::current();
-    format!("{} of {} epoch {} on {} as {} v{}", at.shard, at.shard_count, at.epoch, at.node, at.workload, at.version)
+    format!(
+        "{} of {} epoch {} on {} as {} v{}",
+        at.shard, at.shard_count, at.epoch, at.node, at.workload, at.version
+    )
 }
 
 fn config() -> String {

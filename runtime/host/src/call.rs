@@ -172,8 +172,8 @@ impl StopReason {
         }
         match (trap, error.downcast_ref::<WasmBacktrace>()) {
             (None, None) => StopReason::Host(cut(format!("{error:#}"))),
-            (trap, backtrace) => StopReason::Trap(GuestTrap {
-                reason: trap.map_or_else(|| cut(error.root_cause().to_string()), Trap::to_string),
+            (_, backtrace) => StopReason::Trap(GuestTrap {
+                reason: trap_words(error),
                 backtrace: backtrace.map(|backtrace| cut(backtrace.to_string())).unwrap_or_default(),
             }),
         }
@@ -235,6 +235,12 @@ impl fmt::Display for TimeoutKind {
             TimeoutKind::Deadline => f.write_str("the deadline of the request"),
         }
     }
+}
+
+/// The trap in words, without wasmtime's own prefix.
+pub(crate) fn trap_words(error: &wasmtime::Error) -> String {
+    let words = error.root_cause().to_string();
+    cut(words.strip_prefix("wasm trap: ").map(str::to_owned).unwrap_or(words))
 }
 
 fn cut(mut text: String) -> String {

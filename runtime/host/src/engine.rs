@@ -1,5 +1,9 @@
 //! The two engines: one for handlers, which yield by the clock, and one for pure components, which run with fuel.
 //!
+//! Both allocate on demand. wasmtime's pool halves the cost of a fresh instance (22 instead of 46 us) and leaves a warm call
+//! as it is (2.3 us); but instances are kept warm, and a pool reserves its address space for the most instances that there
+//! may ever be, per engine: many nodes in one process would not fit.
+//!
 //! Compiled code fits the engine that it was compiled for: the compile child makes the same engine, and the
 //! fingerprint of an engine is part of the name of what is cached.
 

@@ -4,7 +4,7 @@ use wasmtime::component::Linker;
 use wasmtime::{Engine, Store, Trap};
 
 use crate::bounds::{Bounds, CallBounds};
-use crate::call::LimitHit;
+use crate::call::{LimitHit, trap_words};
 use crate::limits::Limits;
 
 /// Bytes that a pure component may hand over: a weight for each of 100,000 shards, or the words of a refusal.
@@ -43,8 +43,7 @@ impl PureStop {
         match (error.downcast_ref::<Trap>(), bounds.hit()) {
             (Some(Trap::OutOfFuel), _) => PureStop::Fuel,
             (_, Some(hit)) => PureStop::Limit(hit),
-            (Some(trap), None) => PureStop::Trap(trap.to_string()),
-            (None, None) => PureStop::Trap(error.root_cause().to_string()),
+            (_, None) => PureStop::Trap(trap_words(error)),
         }
     }
 }

@@ -1,0 +1,165 @@
+//! What a call costs: warm, on a fresh instance, of a shard function, of a weigher; and the memory of a warm instance.
+//!
+//! `cargo bench -p shardloom-host`; the guests must have been built (`cargo xtask guests`).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use divan::{Bencher, black_box};
+use shardloom_host::{
+    Compiler, HandlerInstance, Host, HostOptions, Limits, LogSink, Place, PreparedHandler, Request,
+    ShardFunction, ShardLoad, Weigher,
+};
+use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// Instances whose memory is measured together.
+const INSTANCES: u64 = 1_000;
+
+const HANDLERS: [&str; 2] = ["word-count", "echo"];
+
+static BENCH: LazyLock<Bench> = LazyLock::new(Bench::open);
+
+struct Bench {
+    runtime: Runtime,
+    host: Host,
+    _directory: TempDir,
+}
+
+fn main() {
+    for name in HANDLERS {
+        let handler = BENCH.handler(name);
+        let (before, mappings) = (resident_bytes(), mappings());
+        let instances: Vec<HandlerInstance> = (0..INSTANCES)
+            .map(|_| {
+                let mut instance = BENCH.instance(&handler);
+                BENCH.call(&mut instance);
+                instance
+            })
+            .collect();
+        let each = resident_bytes().saturating_sub(before) / INSTANCES;
+        let mappings = (crate::mappings() - mappings) as f64 / INSTANCES as f64;
+        println!(
+            "{name}: {each} bytes resident and {mappings:.1} mappings per warm instance, {} live",
+            instances.len()
+        );
+    }
+    divan::main();
+}
+
+#[divan::bench(args = HANDLERS)]
+fn warm_call(bencher: Bencher<'_, '_>, name: &str) {
+    let mut instance = BENCH.instance(&BENCH.handler(name));
+    bencher.bench_local(|| BENCH.call(&mut instance));
+}
+
+#[divan::bench(args = HANDLERS)]
+fn fresh_instance_and_call(bencher: Bencher<'_, '_>, name: &str) {
+    let handler = BENCH.handler(name);
+    bencher.bench_local(|| BENCH.call(&mut BENCH.instance(&handler)));
+}
+
+#[divan::bench]
+fn shard_function(bencher: Bencher<'_, '_>) {
+    let function = BENCH.shard_function();
+    bencher.bench(|| function.shard_of(black_box("tenant-17:order-42"), 1024));
+}
+
+#[divan::bench]
+fn weigher_of_10_000_shards(bencher: Bencher<'_, '_>) {
+    let weigher = BENCH.weigher();
+    let load = |shard| ShardLoad {
+        shard,
+        calls_per_second: 1.0,
+        busy_ms_per_second: 2.5,
+        state_bytes: 0,
+        queue_depth: 0,
+        weight: 1,
+    };
+    let loads: Vec<ShardLoad> = (0..10_000).map(load).collect();
+    bencher.bench_local(|| BENCH.runtime.block_on(weigher.weigh(&loads)));
+}
+
+impl Bench {
+    fn open() -> Bench {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let compiler = Compiler {
+            executable: env!("CARGO_BIN_EXE_shardloom-host-compile").into(),
+            arguments: Vec::new(),
+        };
+        let host = Host::new(HostOptions::new(directory.path(), compiler)).expect("a host");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        Bench { runtime, host, _directory: directory }
+    }
+
+    fn handler(&self, name: &str) -> PreparedHandler {
+        self.runtime.block_on(async {
+            let admitted = self.host.admit(&guest(name)).await.expect("the guest is admitted");
+            self.host.handler(&admitted.digest).await.expect("the guest loads")
+        })
+    }
+
+    fn shard_function(&self) -> ShardFunction {
+        self.runtime.block_on(async {
+            let admitted = self.host.admit(&guest("by-tenant")).await.expect("the guest is admitted");
+            self.host.shard_function(&admitted.digest).await.expect("the guest loads")
+        })
+    }
+
+    fn weigher(&self) -> Weigher {
+        self.runtime.block_on(async {
+            let admitted = self.host.admit(&guest("by-busy-time")).await.expect("the guest is admitted");
+            self.host.weigher(&admitted.digest).await.expect("the guest loads")
+        })
+    }
+
+    fn instance(&self, handler: &PreparedHandler) -> HandlerInstance {
+        let place = Place {
+            shard: ShardId(0),
+            shard_count: 1,
+            epoch: Epoch(1),
+            node: NodeId(1),
+            workload: "bench".into(),
+            version: 1,
+        };
+        let config = Arc::new(BTreeMap::new());
+        let limits = Limits::default();
+        let made = HandlerInstance::instantiate(handler, place, &limits, config, LogSink::discard());
+        self.runtime.block_on(made).expect("an instance")
+    }
+
+    /// One call with a payload of 100 bytes: a number, where the guest wants one.
+    fn call(&self, instance: &mut HandlerInstance) -> usize {
+        let request = Request {
+            key: "key".to_owned(),
+            method: "add".to_owned(),
+            headers: Vec::new(),
+            body: vec![b'0'; 100],
+        };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        self.runtime.block_on(instance.call(request, deadline)).expect("a reply").body.len()
+    }
+}
+
+fn guest(name: &str) -> Vec<u8> {
+    let directory = std::env::var_os("SHARDLOOM_GUESTS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guests"), PathBuf::from);
+    std::fs::read(directory.join(format!("{name}.wasm"))).expect("guests: run `cargo xtask guests`")
+}
+
+/// Memory of this process that is in RAM.
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line for the resident set");
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of KiB");
+    kib * 1024
+}
+
+/// Mappings of this process; Linux allows 65,530 unless told otherwise.
+fn mappings() -> usize {
+    std::fs::read_to_string("/proc/self/maps").expect("Linux").lines().count()
+}
