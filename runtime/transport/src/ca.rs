@@ -5,7 +5,7 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose,
-    IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
+    IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
@@ -90,7 +90,7 @@ impl ClusterCa {
         let certificate = parse_certificate("CA", certificate_pem)?;
         let cluster = cluster_of_ca(&certificate)?;
         let parsed = webpki::EndEntityCert::try_from(&certificate).map_err(|error| bad("CA", error))?;
-        if parsed.subject_public_key_info().as_ref() != rcgen::PublicKeyData::subject_public_key_info(&key) {
+        if parsed.subject_public_key_info().as_ref() != key.subject_public_key_info() {
             return Err(bad("CA", "it is not the certificate of this key"));
         }
         Ok(ClusterCa { cluster, certificate, certificate_pem: certificate_pem.to_owned(), key })

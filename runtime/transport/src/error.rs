@@ -93,9 +93,6 @@ pub enum TransportError {
         /// What happened.
         reason: String,
     },
-    /// The peer will not serve this: it is stopping, or the class is not open to the sender.
-    #[error("the peer refused the message")]
-    Refused,
     /// The peer's handler failed.
     #[error("the peer failed to handle the message")]
     Failed,
@@ -127,16 +124,14 @@ impl TransportError {
     pub fn delivery(&self) -> Delivery {
         match self {
             TransportError::Deadline { delivery } | TransportError::Lost { delivery, .. } => *delivery,
-            TransportError::Failed => Delivery::Unknown,
-            TransportError::Closed => Delivery::Unknown,
+            TransportError::Failed | TransportError::Closed => Delivery::Unknown,
             TransportError::Bind { .. }
             | TransportError::Identity(_)
             | TransportError::NoIdentity
             | TransportError::TooLarge { .. }
             | TransportError::Overloaded { .. }
             | TransportError::Connect { .. }
-            | TransportError::BackingOff { .. }
-            | TransportError::Refused => Delivery::NotSent,
+            | TransportError::BackingOff { .. } => Delivery::NotSent,
         }
     }
 

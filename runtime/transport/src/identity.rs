@@ -1,11 +1,11 @@
 //! Who a node is: a key that never leaves it, and the certificate by which its cluster vouches for it.
 
-use rcgen::{CertificateParams, KeyPair};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rcgen::{CertificateParams, CertificateSigningRequestParams, KeyPair, PublicKeyData};
+use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
 use shardloom_sharding::ids::{ClusterId, NodeId};
 
-use crate::ca::{IdentityError, SignedNode, cluster_of_ca, parse_certificate};
+use crate::ca::{IdentityError, SignedNode, cluster_of_ca, parse_certificate, pin_of};
 use crate::name::ids_of;
 
 /// A node's private key. Made on the node before it joins, and kept.
@@ -53,6 +53,11 @@ impl NodeKey {
         self.pair.serialize_pem()
     }
 
+    /// The SHA-256 of the public key, as [`NodeRequest::key_hash`] has it.
+    pub fn key_hash(&self) -> [u8; 32] {
+        Sha256::digest(self.pair.public_key_raw()).into()
+    }
+
     /// The request by which the cluster signs this key.
     ///
     /// # Errors
@@ -74,6 +79,18 @@ impl NodeKey {
     }
 }
 
+impl NodeRequest {
+    /// The SHA-256 of the key to be signed: tells a node that asks again from another that claims its id.
+    ///
+    /// # Errors
+    /// When the request is malformed or its sender does not hold the key.
+    pub fn key_hash(&self) -> Result<[u8; 32], IdentityError> {
+        let der = CertificateSigningRequestDer::from(self.der.as_slice());
+        let request = CertificateSigningRequestParams::from_der(&der).map_err(IdentityError::Request)?;
+        Ok(Sha256::digest(request.public_key.der_bytes()).into())
+    }
+}
+
 impl NodeIdentity {
     /// Joins a key with the certificates that the cluster made for it.
     ///
@@ -89,9 +106,7 @@ impl NodeIdentity {
         }
         let parsed =
             webpki::EndEntityCert::try_from(&certificate).map_err(|error| mismatch(&error.to_string()))?;
-        if parsed.subject_public_key_info().as_ref()
-            != rcgen::PublicKeyData::subject_public_key_info(&key.pair)
-        {
+        if parsed.subject_public_key_info().as_ref() != key.pair.subject_public_key_info() {
             return Err(mismatch("it is not the certificate of this node's key"));
         }
         let chain = vec![certificate, ca];
@@ -131,6 +146,11 @@ impl NodeIdentity {
     /// The node's certificate and its authority's, PEM.
     pub fn signed(&self) -> &SignedNode {
         &self.signed
+    }
+
+    /// The SHA-256 of the authority's certificate: with it any node can make a join token.
+    pub fn ca_pin(&self) -> [u8; 32] {
+        pin_of(self.ca())
     }
 
     /// The private key, PEM. Secret.
@@ -181,6 +201,8 @@ mod tests {
             NodeIdentity::from_pem(made.key_pem(), &made.signed().certificate_pem, &made.signed().ca_pem)
                 .unwrap();
         assert_eq!((read.cluster(), read.node()), (ClusterId(7), NodeId(3)));
+        assert_eq!(key.request().unwrap().key_hash().unwrap(), key.key_hash());
+        assert_eq!(read.ca_pin(), ca.pin());
         assert!(!format!("{read:?} {key:?} {ca:?}").contains("PRIVATE"));
     }
 
@@ -199,14 +221,20 @@ mod tests {
     }
 
     #[test]
-    fn a_signing_request_with_any_bit_flipped_is_refused() {
+    fn a_damaged_signing_request_never_gets_another_key_signed() {
         let ca = ClusterCa::create(ClusterId(7)).unwrap();
-        let request = NodeKey::create().unwrap().request().unwrap();
-        assert!(ca.sign(NodeId(3), &request).is_ok());
-        for at in 0..request.der.len() {
+        let key = NodeKey::create().unwrap();
+        let request = key.request().unwrap();
+        let mut refused = 0;
+        for bit in 0..request.der.len() * 8 {
             let mut damaged = request.clone();
-            damaged.der[at] ^= 1;
-            assert!(ca.sign(NodeId(3), &damaged).is_err(), "byte {at}");
+            damaged.der[bit / 8] ^= 1 << (bit % 8);
+            match ca.sign(NodeId(3), &damaged) {
+                // The name of the signature's algorithm is the one part that is not signed itself.
+                Ok(signed) => drop(NodeIdentity::assemble(&key, signed).expect("the same key")),
+                Err(_) => refused += 1,
+            }
         }
+        assert!(refused > request.der.len() * 7, "{refused} of {} refused", request.der.len() * 8);
     }
 }

@@ -10,12 +10,22 @@
 mod ca;
 mod class;
 mod error;
+mod frame;
 mod handler;
 pub mod https;
 mod identity;
+mod incoming;
+mod link;
 mod name;
 mod net;
 mod options;
+mod own_stream;
+mod peer;
+mod quic;
+mod reader;
+mod serving;
+mod socket;
+mod tls;
 mod token;
 
 pub use ca::{ClusterCa, IdentityError, SignedNode};

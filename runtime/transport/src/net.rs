@@ -1,55 +1,136 @@
 //! The peer net: one UDP port that carries everything between this node and its peers.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use shardloom_sharding::ids::NodeId;
+use quinn::{ClientConfig, Endpoint, Runtime, ServerConfig, TokioRuntime};
+use shardloom_sharding::ids::{ClusterId, NodeId};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::class::Class;
-use crate::error::TransportError;
+use crate::error::{Peer as Who, TransportError};
 use crate::handler::Handler;
 use crate::identity::{NodeIdentity, NodeKey};
+use crate::incoming::{Gate, node_at, run_gate};
+use crate::link::{Wire, close_code};
+use crate::name::{join_name, node_name};
 use crate::options::PeerOptions;
+use crate::own_stream::request_on_own_stream;
+use crate::peer::{Dialler, Peer};
+use crate::quic::{client_config, endpoint_config, server_config};
+use crate::socket::{Cuts, Socket};
+use crate::tls::{joining_client, member_client, member_server};
 use crate::token::JoinToken;
 
+/// How long closing waits for peers to be told.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
+
 /// One UDP port, the connections over it, and the handler of what comes in. A clone is the same net.
+///
+/// Peers are reached over connections that this node dials, when first needed; what they send comes over those that they
+/// dial. When the last clone is dropped, or [`PeerNet::close`] is called, everything ends. A handler that holds a clone
+/// keeps the net alive until `close`.
 #[derive(Clone)]
-pub struct PeerNet {}
+pub struct PeerNet {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// None once the net is closed, and so are `tasks`.
+    endpoint: Mutex<Option<Endpoint>>,
+    /// Resolves when the socket is gone.
+    port_freed: Mutex<Option<oneshot::Receiver<()>>>,
+    address: SocketAddr,
+    options: Arc<PeerOptions>,
+    cuts: Arc<Cuts>,
+    member: OnceLock<Member>,
+    serving: OnceLock<()>,
+    peers: RwLock<HashMap<NodeId, Arc<Peer>>>,
+    /// The gate, and a task per dialled connection.
+    tasks: Mutex<Option<JoinSet<()>>>,
+}
+
+/// What this node is once it has an identity.
+struct Member {
+    cluster: ClusterId,
+    client: ClientConfig,
+    server: ServerConfig,
+}
 
 impl PeerNet {
-    /// Opens the port. Without an identity the net can only join; nobody can connect to it.
+    /// Opens the port. Without an identity the net can only join; without [`PeerNet::serve`] nobody can connect to it.
+    /// Must be called within a tokio runtime.
     ///
     /// # Errors
     /// When the port cannot be opened.
-    pub fn bind(
-        _address: SocketAddr,
-        _key: &NodeKey,
-        _options: PeerOptions,
-    ) -> Result<PeerNet, TransportError> {
-        Err(TransportError::Closed)
+    pub fn bind(address: SocketAddr, key: &NodeKey, options: PeerOptions) -> Result<PeerNet, TransportError> {
+        let failed = |error: std::io::Error| TransportError::Bind { address, reason: error.to_string() };
+        let socket = std::net::UdpSocket::bind(address).map_err(failed)?;
+        let runtime = Arc::new(TokioRuntime);
+        let inner = runtime.wrap_udp_socket(socket).map_err(failed)?;
+        let cuts = Arc::new(Cuts::default());
+        let (open, port_freed) = oneshot::channel();
+        let socket = Arc::new(Socket { inner, cuts: Arc::clone(&cuts), _open: open });
+        let mut options = options;
+        for limits in &mut options.classes {
+            // The length of a frame has 32 bits.
+            limits.body_bytes_max = limits.body_bytes_max.min(u32::MAX as usize);
+        }
+        let config = endpoint_config(key.endpoint_secret());
+        let endpoint = Endpoint::new_with_abstract_socket(config, None, socket, runtime).map_err(failed)?;
+        let address = endpoint.local_addr().map_err(failed)?;
+        let inner = Inner {
+            endpoint: Mutex::new(Some(endpoint)),
+            port_freed: Mutex::new(Some(port_freed)),
+            address,
+            options: Arc::new(options),
+            cuts,
+            member: OnceLock::new(),
+            serving: OnceLock::new(),
+            peers: RwLock::default(),
+            tasks: Mutex::new(Some(JoinSet::new())),
+        };
+        Ok(PeerNet { inner: Arc::new(inner) })
     }
 
     /// Where the port is.
     pub fn address(&self) -> SocketAddr {
-        SocketAddr::from(([0, 0, 0, 0], 0))
+        self.inner.address
     }
 
-    /// From now on this node dials with this certificate.
+    /// From now on this node dials with this certificate. An identity is for life: it is set once.
     ///
     /// # Errors
-    /// When TLS refuses the identity.
-    pub fn set_identity(&self, _identity: &NodeIdentity) -> Result<(), TransportError> {
-        Err(TransportError::Closed)
+    /// When TLS refuses the identity, or there is one already.
+    pub fn set_identity(&self, identity: &NodeIdentity) -> Result<(), TransportError> {
+        let refused = |error: rustls::Error| TransportError::Identity(error.to_string());
+        let options = &self.inner.options;
+        let client = client_config(member_client(identity).map_err(refused)?, options);
+        let server = server_config(member_server(identity).map_err(refused)?, options);
+        let member = Member { cluster: identity.cluster(), client, server };
+        let set = self.inner.member.set(member);
+        set.map_err(|_| TransportError::Identity("this node has an identity already".to_owned()))
     }
 
-    /// From now on peers may connect, and `handler` gets what they send. Needs an identity.
+    /// From now on peers may connect, and `handler` gets what they send.
     ///
     /// # Errors
-    /// Without an identity, and when called twice.
-    pub fn serve(&self, _handler: Arc<dyn Handler>) -> Result<(), TransportError> {
-        Err(TransportError::Closed)
+    /// Without an identity, when called twice, and when closed.
+    pub fn serve(&self, handler: Arc<dyn Handler>) -> Result<(), TransportError> {
+        let member = self.member()?;
+        self.inner
+            .serving
+            .set(())
+            .map_err(|()| TransportError::Identity("this node is serving already".to_owned()))?;
+        let gate = Arc::new(Gate::new(handler, Arc::clone(&self.inner.options)));
+        let endpoint = self.inner.endpoint()?;
+        endpoint.set_server_config(Some(member.server.clone()));
+        self.inner.spawn(run_gate(endpoint, gate))
     }
 
     /// Asks `node` and waits for its reply.
@@ -61,13 +142,19 @@ impl PeerNet {
     /// Dropping the future drops the reply; the request may still be handled.
     pub async fn request(
         &self,
-        _node: NodeId,
-        _address: SocketAddr,
-        _class: Class,
-        _body: Bytes,
-        _deadline: Instant,
+        node: NodeId,
+        address: SocketAddr,
+        class: Class,
+        body: Bytes,
+        deadline: Instant,
     ) -> Result<Bytes, TransportError> {
-        Err(TransportError::Closed)
+        self.check_size(class, &body)?;
+        let member = self.member()?;
+        let peer = self.peer(node);
+        let place = peer.place(class, deadline, &self.inner.options).await?;
+        let link =
+            peer.link(address, deadline, |failures| self.dial(member, &peer, address, failures)).await?;
+        link.request(class, body, deadline, place).await
     }
 
     /// Sends a message that has no reply. Messages of a class to a peer arrive in order; when a connection breaks, those
@@ -75,15 +162,23 @@ impl PeerNet {
     ///
     /// # Errors
     /// When the message could not be queued for sending before the deadline.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may or may not send the message.
     pub async fn send(
         &self,
-        _node: NodeId,
-        _address: SocketAddr,
-        _class: Class,
-        _body: Bytes,
-        _deadline: Instant,
+        node: NodeId,
+        address: SocketAddr,
+        class: Class,
+        body: Bytes,
+        deadline: Instant,
     ) -> Result<(), TransportError> {
-        Err(TransportError::Closed)
+        self.check_size(class, &body)?;
+        let member = self.member()?;
+        let peer = self.peer(node);
+        let link =
+            peer.link(address, deadline, |failures| self.dial(member, &peer, address, failures)).await?;
+        link.send(class, body, deadline).await
     }
 
     /// Asks any node of the token's cluster, without a certificate, over a connection of its own. The far end is known to
@@ -93,29 +188,145 @@ impl PeerNet {
     /// As [`PeerNet::request`].
     pub async fn join(
         &self,
-        _address: SocketAddr,
-        _token: &JoinToken,
-        _body: Bytes,
-        _deadline: Instant,
+        address: SocketAddr,
+        token: &JoinToken,
+        body: Bytes,
+        deadline: Instant,
     ) -> Result<(NodeId, Bytes), TransportError> {
-        Err(TransportError::Closed)
+        self.check_size(Class::Join, &body)?;
+        let options = &self.inner.options;
+        let config = joining_client(token).map_err(|error| TransportError::Identity(error.to_string()))?;
+        let dialler = Dialler {
+            endpoint: self.inner.endpoint()?,
+            config: client_config(config, options),
+            server_name: join_name(token.cluster()),
+            options: Arc::clone(options),
+        };
+        let refused = |reason| TransportError::Connect { node: Who::Any, address, reason };
+        let until = deadline.min(Instant::now() + options.connect_max);
+        let connection = dialler.dial(address, until).await.map_err(refused)?;
+        let node =
+            node_at(&connection).ok_or_else(|| refused("it shows no node's certificate".to_owned()))?;
+        let wire = Wire { connection, peer: Who::Node(node) };
+        let reply = request_on_own_stream(&wire, options, Class::Join, body, deadline).await;
+        wire.connection.close(close_code::ORDERLY, b"asked");
+        Ok((node, reply?))
     }
 
     /// Forgets a peer: its connection is closed, and what waits for it fails.
-    pub fn forget(&self, _node: NodeId) {}
+    pub fn forget(&self, node: NodeId) {
+        let peer = self.inner.peers.write().unwrap_or_else(PoisonError::into_inner).remove(&node);
+        if let Some(peer) = peer {
+            peer.forget();
+        }
+    }
 
     /// For tests and drills: from now on, no packet goes to or comes from this address, as if a cable had been cut.
-    pub fn cut(&self, _address: SocketAddr) {}
+    pub fn cut(&self, address: SocketAddr) {
+        self.inner.cuts.cut(address);
+    }
 
     /// Undoes [`PeerNet::cut`].
-    pub fn heal(&self, _address: SocketAddr) {}
+    pub fn heal(&self, address: SocketAddr) {
+        self.inner.cuts.heal(address);
+    }
 
     /// For tests and drills: cuts this node off from everybody.
-    pub fn cut_all(&self) {}
+    pub fn cut_all(&self) {
+        self.inner.cuts.cut_all();
+    }
 
     /// Undoes [`PeerNet::cut_all`] and every [`PeerNet::cut`].
-    pub fn heal_all(&self) {}
+    pub fn heal_all(&self) {
+        self.inner.cuts.heal_all();
+    }
 
-    /// Ends everything: tells peers, stops handlers, frees the port.
-    pub async fn close(&self) {}
+    /// Ends everything: stops handlers, tells peers, frees the port.
+    pub async fn close(&self) {
+        let Some(endpoint) = lock(&self.inner.endpoint).take() else { return };
+        endpoint.close(close_code::ORDERLY, b"closing");
+        let tasks = lock(&self.inner.tasks).take();
+        if let Some(mut tasks) = tasks {
+            tasks.shutdown().await;
+        }
+        let peers = std::mem::take(&mut *self.inner.peers.write().unwrap_or_else(PoisonError::into_inner));
+        for peer in peers.into_values() {
+            peer.forget();
+        }
+        let port_freed = lock(&self.inner.port_freed).take();
+        let ended = async {
+            endpoint.wait_idle().await;
+            drop(endpoint);
+            if let Some(port_freed) = port_freed {
+                // Nothing is ever sent: the sender goes with the socket.
+                let _ = port_freed.await;
+            }
+        };
+        // Peers that cannot be told will notice by the silence.
+        let _ = timeout(CLOSE_MAX, ended).await;
+    }
+
+    fn member(&self) -> Result<&Member, TransportError> {
+        self.inner.member.get().ok_or(TransportError::NoIdentity)
+    }
+
+    fn peer(&self, node: NodeId) -> Arc<Peer> {
+        let peers = &self.inner.peers;
+        if let Some(peer) = peers.read().unwrap_or_else(PoisonError::into_inner).get(&node) {
+            return Arc::clone(peer);
+        }
+        let mut peers = peers.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(peers.entry(node).or_insert_with(|| Arc::new(Peer::new(node, &self.inner.options))))
+    }
+
+    fn dial(
+        &self,
+        member: &Member,
+        peer: &Arc<Peer>,
+        address: SocketAddr,
+        failures: u32,
+    ) -> Result<(), TransportError> {
+        let dialler = Dialler {
+            endpoint: self.inner.endpoint()?,
+            config: member.client.clone(),
+            server_name: node_name(member.cluster, peer.node),
+            options: Arc::clone(&self.inner.options),
+        };
+        self.inner.spawn(Arc::clone(peer).run_dial(dialler, address, failures))
+    }
+
+    fn check_size(&self, class: Class, body: &Bytes) -> Result<(), TransportError> {
+        let bytes_max = self.inner.options.limits(class).body_bytes_max;
+        if body.len() > bytes_max {
+            return Err(TransportError::TooLarge { class, bytes: body.len(), bytes_max });
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn endpoint(&self) -> Result<Endpoint, TransportError> {
+        lock(&self.endpoint).clone().ok_or(TransportError::Closed)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Result<(), TransportError> {
+        let mut tasks = lock(&self.tasks);
+        let tasks = tasks.as_mut().ok_or(TransportError::Closed)?;
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+        Ok(())
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(endpoint) = lock(&self.endpoint).take() {
+            endpoint.close(close_code::ORDERLY, b"closing");
+        }
+    }
+}
+
+/// What the locks here guard stays whole whatever happens to their holders.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -30,6 +30,8 @@ pub struct PeerOptions {
     pub in_flight_wait_max: Duration,
     /// Bodies larger than this travel on a stream of their own, so that small ones do not queue behind them.
     pub shared_body_bytes_max: usize,
+    /// Bytes of one-way messages of a class that wait to be sent to a peer; senders wait for room.
+    pub queued_bytes_max: usize,
     /// Bytes of all incoming bodies on streams of their own together: bounds memory, whatever peers send.
     pub incoming_bytes_max: usize,
     /// The longest that dialling and the handshake may take.
@@ -89,6 +91,7 @@ impl Default for PeerOptions {
             ],
             in_flight_wait_max: Duration::from_millis(100),
             shared_body_bytes_max: 64 * KIB,
+            queued_bytes_max: 32 * MIB,
             incoming_bytes_max: 1024 * MIB,
             connect_max: Duration::from_secs(2),
             backoff_min: Duration::from_millis(50),

@@ -1,0 +1,76 @@
+//! TLS towards HTTP clients.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use shardloom_transport::https::{Acceptor, HttpsError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsConnector;
+
+use crate::peers::{PATIENCE, anywhere};
+
+struct Files {
+    _directory: tempfile::TempDir,
+    certificate: PathBuf,
+    key: PathBuf,
+    pem: String,
+}
+
+fn files() -> Files {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let (certificate, key) = (directory.path().join("server.crt"), directory.path().join("server.key"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    Files { _directory: directory, certificate, key, pem: made.cert.pem() }
+}
+
+#[tokio::test]
+async fn a_client_that_trusts_the_certificate_talks_and_one_that_speaks_plain_http_is_refused() {
+    let files = files();
+    let acceptor = Acceptor::from_pem_files(&files.certificate, &files.key).unwrap();
+    let listener = TcpListener::bind(anywhere()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = async {
+        let mut stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+        let mut asked = [0; 4];
+        stream.read_exact(&mut asked).await.unwrap();
+        stream.write_all(&asked).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let plain = acceptor.accept(listener.accept().await.unwrap().0).await;
+        assert!(plain.is_err());
+    };
+    let client = async {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(files.pem.as_bytes()).unwrap()).unwrap();
+        let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let name = ServerName::try_from("localhost").unwrap();
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let mut stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap();
+        stream.write_all(b"ping").await.unwrap();
+        let mut reply = Vec::new();
+        stream.read_to_end(&mut reply).await.unwrap();
+        assert_eq!(reply, b"ping");
+        let mut plain = TcpStream::connect(address).await.unwrap();
+        plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    };
+    let both = async { tokio::join!(server, client) };
+    tokio::time::timeout(PATIENCE, both).await.unwrap();
+}
+
+#[test]
+fn errors_name_the_file_that_is_wrong() {
+    let (others, files) = (files(), files());
+    let refused = |certificate: &Path, key: &Path| Acceptor::from_pem_files(certificate, key).unwrap_err();
+    let nowhere = Path::new("/nowhere/at.all");
+    assert!(matches!(refused(nowhere, &files.key), HttpsError::Read { path, .. } if path == nowhere));
+    assert!(matches!(refused(&files.certificate, nowhere), HttpsError::Read { path, .. } if path == nowhere));
+    assert!(matches!(refused(&files.key, &files.key), HttpsError::Content { path, .. } if path == files.key));
+    let swapped = refused(&files.certificate, &files.certificate);
+    assert!(matches!(swapped, HttpsError::Content { path, .. } if path == files.certificate));
+    let mixed = refused(&files.certificate, &others.key).to_string();
+    assert!(mixed.contains("server.crt") && mixed.contains("cannot be used together"), "{mixed}");
+}
