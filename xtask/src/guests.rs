@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::c_guest;
-use crate::wasm_target::{TARGET, Toolchain, repository, run};
+use crate::wasm_target::{self, TARGET, Toolchain, repository, run};
 
 /// The guests in Rust: the members of the workspace in `guests/`.
 const RUST_GUESTS: [&str; 7] = [
@@ -22,14 +22,36 @@ const RUST_GUESTS: [&str; 7] = [
 /// The guests in C: a directory with one source file of that name, and what zig is told beyond the usual.
 const C_GUESTS: [(&str, &[&str]); 2] = [("echo", &[]), ("faulty-table", &["-mcpu=generic+reference_types"])];
 
+/// Build the guests, to target/guests.
+#[derive(clap::Args)]
+pub(crate) struct Guests {}
+
+impl Guests {
+    pub(crate) fn run(self) -> Result<()> {
+        for path in build_all(&wasm_target::ensure()?)? {
+            println!("{}", path.display());
+        }
+        Ok(())
+    }
+}
+
 /// Builds all guests; what is up to date is left alone. Returns the components.
 pub(crate) fn build_all(toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
     check_list()?;
-    let sources = repository().join("guests");
-    let components = repository().join("target/guests");
-    let build = repository().join("target/guests-build");
-    fs::create_dir_all(&components).with_context(|| components.display().to_string())?;
+    let mut built = build_rust(toolchain)?;
+    let (sources, components, build) = places()?;
+    for (name, flags) in C_GUESTS {
+        let source = sources.join(name).join(format!("{name}.c"));
+        let component = c_guest::build(&source, flags, &repository().join("wit"), &build.join("c").join(name))
+            .with_context(|| format!("building the C guest {name}"))?;
+        built.push(install(&components, name, &component)?);
+    }
+    Ok(built)
+}
 
+/// Builds the guests in Rust alone, for which no C compiler has to be fetched. Returns the components.
+pub(crate) fn build_rust(toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
+    let (sources, components, build) = places()?;
     let mut cargo = toolchain.cargo();
     cargo.current_dir(&sources).args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"]);
     run(cargo.arg(&build)).context("building the Rust guests")?;
@@ -39,14 +61,16 @@ pub(crate) fn build_all(toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
         let bytes = fs::read(&file).with_context(|| file.display().to_string())?;
         built.push(install(&components, name, &bytes)?);
     }
-    for (name, flags) in C_GUESTS {
-        let source = sources.join(name).join(format!("{name}.c"));
-        let component =
-            c_guest::build(&source, flags, &repository().join("wit"), &build.join("c").join(name))
-                .with_context(|| format!("building the C guest {name}"))?;
-        built.push(install(&components, name, &component)?);
-    }
     Ok(built)
+}
+
+/// Where the sources are, where the components go, and where is room to build.
+fn places() -> Result<(PathBuf, PathBuf, PathBuf)> {
+    let sources = repository().join("guests");
+    let components = repository().join("target/guests");
+    let build = repository().join("target/guests-build");
+    fs::create_dir_all(&components).with_context(|| components.display().to_string())?;
+    Ok((sources, components, build))
 }
 
 /// A guest that is in the directory and not in the lists would never be built, nor tested.

@@ -1,18 +1,51 @@
-//! Chores of the repository.
+//! `cargo xtask`: set-up, demo, tests, checks and measurements. Each command does all its own set-up.
 
+mod bench;
 mod c_guest;
+mod check;
+mod demo;
 mod guests;
+mod simulate;
+mod step;
+mod test;
 mod wasm_target;
 
-fn main() -> anyhow::Result<()> {
-    match std::env::args().nth(1).as_deref() {
-        Some("guests") => {
-            let toolchain = wasm_target::ensure()?;
-            for path in guests::build_all(&toolchain)? {
-                println!("{}", path.display());
-            }
-            Ok(())
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What this repository can do with itself.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Xtask {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(demo::Demo),
+    Test(test::Test),
+    Check(check::Check),
+    Guests(guests::Guests),
+    Simulate(simulate::Simulate),
+    Bench(bench::Bench),
+}
+
+fn main() -> ExitCode {
+    let done = match Xtask::parse().command {
+        Command::Demo(demo) => demo.run(),
+        Command::Test(test) => test.run(),
+        Command::Check(check) => check.run(),
+        Command::Guests(guests) => guests.run(),
+        Command::Simulate(simulate) => simulate.run(),
+        Command::Bench(bench) => bench.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
         }
-        other => anyhow::bail!("unknown chore {other:?}: there is `guests`"),
     }
 }

@@ -1,1 +1,36 @@
-//! Shardloom's cluster.
+//! Owns agreement: who is a member, what the control log says, and this node's part in the protocol that hands shards over. The only crate that
+//! names openraft and chitchat; it never knows HTTP or a guest.
+//!
+//! In reading order: [`control`] is what is agreed on, [`raft`] how; [`shell`] drives the pure cores of the shard protocol, with
+//! [`shard_logs`] as their disk, [`outbox`] as their mouth and [`serving`] as what comes of it; [`leading`], [`group`] and [`admission`] are
+//! the leader's; [`join`], [`identity`], [`gossip`] and [`addresses`] are how nodes find and know each other; [`start`] puts it together and
+//! [`handle`] is what the server above uses.
+
+pub mod addresses;
+pub mod admission;
+pub mod boots;
+pub mod clock;
+pub mod control;
+mod error;
+pub mod gossip;
+pub mod group;
+pub mod handle;
+pub mod identity;
+pub mod join;
+pub mod leading;
+pub mod outbox;
+pub mod peers;
+pub mod raft;
+pub mod service;
+pub mod serving;
+pub mod shard_logs;
+pub mod shell;
+mod slots;
+pub mod standing;
+pub mod start;
+pub mod step_down;
+pub mod writer;
+
+pub use error::ClusterError;
+pub use handle::{Cluster, ClusterHandle, TokenRefused};
+pub use start::{Beginning, ClusterOptions, start};

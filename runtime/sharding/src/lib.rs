@@ -10,6 +10,7 @@
 //! - [`map_codec`]: both of them as bytes.
 //! - [`plan`]: which changes are wanted, given the members and the weights.
 //! - [`route`]: what a node does with a request, given what it knows.
+//! - [`protocol`]: how the map changes and logs are kept, as step functions.
 
 pub mod change;
 pub mod ids;
@@ -17,4 +18,5 @@ pub mod key;
 pub mod map;
 pub mod map_codec;
 pub mod plan;
+pub mod protocol;
 pub mod route;

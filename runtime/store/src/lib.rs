@@ -1,1 +1,20 @@
-//! Shardloom's store.
+//! Owns what a node keeps on disk: the write-ahead log that every promise rests on, and the sled databases
+//! that can be rebuilt from it or from peers.
+//!
+//! It must never know what the bytes mean: no Raft, no shard map, no workload. It knows logs by number, registers
+//! by slot, tables by name.
+//!
+//! In reading order:
+//! - [`data_dir`]: the data directory, its lock, and small files written durably;
+//! - [`wal`]: the write-ahead log;
+//! - [`db`]: checksummed tables over sled, the only place that names it.
+
+#![forbid(unsafe_code)]
+
+pub mod data_dir;
+pub mod db;
+pub mod wal;
+
+pub use data_dir::{DataDir, DataDirError};
+pub use db::{Batch, Db, DbError, Table};
+pub use wal::{LogId, Progress, Record, Recovery, Ticket, Wal, WalError, WalOptions, WalStats, WriteSeq};

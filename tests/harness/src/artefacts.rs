@@ -6,17 +6,23 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 
+static BINARY: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
+
 /// The binary `shardloom`: `SHARDLOOM_BIN`, else the one beside this program, freshly built.
 ///
 /// # Errors
 /// If it cannot be built.
 pub fn binary() -> Result<PathBuf> {
-    static BINARY: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
     let found = BINARY.get_or_init(|| match std::env::var_os("SHARDLOOM_BIN") {
         Some(path) => Ok(path.into()),
         None => build().map_err(|error| format!("{error:#}")),
     });
     found.clone().map_err(anyhow::Error::msg)
+}
+
+/// Makes this process use that binary. Has an effect only before the first [`binary`].
+pub fn use_binary(path: PathBuf) {
+    let _ = BINARY.set(Ok(path));
 }
 
 /// A guest's component: in `SHARDLOOM_GUESTS`, else in `target/guests`.
@@ -42,10 +48,7 @@ pub fn workspace() -> PathBuf {
 }
 
 fn build() -> Result<PathBuf> {
-    // This program is target/PROFILE/deps/NAME or target/PROFILE/NAME.
-    let program = std::env::current_exe()?;
-    let directory = program.ancestors().skip(1).find(|one| !one.ends_with("deps"));
-    let directory = directory.context("this program is in no directory")?;
+    let directory = profile_directory()?;
     let target = directory.parent().context("this program is in no target directory")?;
 
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -59,4 +62,15 @@ fn build() -> Result<PathBuf> {
         bail!("the binary `shardloom` does not build: {status}");
     }
     Ok(directory.join("shardloom"))
+}
+
+/// The directory `target/PROFILE` that this program was built into.
+///
+/// # Errors
+/// If it lies elsewhere.
+pub fn profile_directory() -> Result<PathBuf> {
+    // This program is target/PROFILE/deps/NAME or target/PROFILE/NAME.
+    let program = std::env::current_exe()?;
+    let directory = program.ancestors().skip(1).find(|one| !one.ends_with("deps"));
+    Ok(directory.context("this program is in no directory")?.to_owned())
 }

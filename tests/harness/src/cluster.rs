@@ -33,6 +33,8 @@ pub struct Options {
     pub network: Network,
     /// More flags for every node.
     pub flags: Vec<String>,
+    /// More flags for the node that makes the cluster.
+    pub first_flags: Vec<String>,
     /// Called as each node starts.
     pub progress: Box<dyn Fn(&str)>,
 }
@@ -49,6 +51,7 @@ impl Options {
             replicas: 3,
             network: Network::own()?,
             flags: Vec::new(),
+            first_flags: Vec::new(),
             progress: Box::new(|_| {}),
         })
     }
@@ -87,18 +90,19 @@ impl Cluster {
             http: Http::new(),
             directory,
         };
-        let settled = cluster.settle(options.nodes, options.shards, options.replicas, &options.progress);
+        let made = ["--shards", &options.shards.to_string(), "--replicas", &options.replicas.to_string()];
+        let first =
+            [["--bootstrap".to_owned()].as_slice(), &made.map(str::to_owned), &options.first_flags].concat();
+        let settled = cluster.settle(options.nodes, &first, &options.progress);
         match settled {
             Ok(()) => Ok(cluster),
             Err(error) => Err(error.context(cluster.logs())),
         }
     }
 
-    fn settle(&mut self, nodes: usize, shards: u32, replicas: u32, progress: &dyn Fn(&str)) -> Result<()> {
+    fn settle(&mut self, nodes: usize, first_flags: &[String], progress: &dyn Fn(&str)) -> Result<()> {
         progress("the first node makes the cluster");
-        let (shards, replicas) = (shards.to_string(), replicas.to_string());
-        let flags = ["--bootstrap", "--shards", &shards, "--replicas", &replicas].map(str::to_owned);
-        let first = self.add(&flags)?;
+        let first = self.add(first_flags)?;
         self.token = until("the admin token", READY_MAX, || {
             self.nodes[first].check()?;
             let text = std::fs::read_to_string(self.nodes[first].data().join("admin.token"))?;

@@ -5,6 +5,7 @@
 //! - [`cluster`]: start some nodes, kill them, ask them.
 //! - [`process`]: one node's process and its log.
 //! - [`http`]: the HTTP contract as plain data.
+//! - [`witness`]: replies held against each other.
 //! - [`raw`]: bytes on a socket, for requests that no proper client sends.
 //! - [`wait`]: waiting for conditions, with a deadline.
 //! - [`network`]: addresses that nobody else uses.
@@ -17,7 +18,9 @@ pub mod network;
 pub mod process;
 pub mod raw;
 pub mod wait;
+pub mod witness;
 
 pub use cluster::{Cluster, Options};
 pub use http::{Http, Reply};
 pub use wait::until;
+pub use witness::Witness;

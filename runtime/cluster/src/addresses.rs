@@ -1,0 +1,82 @@
+//! Keeps up with who is where: members by the control log, hints by gossip; and remembers both for the next start.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use shardloom_sharding::ids::NodeId;
+
+use crate::admission::{TokenBook, watching};
+use crate::control::Addresses;
+use crate::gossip::Gossip;
+use crate::identity::IdentityStore;
+use crate::peers::Peers;
+use crate::raft::Applied;
+use crate::serving::ServingTable;
+use crate::{ClusterError, clock};
+
+/// Follows the control log and gossip for the parts that only need addresses.
+pub struct AddressKeeper {
+    applied: Arc<Applied>,
+    peers: Arc<Peers>,
+    tokens: Arc<TokenBook>,
+    serving: Arc<ServingTable>,
+    identity: IdentityStore,
+    gossip: crate::gossip::Listener,
+    remembered: BTreeMap<NodeId, Addresses>,
+}
+
+impl AddressKeeper {
+    /// Follows `applied` and `gossip`; tells `peers`, `tokens` and the disk.
+    pub fn new(
+        applied: Arc<Applied>,
+        peers: Arc<Peers>,
+        tokens: Arc<TokenBook>,
+        serving: Arc<ServingTable>,
+        identity: IdentityStore,
+        gossip: &Gossip,
+    ) -> AddressKeeper {
+        let gossip = gossip.listener();
+        let remembered = identity.known_peers();
+        AddressKeeper { applied, peers, tokens, serving, identity, gossip, remembered }
+    }
+
+    /// Runs for as long as the node does.
+    ///
+    /// # Errors
+    ///
+    /// The disk fails.
+    pub async fn run(mut self) -> Result<(), ClusterError> {
+        let mut index = self.applied.index();
+        loop {
+            self.look()?;
+            let ended = tokio::select! {
+                changed = index.changed() => changed.is_err(),
+                ended = self.gossip.changed() => ended,
+            };
+            if ended {
+                return Ok(());
+            }
+        }
+    }
+
+    fn look(&mut self) -> Result<(), ClusterError> {
+        let members: BTreeMap<NodeId, Addresses> = {
+            let applied = self.applied.read();
+            let Some(state) = &applied.control else { return Ok(()) };
+            self.tokens.observe(&state.tokens, watching(&self.serving), clock::now());
+            state.members.values().map(|member| (member.node, member.addresses.clone())).collect()
+        };
+        let me = self.peers.me();
+        let peer_of = |all: &BTreeMap<NodeId, Addresses>| {
+            all.iter().map(|(node, addresses)| (*node, addresses.peer.clone())).collect()
+        };
+        self.peers.set_members(&peer_of(&members));
+        self.peers.set_gossip(&peer_of(&self.gossip.heard()));
+        let others: BTreeMap<_, _> = members.into_iter().filter(|(node, _)| *node != me).collect();
+        if others != self.remembered {
+            self.identity.remember_peers(&others)?;
+            self.remembered = others;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,194 @@
+//! The leader's side of joining and coming back: who is let in.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use shardloom_protocol::digest::Digest;
+use shardloom_sharding::ids::{Boot, NodeId};
+use shardloom_sharding::protocol::timing::Time;
+use shardloom_transport::{ClusterCa, JoinToken, NodeRequest};
+
+use crate::clock;
+use crate::control::{ControlCommand, ControlState, JoinPolicy, Member, MemberStanding, Refused};
+use crate::join::{AttachRequest, JoinRefusal, JoinRequest, Joined};
+use crate::raft::Applied;
+use crate::serving::ServingTable;
+use crate::writer::{WriteError, Writer};
+
+/// How long a join token is good.
+pub const TOKEN_LIFE: Duration = Duration::from_secs(15 * 60);
+/// Join tokens that may be out at once: more than an operator hands out in [`TOKEN_LIFE`].
+pub const TOKENS_MAX: usize = 1_000;
+
+/// When this node learnt of each join token, on its own clock. A token whose making it has not witnessed counts as expired: age cannot be
+/// told from the log, and a token that lives too long is worse than one that must be made again.
+#[derive(Debug, Default)]
+pub struct TokenBook {
+    witnessed: Mutex<BTreeMap<Digest, Option<Time>>>,
+}
+
+/// Whether this node follows the control log closely enough to date what it applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watching {
+    /// It has a lease: what it applies is news.
+    Closely,
+    /// It catches up: what it applies may be old.
+    CatchingUp,
+}
+
+impl TokenBook {
+    /// Takes over the tokens of the control state.
+    pub fn observe(&self, tokens: &BTreeMap<Digest, u64>, watching: Watching, now: Time) {
+        let mut witnessed = self.witnessed.lock().unwrap_or_else(PoisonError::into_inner);
+        witnessed.retain(|token, _| tokens.contains_key(token));
+        for token in tokens.keys() {
+            witnessed.entry(*token).or_insert((watching == Watching::Closely).then_some(now));
+        }
+    }
+
+    /// Whether a token is out and young enough.
+    pub fn is_good(&self, token: Digest, now: Time) -> bool {
+        let witnessed = self.witnessed.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(witnessed.get(&token), Some(Some(since)) if now.since(*since) < TOKEN_LIFE)
+    }
+
+    /// The tokens that have expired.
+    pub fn expired(&self, now: Time) -> Vec<Digest> {
+        let witnessed = self.witnessed.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = |since: &Option<Time>| since.is_none_or(|since| now.since(since) >= TOKEN_LIFE);
+        witnessed.iter().filter(|(_, since)| old(since)).map(|(token, _)| *token).collect()
+    }
+}
+
+/// Lets nodes in, while this node leads.
+#[derive(Debug)]
+pub struct Admission {
+    writer: Writer,
+    applied: Arc<Applied>,
+    tokens: Arc<TokenBook>,
+    serving: Arc<ServingTable>,
+}
+
+/// Whether what this node applies now is news.
+pub fn watching(serving: &ServingTable) -> Watching {
+    if serving.lease_live() { Watching::Closely } else { Watching::CatchingUp }
+}
+
+impl Admission {
+    /// Decides by the applied state and the tokens in `tokens`.
+    pub fn new(
+        writer: Writer,
+        applied: Arc<Applied>,
+        tokens: Arc<TokenBook>,
+        serving: Arc<ServingTable>,
+    ) -> Admission {
+        Admission { writer, applied, tokens, serving }
+    }
+
+    /// Takes a stranger in.
+    ///
+    /// # Errors
+    ///
+    /// Why not; nothing is logged for a bad token or a known id.
+    pub async fn join(&self, request: JoinRequest) -> Result<Joined, JoinRefusal> {
+        let token = Digest(JoinToken::hash_of(&request.secret));
+        let node = request.member.node;
+        let (member, ca, cluster, members) = {
+            let applied = self.applied.read();
+            let Some(state) = &applied.control else { return Err(not_now("there is no cluster yet")) };
+            self.check_newcomer(state, node, token)?;
+            let standing = match state.founding.join_policy {
+                JoinPolicy::Auto => MemberStanding::Active,
+                JoinPolicy::Manual => MemberStanding::Pending,
+            };
+            let ca = ClusterCa::from_pem(&state.founding.ca_certificate, &state.founding.ca_key)
+                .map_err(|error| JoinRefusal::Never(error.to_string()))?;
+            let members = state.members.values().cloned().collect();
+            (Member { standing, ..request.member }, ca, state.founding.cluster, members)
+        };
+        let signed = ca
+            .sign(node, &NodeRequest { der: request.signing_request })
+            .map_err(|error| JoinRefusal::Never(error.to_string()))?;
+        let reply = self.writer.write_here(ControlCommand::AddMember { member, token }).await;
+        match reply.map(|reply| reply.outcome) {
+            Ok(Ok(_)) => {}
+            Ok(Err(refused)) => return Err(JoinRefusal::Never(refused.to_string())),
+            Err(WriteError::NoLeader | WriteError::NotLeader { .. }) => {
+                return Err(not_now("this node does not lead any more"));
+            }
+            Err(WriteError::Unknown(reason)) => return Err(JoinRefusal::Never(reason)),
+        }
+        Ok(Joined { cluster, certificate_pem: signed.certificate_pem, ca_pem: signed.ca_pem, members })
+    }
+
+    fn check_newcomer(&self, state: &ControlState, node: NodeId, token: Digest) -> Result<(), JoinRefusal> {
+        if state.members.contains_key(&node) || state.removed.contains(&node) {
+            return Err(JoinRefusal::Never(Refused::DuplicateNode { node }.to_string()));
+        }
+        self.tokens.observe(&state.tokens, watching(&self.serving), clock::now());
+        if !self.tokens.is_good(token, clock::now()) {
+            return Err(JoinRefusal::Never(Refused::UnknownToken.to_string()));
+        }
+        Ok(())
+    }
+
+    /// Lets a member come back. `alive` is the boot that renews its lease under this id now, if one does.
+    ///
+    /// # Errors
+    ///
+    /// The id is in use elsewhere, or was removed.
+    pub async fn attach(
+        &self,
+        from: NodeId,
+        request: AttachRequest,
+        alive: Option<Boot>,
+    ) -> Result<(), JoinRefusal> {
+        let member = request.member;
+        if member.node != from {
+            return Err(JoinRefusal::Never("the certificate is that of another node".into()));
+        }
+        let known = {
+            let applied = self.applied.read();
+            let Some(state) = &applied.control else { return Err(not_now("there is no cluster yet")) };
+            if state.removed.contains(&from) {
+                return Err(JoinRefusal::Removed);
+            }
+            state.members.get(&from).cloned().ok_or(JoinRefusal::Removed)?
+        };
+        if known == (Member { standing: known.standing, ..member.clone() }) {
+            return Ok(());
+        }
+        if alive.is_some_and(|boot| boot != request.boot) && known.addresses != member.addresses {
+            return Err(JoinRefusal::Duplicate);
+        }
+        match self.writer.write_here(ControlCommand::UpdateMember { member }).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(not_now(&error.to_string())),
+        }
+    }
+}
+
+fn not_now(reason: &str) -> JoinRefusal {
+    JoinRefusal::NotNow(reason.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_good_for_fifteen_minutes_of_the_witness() {
+        let book = TokenBook::default();
+        let (a, b) = (Digest([1; 32]), Digest([2; 32]));
+        let minute = |minutes: u64| Time(minutes * 60_000_000_000);
+        book.observe(&BTreeMap::from([(a, 1)]), Watching::Closely, minute(1));
+        book.observe(&BTreeMap::from([(a, 1), (b, 2)]), Watching::CatchingUp, minute(2));
+        assert!(book.is_good(a, minute(15)));
+        assert!(!book.is_good(a, minute(16)), "expired");
+        assert!(!book.is_good(b, minute(2)), "its making was not witnessed");
+        assert_eq!(book.expired(minute(3)), [b]);
+        book.observe(&BTreeMap::new(), Watching::Closely, minute(3));
+        assert!(!book.is_good(a, minute(3)), "used up");
+    }
+}

@@ -1,0 +1,260 @@
+//! What can be written to the control log, and what a writer gets back.
+//!
+//! Each command is one entry. They are written in a fixed order of variants, encoded by position: new ones are only ever added at
+//! the end, and only written once every node can read them.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use shardloom_protocol::digest::Digest;
+use shardloom_protocol::workload::WorkloadSpec;
+use shardloom_sharding::ids::{ClusterId, DiskId, Epoch, NodeId, ShardId, Term};
+
+/// Whether nodes that join with a token are added at once, or wait for `shardloom node add`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JoinPolicy {
+    /// A node with a valid token becomes a member at once.
+    Auto,
+    /// A node with a valid token waits until an operator adds it.
+    Manual,
+}
+
+/// Where a member stands, by the will of its operators; whether it is alive is not written down, leases tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MemberStanding {
+    /// It has joined, but waits for an operator to add it.
+    Pending,
+    /// It may own shards and keep replicas.
+    Active,
+    /// It is to give up all shards and replicas, so that it can be removed.
+    Draining,
+}
+
+/// Where the services of a node listen, as the others reach them (host:port).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Addresses {
+    /// HTTP, for clients.
+    pub http: String,
+    /// QUIC, for the other nodes.
+    pub peer: String,
+    /// Gossip over UDP.
+    pub gossip: String,
+}
+
+/// A member of the cluster, as it said of itself when it joined or last started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its identity.
+    pub node: NodeId,
+    /// The disk that its replicas are on.
+    pub disk: DiskId,
+    /// Where it listens.
+    pub addresses: Addresses,
+    /// The failure domain that it is in; replicas spread over zones where there are several.
+    pub zone: String,
+    /// How much it can bear, relative to the others.
+    pub capacity: u32,
+    /// Free-form labels.
+    pub labels: BTreeMap<String, String>,
+    /// What operators want of it.
+    pub standing: MemberStanding,
+}
+
+/// What a cluster is from its first entry on.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Founding {
+    /// The cluster's identity.
+    pub cluster: ClusterId,
+    /// How many shards; fixed for ever.
+    pub shard_count: u32,
+    /// How many replicas a shard has where there are nodes enough.
+    pub replicas: u32,
+    /// Whether tokens are enough to join.
+    pub join_policy: JoinPolicy,
+    /// The certificate of the cluster's authority (PEM).
+    pub ca_certificate: String,
+    /// The key of the cluster's authority (PEM): every leader signs with it. It is in the control log, hence on every node's disk.
+    pub ca_key: String,
+    /// Digest of the admin token.
+    pub admin_token: Digest,
+    /// The first member.
+    pub founder: Member,
+}
+
+impl std::fmt::Debug for Founding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The key must never reach a log.
+        write!(f, "Founding {{ cluster: {}, shards: {} }}", self.cluster, self.shard_count)
+    }
+}
+
+/// One entry of the control log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ControlCommand {
+    /// The first: makes the cluster. Void when there is one already.
+    Found(Box<Founding>),
+    /// Takes a node in; uses up the token.
+    AddMember {
+        /// The new member.
+        member: Member,
+        /// The token that it came with; it must exist.
+        token: Digest,
+    },
+    /// A known member has started with other addresses, zone, capacity or a new disk.
+    UpdateMember {
+        /// What it says of itself now; the standing is not taken from it.
+        member: Member,
+    },
+    /// An operator adds or drains a node.
+    SetStanding {
+        /// Which.
+        node: NodeId,
+        /// Wanted from now on.
+        standing: MemberStanding,
+    },
+    /// An operator removes a node.
+    RemoveMember {
+        /// Which.
+        node: NodeId,
+        /// Also when shards would lose their last live replica.
+        force: bool,
+    },
+    /// A join token is handed out.
+    CreateToken {
+        /// Digest of its secret.
+        token: Digest,
+    },
+    /// A join token has expired.
+    DropToken {
+        /// Digest of its secret.
+        token: Digest,
+    },
+    /// `protocol.md` Propose: this entry's index is the epoch. The changes are in the compact encoding of `sharding`.
+    Propose {
+        /// `sharding::map_codec::encode_changes`.
+        changes: Bytes,
+    },
+    /// `protocol.md` Commit.
+    Commit {
+        /// The proposal.
+        epoch: Epoch,
+        /// The term in which it was decided; void in another.
+        term: Term,
+        /// The shards that become effective.
+        shards: Vec<ShardId>,
+    },
+    /// A workload is deployed or replaced.
+    DeployWorkload {
+        /// Its name.
+        name: String,
+        /// What runs from this entry on.
+        spec: WorkloadSpec,
+        /// The version that the deploy replaces; 0 for none. Another one: conflict.
+        replaces: u64,
+    },
+    /// A workload is taken away.
+    RemoveWorkload {
+        /// Its name.
+        name: String,
+    },
+    /// A weigher is plugged in.
+    SetWeigher {
+        /// Digest of its component.
+        component: Digest,
+    },
+    /// The weigher is taken away; every shard weighs 1 again.
+    UnsetWeigher,
+    /// The weigher's answer, one weight a shard.
+    SetWeights {
+        /// The weigher that gave it; void when it is another by now.
+        component: Digest,
+        /// One a shard.
+        weights: Vec<u32>,
+    },
+    /// The weigher failed; the old weights stay.
+    WeigherFailed {
+        /// The weigher that failed.
+        component: Digest,
+        /// Why, in plain text.
+        reason: String,
+    },
+}
+
+/// Why an entry had no effect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Refused {
+    /// There is a cluster already.
+    #[error("this cluster exists already")]
+    AlreadyFounded,
+    /// There is no cluster yet.
+    #[error("no cluster has been founded here yet")]
+    NotFounded,
+    /// The token is unknown: never made, used up, or expired.
+    #[error("the join token is unknown, used up or expired: make a new one with `shardloom token create`")]
+    UnknownToken,
+    /// The node is a member already.
+    #[error("a node with id {node} is a member already: give the new node a data directory of its own")]
+    DuplicateNode {
+        /// Its identity.
+        node: NodeId,
+    },
+    /// There is no such member.
+    #[error("no node {node} in this cluster: `shardloom nodes` lists them")]
+    UnknownNode {
+        /// The identity asked for.
+        node: NodeId,
+    },
+    /// Removing the node would orphan data.
+    #[error("node {node} still holds {shards} shards: drain it first (`shardloom node drain {node}`), or use --force")]
+    HoldsData {
+        /// Its identity.
+        node: NodeId,
+        /// How many shards count it among their replicas.
+        shards: u32,
+    },
+    /// There is no such workload.
+    #[error("no workload {name:?}: `shardloom workloads` lists them")]
+    UnknownWorkload {
+        /// The name asked for.
+        name: String,
+    },
+    /// Somebody else deployed the same workload in between.
+    #[error("workload {name:?} was deployed by somebody else meanwhile (it is at version {version}): deploy again")]
+    DeployConflict {
+        /// Its name.
+        name: String,
+        /// Its version now.
+        version: u64,
+    },
+    /// The weigher has been replaced meanwhile.
+    #[error("the weigher has been replaced meanwhile")]
+    WeigherReplaced,
+    /// The entry cannot be read.
+    #[error("a control entry does not decode: {reason}")]
+    Malformed {
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// What the writer of an entry gets back once it is applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlReply {
+    /// The entry's index in the control log.
+    pub index: u64,
+    /// What became of it; for a deploy the workload's version.
+    pub outcome: Result<Outcome, Refused>,
+}
+
+/// The effect of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It took effect.
+    Done,
+    /// The workload has this version now.
+    Deployed {
+        /// Counts from 1 for each name.
+        version: u64,
+    },
+}

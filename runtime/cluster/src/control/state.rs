@@ -1,0 +1,234 @@
+//! The control state: what the control log says once it is applied. The same on every node, at the same index.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use shardloom_protocol::digest::Digest;
+use shardloom_protocol::workload::WorkloadSpec;
+use shardloom_sharding::ids::{NodeId, ShardId, Term};
+use shardloom_sharding::map_codec::decode_changes;
+use shardloom_sharding::protocol::control::ShardControl;
+
+use super::command::{ControlCommand, Founding, Member, Outcome, Refused};
+
+/// A workload as it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Workload {
+    /// How often the name was deployed; the current version.
+    pub version: u64,
+    /// Index of the entry that made it current.
+    pub since: u64,
+    /// What runs.
+    pub spec: WorkloadSpec,
+}
+
+/// The weigher that is plugged in, and how it fares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WeigherState {
+    /// Digest of its component.
+    pub component: Digest,
+    /// Index of the entry with its last weights; 0 before the first.
+    pub weights_since: u64,
+    /// Why its last run failed, if it did.
+    pub alarm: Option<String>,
+}
+
+/// Everything that the control log decides, for a cluster that has been founded.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ControlState {
+    /// What was fixed when the cluster was made.
+    pub founding: Founding,
+    /// All members, the pending ones included.
+    pub members: BTreeMap<NodeId, Member>,
+    /// Identities that were removed: never to come back.
+    pub removed: BTreeSet<NodeId>,
+    /// Join tokens that are out, by the digest of their secret, with the index of the entry that made them.
+    pub tokens: BTreeMap<Digest, u64>,
+    /// Deployed workloads.
+    pub workloads: BTreeMap<String, Workload>,
+    /// Versions of names that are not deployed now, so that a version never comes twice.
+    pub retired: BTreeMap<String, u64>,
+    /// The weigher, if one is plugged in.
+    pub weigher: Option<WeigherState>,
+    /// One weight a shard.
+    pub weights: Vec<u32>,
+    /// Shard maps: committed and pending.
+    pub shards: ShardControl,
+}
+
+/// What an entry changed: shards whose assignment differs now, for the protocol's shells.
+pub type ChangedShards = Vec<ShardId>;
+
+impl ControlState {
+    fn found(founding: Founding) -> ControlState {
+        let founder = founding.founder.clone();
+        ControlState {
+            members: BTreeMap::from([(founder.node, founder)]),
+            removed: BTreeSet::new(),
+            tokens: BTreeMap::new(),
+            workloads: BTreeMap::new(),
+            retired: BTreeMap::new(),
+            weigher: None,
+            weights: vec![1; founding.shard_count as usize],
+            shards: ShardControl::new(founding.shard_count),
+            founding,
+        }
+    }
+
+    /// Applies one entry to the state of a cluster that may not exist yet. Deterministic: every node comes to the same result.
+    pub fn apply(
+        state: &mut Option<ControlState>,
+        index: u64,
+        term: Term,
+        command: ControlCommand,
+    ) -> (Result<Outcome, Refused>, ChangedShards) {
+        let mut changed = ChangedShards::new();
+        let outcome = match (state.as_mut(), command) {
+            (None, ControlCommand::Found(founding)) => {
+                *state = Some(ControlState::found(*founding));
+                Ok(Outcome::Done)
+            }
+            (None, _) => Err(Refused::NotFounded),
+            (Some(_), ControlCommand::Found(_)) => Err(Refused::AlreadyFounded),
+            (Some(state), ControlCommand::Propose { changes }) => match decode_changes(&changes) {
+                Ok(changes) => {
+                    changed = state.shards.apply_propose(index, &changes);
+                    Ok(Outcome::Done)
+                }
+                Err(error) => Err(Refused::Malformed { reason: error.to_string() }),
+            },
+            (Some(state), ControlCommand::Commit { epoch, term: decided_in, shards }) => {
+                changed = state.shards.apply_commit(term, decided_in, epoch, &shards);
+                Ok(Outcome::Done)
+            }
+            (Some(state), command) => state.apply_other(index, command),
+        };
+        (outcome, changed)
+    }
+
+    fn apply_other(&mut self, index: u64, command: ControlCommand) -> Result<Outcome, Refused> {
+        match command {
+            ControlCommand::Found(_) | ControlCommand::Propose { .. } | ControlCommand::Commit { .. } => {
+                Err(Refused::AlreadyFounded)
+            }
+            ControlCommand::AddMember { member, token } => self.add_member(member, token),
+            ControlCommand::UpdateMember { member } => self.update_member(member),
+            ControlCommand::SetStanding { node, standing } => {
+                self.member_mut(node)?.standing = standing;
+                Ok(Outcome::Done)
+            }
+            ControlCommand::RemoveMember { node, force } => self.remove_member(node, force),
+            ControlCommand::CreateToken { token } => {
+                self.tokens.insert(token, index);
+                Ok(Outcome::Done)
+            }
+            ControlCommand::DropToken { token } => {
+                self.tokens.remove(&token);
+                Ok(Outcome::Done)
+            }
+            ControlCommand::DeployWorkload { name, spec, replaces } => {
+                self.deploy(index, name, spec, replaces)
+            }
+            ControlCommand::RemoveWorkload { name } => match self.workloads.remove(&name) {
+                Some(workload) => {
+                    self.retired.insert(name, workload.version);
+                    Ok(Outcome::Done)
+                }
+                None => Err(Refused::UnknownWorkload { name }),
+            },
+            ControlCommand::SetWeigher { component } => {
+                self.weigher = Some(WeigherState { component, weights_since: 0, alarm: None });
+                Ok(Outcome::Done)
+            }
+            ControlCommand::UnsetWeigher => {
+                self.weigher = None;
+                self.weights.fill(1);
+                Ok(Outcome::Done)
+            }
+            ControlCommand::SetWeights { component, weights } => self.set_weights(index, component, weights),
+            ControlCommand::WeigherFailed { component, reason } => {
+                let weigher = self.weigher_mut(component)?;
+                weigher.alarm = Some(reason);
+                Ok(Outcome::Done)
+            }
+        }
+    }
+
+    fn member_mut(&mut self, node: NodeId) -> Result<&mut Member, Refused> {
+        self.members.get_mut(&node).ok_or(Refused::UnknownNode { node })
+    }
+
+    fn weigher_mut(&mut self, component: Digest) -> Result<&mut WeigherState, Refused> {
+        self.weigher.as_mut().filter(|w| w.component == component).ok_or(Refused::WeigherReplaced)
+    }
+
+    fn add_member(&mut self, member: Member, token: Digest) -> Result<Outcome, Refused> {
+        let node = member.node;
+        if self.members.contains_key(&node) || self.removed.contains(&node) {
+            return Err(Refused::DuplicateNode { node });
+        }
+        if self.tokens.remove(&token).is_none() {
+            return Err(Refused::UnknownToken);
+        }
+        self.members.insert(node, member);
+        Ok(Outcome::Done)
+    }
+
+    fn update_member(&mut self, member: Member) -> Result<Outcome, Refused> {
+        let known = self.member_mut(member.node)?;
+        let standing = known.standing;
+        *known = Member { standing, ..member };
+        Ok(Outcome::Done)
+    }
+
+    fn remove_member(&mut self, node: NodeId, force: bool) -> Result<Outcome, Refused> {
+        self.member_mut(node)?;
+        let shards = self.shards_kept_by(node);
+        if shards > 0 && !force {
+            return Err(Refused::HoldsData { node, shards });
+        }
+        self.members.remove(&node);
+        self.removed.insert(node);
+        Ok(Outcome::Done)
+    }
+
+    /// How many shards count the node among their committed replicas.
+    pub fn shards_kept_by(&self, node: NodeId) -> u32 {
+        let map = self.shards.committed();
+        (0..map.shard_count()).filter(|&s| map.replicas(ShardId(s)).any(|r| r.node == node)).count() as u32
+    }
+
+    fn deploy(
+        &mut self,
+        index: u64,
+        name: String,
+        spec: WorkloadSpec,
+        replaces: u64,
+    ) -> Result<Outcome, Refused> {
+        let current = self.workloads.get(&name).map_or(0, |w| w.version);
+        if current != replaces {
+            return Err(Refused::DeployConflict { name, version: current });
+        }
+        let version = current.max(self.retired.remove(&name).unwrap_or(0)) + 1;
+        self.workloads.insert(name, Workload { version, since: index, spec });
+        Ok(Outcome::Deployed { version })
+    }
+
+    fn set_weights(
+        &mut self,
+        index: u64,
+        component: Digest,
+        weights: Vec<u32>,
+    ) -> Result<Outcome, Refused> {
+        let expected = self.founding.shard_count as usize;
+        let weigher = self.weigher_mut(component)?;
+        if weights.len() != expected {
+            weigher.alarm = Some(format!("{} weights for {expected} shards", weights.len()));
+            return Err(Refused::Malformed { reason: "one weight a shard is expected".into() });
+        }
+        weigher.weights_since = index;
+        weigher.alarm = None;
+        self.weights = weights;
+        Ok(Outcome::Done)
+    }
+}

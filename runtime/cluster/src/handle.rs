@@ -1,0 +1,254 @@
+//! A running node's cluster side, as the server above uses it.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use shardloom_protocol::digest::Digest;
+use shardloom_sharding::ids::{ClusterId, NodeId, ShardId};
+use shardloom_store::{DataDir, Wal};
+use shardloom_transport::{ClusterCa, JoinToken};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::ClusterError;
+use crate::admission::TOKENS_MAX;
+use crate::control::{ControlCommand, ControlReply};
+use crate::gossip::Gossip;
+use crate::peers::Peers;
+use crate::raft::{Applied, Raft};
+use crate::service::PeerServer;
+use crate::serving::ServingTable;
+use crate::shell::Incoming;
+use crate::standing::StandingCell;
+use crate::step_down::{StepDown, StepDownError};
+use crate::writer::{WriteError, Writer};
+
+/// A running node's cluster side. Ends its tasks when dropped, as a crash would; [`Cluster::close`] ends them in order.
+pub struct Cluster {
+    pub(crate) me: NodeId,
+    pub(crate) cluster: ClusterId,
+    pub(crate) dir: DataDir,
+    pub(crate) wal: Wal,
+    pub(crate) raft: Raft,
+    pub(crate) applied: Arc<Applied>,
+    pub(crate) serving: Arc<ServingTable>,
+    pub(crate) standing: Arc<StandingCell>,
+    pub(crate) writer: Writer,
+    pub(crate) step_down: StepDown,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) shell: mpsc::Sender<Incoming>,
+    pub(crate) server: Arc<OnceLock<Arc<dyn PeerServer>>>,
+    pub(crate) gossip: Gossip,
+    pub(crate) tasks: JoinSet<Result<(), ClusterError>>,
+}
+
+/// What the server keeps of a [`Cluster`]: cheap to clone, usable from every request.
+#[derive(Clone)]
+pub struct ClusterHandle {
+    me: NodeId,
+    cluster: ClusterId,
+    raft: Raft,
+    applied: Arc<Applied>,
+    serving: Arc<ServingTable>,
+    standing: Arc<StandingCell>,
+    writer: Writer,
+    step_down: StepDown,
+    peers: Arc<Peers>,
+}
+
+/// Why no join token was made.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenRefused {
+    /// Too many are out.
+    #[error("{TOKENS_MAX} join tokens are out: wait until some are used or have expired")]
+    TooMany,
+    /// It could not be made.
+    #[error("the token could not be made: {0}")]
+    Make(String),
+    /// It could not be written down.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl ClusterHandle {
+    /// This node.
+    pub fn me(&self) -> NodeId {
+        self.me
+    }
+
+    /// The cluster.
+    pub fn cluster(&self) -> ClusterId {
+        self.cluster
+    }
+
+    /// What the control log says.
+    pub fn applied(&self) -> &Arc<Applied> {
+        &self.applied
+    }
+
+    /// What this node serves.
+    pub fn serving(&self) -> &Arc<ServingTable> {
+        &self.serving
+    }
+
+    /// How this node and the others are.
+    pub fn standing(&self) -> &Arc<StandingCell> {
+        &self.standing
+    }
+
+    /// The members, to talk to.
+    pub fn peers(&self) -> &Arc<Peers> {
+        &self.peers
+    }
+
+    /// Who votes.
+    pub fn voters(&self) -> Vec<NodeId> {
+        self.raft.metrics().borrow().membership_config.membership().voter_ids().collect()
+    }
+
+    /// Writes to the control log; see [`Writer::write`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::write`].
+    pub async fn write(&self, command: ControlCommand) -> Result<ControlReply, WriteError> {
+        self.writer.write(command).await
+    }
+
+    /// Makes a join token. Only the digest of its secret is written down.
+    ///
+    /// # Errors
+    ///
+    /// Too many are out, or the control log cannot be written.
+    pub async fn create_token(&self) -> Result<JoinToken, TokenRefused> {
+        let made = |error: &dyn std::fmt::Display| TokenRefused::Make(error.to_string());
+        let token = {
+            let applied = self.applied.read();
+            let state = applied.control.as_ref().ok_or_else(|| made(&"there is no cluster yet"))?;
+            if state.tokens.len() >= TOKENS_MAX {
+                return Err(TokenRefused::TooMany);
+            }
+            let founding = &state.founding;
+            let ca = ClusterCa::from_pem(&founding.ca_certificate, &founding.ca_key)
+                .map_err(|error| made(&error))?;
+            JoinToken::create(&ca).map_err(|error| made(&error))?
+        };
+        self.writer.write(ControlCommand::CreateToken { token: Digest(token.secret_hash()) }).await?;
+        Ok(token)
+    }
+
+    /// Makes the leader give way; says who leads then.
+    ///
+    /// # Errors
+    ///
+    /// Nobody leads, or nobody else can.
+    pub async fn step_down(&self) -> Result<NodeId, StepDownError> {
+        let step_down = self.step_down.clone();
+        let mut task = JoinSet::new();
+        task.spawn(async move { step_down.step_down().await });
+        match task.join_next().await {
+            Some(Ok(result)) => result,
+            _ => Err(StepDownError::NoLeader),
+        }
+    }
+}
+
+impl Cluster {
+    /// What the server keeps.
+    pub fn handle(&self) -> ClusterHandle {
+        ClusterHandle {
+            me: self.me,
+            cluster: self.cluster,
+            raft: self.raft.clone(),
+            applied: self.applied.clone(),
+            serving: self.serving.clone(),
+            standing: self.standing.clone(),
+            writer: self.writer.clone(),
+            step_down: self.step_down.clone(),
+            peers: self.peers.clone(),
+        }
+    }
+
+    /// The data directory.
+    pub fn dir(&self) -> &DataDir {
+        &self.dir
+    }
+
+    /// From now on `server` answers what other nodes' servers ask. Only the first call counts.
+    pub fn serve(&self, server: Arc<dyn PeerServer>) {
+        let _ = self.server.set(server);
+    }
+
+    /// Completes when the node cannot go on.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn failed(&mut self) -> ClusterError {
+        loop {
+            match self.tasks.join_next().await {
+                Some(Ok(Err(error))) => return error,
+                Some(Ok(Ok(()))) => {}
+                Some(Err(error)) => return ClusterError::Raft { reason: error.to_string() },
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Hands over everything that this node owns, and the lead; what is not gone after `wait` is taken over when the lease runs out.
+    ///
+    /// # Cancel safety
+    ///
+    /// What has been handed over stays so.
+    pub async fn leave(&self, wait: Duration) {
+        let deadline = Instant::now() + wait;
+        if !self.has_successors() {
+            return;
+        }
+        // The shell is gone only when the node has failed. The core says it again to each new leader.
+        let _ = self.shell.send(Incoming::Leave).await;
+        let mut changed = self.serving.changed();
+        while self.owns_something() {
+            if tokio::time::timeout_at(deadline, changed.changed()).await.is_err() {
+                tracing::info!("some shards were not handed over in time; they are taken over when the lease runs out");
+                break;
+            }
+        }
+        let leads = self.standing.read().leader.is_some_and(|(leader, _)| leader == self.me);
+        if leads
+            && let Err(error) = self.step_down.step_down().await
+        {
+            tracing::info!(%error, "the lead was not handed over");
+        }
+    }
+
+    fn has_successors(&self) -> bool {
+        let silent = self.standing.read().silent;
+        let applied = self.applied.read();
+        let members = applied.control.iter().flat_map(|state| state.members.keys());
+        members.into_iter().any(|node| *node != self.me && !silent.contains(node))
+    }
+
+    fn owns_something(&self) -> bool {
+        let applied = self.applied.read();
+        let Some(state) = &applied.control else { return false };
+        let map = state.shards.committed();
+        map.owned(self.me) > 0 || (0..map.shard_count()).any(|s| self.serving.serving(ShardId(s)).is_some())
+    }
+
+    /// Ends everything in order: no call is answered any more, what was written is on the disk.
+    pub async fn close(mut self) {
+        self.tasks.shutdown().await;
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "the control group did not end in order");
+        }
+        self.gossip.close().await;
+        self.peers.net().close().await;
+        let wal = self.wal.clone();
+        let closed = tokio::task::spawn_blocking(move || wal.close()).await;
+        if let Ok(Err(error)) = closed {
+            tracing::warn!(%error, "the write-ahead log did not end in order");
+        }
+    }
+}

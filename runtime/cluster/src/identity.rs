@@ -1,0 +1,166 @@
+//! Who this node is, in `gossip.db`: its id, key and certificates, and where it last knew its peers to be.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use shardloom_sharding::ids::{ClusterId, DiskId, NodeId};
+use shardloom_store::{DataDir, Db, Table};
+use shardloom_transport::{NodeIdentity, NodeKey, SignedNode};
+
+use crate::ClusterError;
+use crate::control::Addresses;
+
+const VERSION: u8 = 1;
+const KEY_SELF: &[u8] = b"self";
+const KEY_PEERS: &[u8] = b"peers";
+
+/// The record under `self`.
+#[derive(Clone, Serialize, Deserialize)]
+struct Record {
+    version: u8,
+    node: NodeId,
+    disk: DiskId,
+    key_pem: String,
+    membership: Option<Membership>,
+}
+
+/// What a member has that a stranger has not.
+#[derive(Clone, Serialize, Deserialize)]
+struct Membership {
+    cluster: ClusterId,
+    certificate_pem: String,
+    ca_pem: String,
+}
+
+/// The identity of this node, kept on disk.
+pub struct IdentityStore {
+    db: Db,
+    table: Table,
+    record: Record,
+}
+
+impl IdentityStore {
+    /// Reads the identity, or makes one for a new data directory. Blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// The record is damaged, or it was made with other logs than those of `disk`.
+    pub fn open(dir: &DataDir, disk: DiskId) -> Result<IdentityStore, ClusterError> {
+        let path = dir.join("gossip.db");
+        let db = Db::open(&path, "gossip")?;
+        let table = db.table("identity")?;
+        let stored = table.get_large(KEY_SELF)?;
+        let unreadable = |reason: String| ClusterError::IdentityRecord { path: path.clone(), reason };
+        let record = match &stored {
+            Some(bytes) => postcard::from_bytes(bytes).map_err(|error| unreadable(error.to_string()))?,
+            None => Record {
+                version: VERSION,
+                node: NodeId(random()?),
+                disk,
+                key_pem: NodeKey::create()?.to_pem(),
+                membership: None,
+            },
+        };
+        if record.version > VERSION {
+            return Err(unreadable(format!("format {}, this build reads up to {VERSION}", record.version)));
+        }
+        if record.disk != disk {
+            return Err(ClusterError::MixedDataDir { path });
+        }
+        let mut store = IdentityStore { db, table, record };
+        if stored.is_none() {
+            store.save()?;
+        }
+        Ok(store)
+    }
+
+    /// This node's id.
+    pub fn node(&self) -> NodeId {
+        self.record.node
+    }
+
+    /// The cluster that this node belongs to, if it does.
+    pub fn cluster(&self) -> Option<ClusterId> {
+        self.record.membership.as_ref().map(|membership| membership.cluster)
+    }
+
+    /// This node's key.
+    ///
+    /// # Errors
+    ///
+    /// The record is damaged.
+    pub fn key(&self) -> Result<NodeKey, ClusterError> {
+        Ok(NodeKey::from_pem(&self.record.key_pem)?)
+    }
+
+    /// This node's key and certificate, once it is a member.
+    ///
+    /// # Errors
+    ///
+    /// They do not belong together.
+    pub fn identity(&self) -> Result<Option<NodeIdentity>, ClusterError> {
+        let Some(membership) = &self.record.membership else { return Ok(None) };
+        let Membership { certificate_pem, ca_pem, .. } = membership;
+        Ok(Some(NodeIdentity::from_pem(&self.record.key_pem, certificate_pem, ca_pem)?))
+    }
+
+    /// Makes this node a member, durably.
+    ///
+    /// # Errors
+    ///
+    /// The certificate does not fit the key, or the disk fails.
+    pub fn become_member(&mut self, signed: SignedNode) -> Result<NodeIdentity, ClusterError> {
+        let identity = NodeIdentity::assemble(&self.key()?, signed)?;
+        let SignedNode { certificate_pem, ca_pem } = identity.signed().clone();
+        self.record.membership =
+            Some(Membership { cluster: identity.cluster(), certificate_pem, ca_pem });
+        self.save()?;
+        Ok(identity)
+    }
+
+    fn save(&mut self) -> Result<(), ClusterError> {
+        let bytes = postcard::to_stdvec(&self.record).map_err(|error| ClusterError::IdentityRecord {
+            path: "gossip.db".into(),
+            reason: error.to_string(),
+        })?;
+        self.table.put_large(KEY_SELF, &bytes)?;
+        self.db.checkpoint()?;
+        Ok(())
+    }
+
+    /// Where the other members were when this was last saved. A damaged list is an empty one: it only hints.
+    pub fn known_peers(&self) -> BTreeMap<NodeId, Addresses> {
+        let stored = self.table.get_large(KEY_PEERS).ok().flatten();
+        stored.and_then(|bytes| postcard::from_bytes(&bytes).ok()).unwrap_or_default()
+    }
+
+    /// Remembers where the other members are.
+    ///
+    /// # Errors
+    ///
+    /// The disk fails.
+    pub fn remember_peers(&self, peers: &BTreeMap<NodeId, Addresses>) -> Result<(), ClusterError> {
+        let bytes = postcard::to_stdvec(peers).map_err(|error| ClusterError::IdentityRecord {
+            path: "gossip.db".into(),
+            reason: error.to_string(),
+        })?;
+        self.table.put_large(KEY_PEERS, &bytes)?;
+        self.db.checkpoint()?;
+        Ok(())
+    }
+}
+
+/// A random number from the system.
+///
+/// # Errors
+///
+/// The system has none.
+pub fn random() -> Result<u64, ClusterError> {
+    getrandom::u64().map_err(|error| ClusterError::Random(error.to_string()))
+}
+
+impl std::fmt::Debug for IdentityStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "IdentityStore(node {}, cluster {:?})", self.node(), self.cluster())
+    }
+}

@@ -1,0 +1,205 @@
+//! The control log and the votes, in the node's write-ahead log.
+//!
+//! ```text
+//! entry:  'S' 'L' 'c' 'e'  version:u8  postcard(openraft entry)
+//! vote, committed, purged:  'S' 'L' 'c' 'r'  version:u8  postcard(value)
+//! ```
+//!
+//! openraft counts entries from 0 and the write-ahead log keeps its indexes as they are.
+
+use std::fmt::Debug;
+use std::ops::{Bound, RangeBounds};
+
+use bytes::Bytes;
+use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
+use openraft::{AnyError, OptionalSend, RaftLogReader, StorageError, StorageIOError, Vote};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use shardloom_sharding::ids::NodeId;
+use shardloom_store::{LogId as WalLog, Record, Wal};
+use tokio::task::JoinSet;
+
+use super::config::{Entry, LogId, TypeConfig};
+use crate::slots;
+
+const ENTRY_MAGIC: [u8; 4] = *b"SLce";
+const REGISTER_MAGIC: [u8; 4] = *b"SLcr";
+const VERSION: u8 = 1;
+/// Bytes of entries that one read returns at most; more come with the next read.
+const READ_BYTES_MAX: usize = 4 << 20;
+
+/// openraft's view of the write-ahead log.
+#[derive(Debug)]
+pub struct LogStore {
+    wal: Wal,
+    /// Waits for flushes, to tell openraft; ended with the store.
+    flushes: JoinSet<()>,
+}
+
+impl LogStore {
+    /// Keeps the control log in `wal`.
+    pub fn new(wal: Wal) -> LogStore {
+        LogStore { wal, flushes: JoinSet::new() }
+    }
+
+    fn register<T: DeserializeOwned>(&self, slot: u64) -> Storage<Option<T>> {
+        self.wal.register(slot).map(|bytes| decode(REGISTER_MAGIC, &bytes)).transpose()
+    }
+
+    async fn set<T: Serialize>(&self, slot: u64, value: &T) -> Storage<shardloom_store::Ticket> {
+        let record = Record::Set { slot, value: encode(REGISTER_MAGIC, value)? };
+        self.wal.submit(vec![record]).await.map_err(write_error)
+    }
+}
+
+type Storage<T> = Result<T, StorageError<NodeId>>;
+
+fn write_error(error: impl std::error::Error + 'static) -> StorageError<NodeId> {
+    StorageIOError::write_logs(AnyError::new(&error)).into()
+}
+
+fn read_error(error: impl std::error::Error + 'static) -> StorageError<NodeId> {
+    StorageIOError::read_logs(AnyError::new(&error)).into()
+}
+
+fn encode<T: Serialize>(magic: [u8; 4], value: &T) -> Storage<Bytes> {
+    let mut bytes = magic.to_vec();
+    bytes.push(VERSION);
+    postcard::to_extend(value, bytes).map(Bytes::from).map_err(write_error)
+}
+
+/// The bytes on disk are no entry or register of the control log.
+#[derive(Debug, thiserror::Error)]
+enum Unreadable {
+    #[error("not an entry of the control log")]
+    Foreign,
+    #[error("the control log is of format {0}, this build reads up to {VERSION}: start a newer one")]
+    Newer(u8),
+    #[error("an entry of the control log does not decode")]
+    Body(#[from] postcard::Error),
+}
+
+fn decode<T: DeserializeOwned>(magic: [u8; 4], bytes: &[u8]) -> Storage<T> {
+    let body = match bytes.split_at_checked(5) {
+        Some((head, body)) if head[..4] == magic && head[4] <= VERSION => Ok(body),
+        Some((head, _)) if head[..4] == magic => Err(Unreadable::Newer(head[4])),
+        _ => Err(Unreadable::Foreign),
+    };
+    body.and_then(|body| Ok(postcard::from_bytes(body)?)).map_err(read_error)
+}
+
+/// Reads entries while openraft goes on writing.
+#[derive(Clone, Debug)]
+pub struct LogReader {
+    wal: Wal,
+}
+
+impl LogReader {
+    fn entries(&self, range: impl RangeBounds<u64>, bytes_max: usize) -> Storage<Vec<Entry>> {
+        let start = match range.start_bound() {
+            Bound::Included(&start) => start,
+            Bound::Excluded(&before) => before + 1,
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(&last) => last + 1,
+            Bound::Excluded(&end) => end,
+            Bound::Unbounded => u64::MAX,
+        };
+        let found = self.wal.read(WalLog::CONTROL, start..end, bytes_max).map_err(read_error)?;
+        found.iter().map(|(_, bytes)| decode(ENTRY_MAGIC, bytes)).collect()
+    }
+}
+
+impl RaftLogReader<TypeConfig> for LogReader {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> Storage<Vec<Entry>> {
+        self.entries(range, usize::MAX)
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Storage<Vec<Entry>> {
+        self.entries(start..end, READ_BYTES_MAX)
+    }
+}
+
+impl RaftLogReader<TypeConfig> for LogStore {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> Storage<Vec<Entry>> {
+        LogReader { wal: self.wal.clone() }.entries(range, usize::MAX)
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for LogStore {
+    type LogReader = LogReader;
+
+    async fn get_log_state(&mut self) -> Storage<LogState<TypeConfig>> {
+        let last_purged_log_id: Option<LogId> = self.register(slots::PURGED)?;
+        let last = match (self.wal.first_index(WalLog::CONTROL), self.wal.last_index(WalLog::CONTROL)) {
+            (Some(_), Some(last)) => {
+                LogReader { wal: self.wal.clone() }.entries(last..last + 1, usize::MAX)?.pop()
+            }
+            _ => None,
+        };
+        let last_log_id = last.map(|entry| entry.log_id).or(last_purged_log_id);
+        Ok(LogState { last_purged_log_id, last_log_id })
+    }
+
+    async fn get_log_reader(&mut self) -> LogReader {
+        LogReader { wal: self.wal.clone() }
+    }
+
+    async fn save_vote(&mut self, vote: &Vote<NodeId>) -> Storage<()> {
+        self.set(slots::VOTE, vote).await?.durable().await.map_err(write_error)
+    }
+
+    async fn read_vote(&mut self) -> Storage<Option<Vote<NodeId>>> {
+        self.register(slots::VOTE)
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogId>) -> Storage<()> {
+        // Only spares a restart some work: it need not be durable.
+        self.set(slots::COMMITTED, &committed).await.map(|_| ())
+    }
+
+    async fn read_committed(&mut self) -> Storage<Option<LogId>> {
+        Ok(self.register::<Option<LogId>>(slots::COMMITTED)?.flatten())
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: LogFlushed<TypeConfig>) -> Storage<()>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let mut records = Vec::new();
+        for entry in entries {
+            let index = entry.log_id.index;
+            let payload = encode(ENTRY_MAGIC, &entry)?;
+            records.push(Record::Append { log: WalLog::CONTROL, index, payload });
+        }
+        let ticket = self.wal.submit(records).await.map_err(write_error)?;
+        while self.flushes.try_join_next().is_some() {}
+        self.flushes.spawn(async move {
+            let flushed = ticket.durable().await;
+            callback.log_io_completed(flushed.map_err(std::io::Error::other));
+        });
+        Ok(())
+    }
+
+    async fn truncate(&mut self, log_id: LogId) -> Storage<()> {
+        let record = Record::Truncate { log: WalLog::CONTROL, from: log_id.index };
+        let ticket = self.wal.submit(vec![record]).await.map_err(write_error)?;
+        ticket.durable().await.map_err(write_error)
+    }
+
+    async fn purge(&mut self, log_id: LogId) -> Storage<()> {
+        let records = vec![
+            Record::Set { slot: slots::PURGED, value: encode(REGISTER_MAGIC, &log_id)? },
+            Record::Purge { log: WalLog::CONTROL, upto: log_id.index },
+        ];
+        self.wal.submit(records).await.map(|_| ()).map_err(write_error)
+    }
+}

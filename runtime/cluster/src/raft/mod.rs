@@ -1,0 +1,15 @@
+//! The control group: openraft over the write-ahead log and the peer streams.
+
+mod config;
+mod heartbeats;
+mod log_store;
+mod network;
+mod snapshots;
+mod state_machine;
+
+pub use config::{Entry, LogId, Raft, RaftMetrics, RaftTiming, TypeConfig};
+pub use heartbeats::HeartbeatLedger;
+pub use log_store::LogStore;
+pub use network::{Network, RaftRpc, answer};
+pub use snapshots::{SnapshotError, SnapshotStore};
+pub use state_machine::{Applied, AppliedEvent, AppliedState, StateMachine};

@@ -1,0 +1,127 @@
+//! Snapshots of the control state, in `raft.db`.
+//!
+//! ```text
+//!  0           4         5          9
+//! +-----------+---------+----------+---------------------------------------------+
+//! | "SLcs"    | version | crc32 LE | postcard(last entry, membership, state) ... |
+//! +-----------+---------+----------+---------------------------------------------+
+//! ```
+//!
+//! The checksum covers what follows it. The same bytes travel to members that are too far behind for the log.
+
+use openraft::{EmptyNode, StoredMembership};
+use shardloom_sharding::ids::NodeId;
+use shardloom_store::{Db, DbError, Table};
+
+use super::config::LogId;
+use super::state_machine::AppliedState;
+use crate::control::ControlState;
+
+const MAGIC: [u8; 4] = *b"SLcs";
+const VERSION: u8 = 1;
+const HEADER_BYTES: usize = 9;
+const KEY: &[u8] = b"control";
+
+/// Why a snapshot cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// The database refuses.
+    #[error("the snapshot of the control state cannot be stored")]
+    Store(#[from] DbError),
+    /// Too short, another magic number, or a wrong checksum.
+    #[error("the snapshot of the control state is damaged")]
+    Damaged,
+    /// Written by a newer build.
+    #[error("the snapshot is of format {found}, this build reads up to {VERSION}: start a newer one")]
+    NewerVersion {
+        /// Its version.
+        found: u8,
+    },
+    /// The body does not fit its format.
+    #[error("the snapshot of the control state does not decode")]
+    Body(#[from] postcard::Error),
+}
+
+/// Keeps the newest snapshot.
+#[derive(Debug)]
+pub struct SnapshotStore {
+    db: Db,
+    table: Table,
+}
+
+impl SnapshotStore {
+    /// Uses the table `snapshots` of `db`.
+    ///
+    /// # Errors
+    ///
+    /// The table cannot be opened.
+    pub fn new(db: Db) -> Result<SnapshotStore, SnapshotError> {
+        let table = db.table("snapshots")?;
+        Ok(SnapshotStore { db, table })
+    }
+
+    /// Replaces the snapshot; durable when it returns. Blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// The database refuses; the old snapshot stays.
+    pub fn save(&self, bytes: &[u8]) -> Result<(), SnapshotError> {
+        self.table.put_large(KEY, bytes)?;
+        self.db.checkpoint()?;
+        Ok(())
+    }
+
+    /// The newest snapshot's bytes.
+    ///
+    /// # Errors
+    ///
+    /// The database is damaged.
+    pub fn read(&self) -> Result<Option<Vec<u8>>, SnapshotError> {
+        Ok(self.table.get_large(KEY)?.map(|bytes| bytes.to_vec()))
+    }
+
+    /// The newest snapshot.
+    ///
+    /// # Errors
+    ///
+    /// It is damaged or of a newer format.
+    pub fn load(&self) -> Result<Option<AppliedState>, SnapshotError> {
+        self.read()?.map(|bytes| SnapshotStore::decode(&bytes)).transpose()
+    }
+
+    /// Writes a state as a snapshot.
+    ///
+    /// # Errors
+    ///
+    /// Never for a state that came out of the control log.
+    pub fn encode(state: &AppliedState) -> Result<Vec<u8>, SnapshotError> {
+        let body = postcard::to_stdvec(&(&state.last, &state.membership, &state.control))?;
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
+        bytes.extend(MAGIC);
+        bytes.push(VERSION);
+        bytes.extend(crc32fast::hash(&body).to_le_bytes());
+        bytes.extend(body);
+        Ok(bytes)
+    }
+
+    /// Reads a snapshot back.
+    ///
+    /// # Errors
+    ///
+    /// It is damaged or of a newer format.
+    pub fn decode(bytes: &[u8]) -> Result<AppliedState, SnapshotError> {
+        let (header, body) = bytes.split_at_checked(HEADER_BYTES).ok_or(SnapshotError::Damaged)?;
+        if header[..4] != MAGIC {
+            return Err(SnapshotError::Damaged);
+        }
+        if header[4] > VERSION {
+            return Err(SnapshotError::NewerVersion { found: header[4] });
+        }
+        if header[5..] != crc32fast::hash(body).to_le_bytes() {
+            return Err(SnapshotError::Damaged);
+        }
+        type Body = (Option<LogId>, StoredMembership<NodeId, EmptyNode>, Option<ControlState>);
+        let (last, membership, control): Body = postcard::from_bytes(body)?;
+        Ok(AppliedState { last, membership, control })
+    }
+}

@@ -1,0 +1,211 @@
+//! The state machine of the control group: applies entries to the control state and tells the shells what changed.
+//!
+//! The state lives in memory. What makes it last is the log, and the newest snapshot: after a restart openraft applies the log from the
+//! snapshot to the last index known to be committed.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use openraft::storage::RaftStateMachine;
+use openraft::{
+    EmptyNode, EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta, StorageError,
+    StorageIOError, StoredMembership,
+};
+use shardloom_sharding::ids::{Epoch, NodeId, ShardId, Term};
+use tokio::sync::{mpsc, watch};
+
+use super::config::{Entry, LogId, TypeConfig};
+use super::snapshots::SnapshotStore;
+use crate::control::{ControlReply, ControlState, Outcome};
+
+/// The last applied entry, the members of the control group, and the control state: one consistent reading.
+#[derive(Clone, Debug, Default)]
+pub struct AppliedState {
+    /// The last applied entry.
+    pub last: Option<LogId>,
+    /// Voters and learners of the control group.
+    pub membership: StoredMembership<NodeId, EmptyNode>,
+    /// The control state, once the cluster has been founded.
+    pub control: Option<ControlState>,
+}
+
+/// The applied control state, shared between the state machine (which writes) and everybody else.
+#[derive(Debug)]
+pub struct Applied {
+    state: RwLock<AppliedState>,
+    index: watch::Sender<u64>,
+}
+
+/// Told to the protocol's shell for every batch of applied entries.
+#[derive(Debug)]
+pub struct AppliedEvent {
+    /// Index of the last entry in the batch.
+    pub index: u64,
+    /// The newest proposal up to there.
+    pub newest_proposal: Epoch,
+    /// Shards whose assignment changed.
+    pub changed: Vec<ShardId>,
+    /// The whole state was replaced by a snapshot: every shard may have changed.
+    pub replaced: bool,
+}
+
+impl AppliedState {
+    fn newest_proposal(&self) -> Epoch {
+        self.control.as_ref().map_or(Epoch(0), |state| state.shards.newest_proposal())
+    }
+}
+
+impl Applied {
+    /// Reads the state. Hold the guard briefly and never across an await: the state machine waits for it.
+    pub fn read(&self) -> RwLockReadGuard<'_, AppliedState> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Index of the last applied entry, as it grows.
+    pub fn index(&self) -> watch::Receiver<u64> {
+        self.index.subscribe()
+    }
+
+    fn replace(&self, next: AppliedState) {
+        let index = next.last.map_or(0, |id| id.index);
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = next;
+        self.index.send_replace(index);
+    }
+}
+
+/// openraft's view of [`Applied`].
+#[derive(Debug)]
+pub struct StateMachine {
+    applied: Arc<Applied>,
+    snapshots: Arc<SnapshotStore>,
+    events: mpsc::Sender<AppliedEvent>,
+}
+
+impl StateMachine {
+    /// Starts from the newest snapshot in `snapshots`, or from nothing. What is applied is told on `events`, which is bounded: a shell that
+    /// cannot keep up slows the state machine down.
+    ///
+    /// # Errors
+    ///
+    /// The snapshot on disk is damaged or of a newer format.
+    pub fn open(
+        snapshots: Arc<SnapshotStore>,
+        events: mpsc::Sender<AppliedEvent>,
+    ) -> Result<StateMachine, crate::ClusterError> {
+        let state = snapshots.load()?.unwrap_or_default();
+        let index = state.last.map_or(0, |id| id.index);
+        let applied = Applied { state: RwLock::new(state), index: watch::channel(index).0 };
+        Ok(StateMachine { applied: Arc::new(applied), snapshots, events })
+    }
+
+    /// The shared state.
+    pub fn applied(&self) -> Arc<Applied> {
+        self.applied.clone()
+    }
+
+    fn apply_entry(state: &mut AppliedState, entry: Entry, changed: &mut Vec<ShardId>) -> ControlReply {
+        let term = Term(entry.log_id.leader_id.term);
+        let index = entry.log_id.index;
+        state.last = Some(entry.log_id);
+        let outcome = match entry.payload {
+            EntryPayload::Blank => Ok(Outcome::Done),
+            EntryPayload::Membership(membership) => {
+                state.membership = StoredMembership::new(Some(entry.log_id), membership);
+                Ok(Outcome::Done)
+            }
+            EntryPayload::Normal(command) => {
+                let (outcome, shards) = ControlState::apply(&mut state.control, index, term, command);
+                changed.extend(shards);
+                outcome
+            }
+        };
+        ControlReply { index, outcome }
+    }
+
+    async fn tell(&self, event: AppliedEvent) {
+        // The shell is gone only when the node is ending.
+        let _ = self.events.send(event).await;
+    }
+}
+
+type Storage<T> = Result<T, StorageError<NodeId>>;
+
+fn write_error(error: impl std::error::Error + 'static) -> StorageError<NodeId> {
+    StorageIOError::write_snapshot(None, openraft::AnyError::new(&error)).into()
+}
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotBuilder = SnapshotBuilder;
+
+    async fn applied_state(&mut self) -> Storage<(Option<LogId>, StoredMembership<NodeId, EmptyNode>)> {
+        let state = self.applied.read();
+        Ok((state.last, state.membership.clone()))
+    }
+
+    async fn apply<I>(&mut self, entries: I) -> Storage<Vec<ControlReply>>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let mut changed = Vec::new();
+        let (replies, index, newest_proposal) = {
+            let mut state = self.applied.state.write().unwrap_or_else(PoisonError::into_inner);
+            let replies: Vec<ControlReply> =
+                entries.into_iter().map(|e| Self::apply_entry(&mut state, e, &mut changed)).collect();
+            (replies, state.last.map_or(0, |id| id.index), state.newest_proposal())
+        };
+        changed.sort_unstable();
+        changed.dedup();
+        self.tell(AppliedEvent { index, newest_proposal, changed, replaced: false }).await;
+        self.applied.index.send_replace(index);
+        Ok(replies)
+    }
+
+    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
+        SnapshotBuilder { state: self.applied.read().clone(), snapshots: self.snapshots.clone() }
+    }
+
+    async fn begin_receiving_snapshot(&mut self) -> Storage<Box<Vec<u8>>> {
+        Ok(Box::default())
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta<NodeId, EmptyNode>,
+        snapshot: Box<Vec<u8>>,
+    ) -> Storage<()> {
+        let mut state = SnapshotStore::decode(&snapshot).map_err(write_error)?;
+        state.membership = meta.last_membership.clone();
+        self.snapshots.save(&snapshot).map_err(write_error)?;
+        let index = state.last.map_or(0, |id| id.index);
+        let newest_proposal = state.newest_proposal();
+        self.applied.replace(state);
+        self.tell(AppliedEvent { index, newest_proposal, changed: Vec::new(), replaced: true }).await;
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Storage<Option<Snapshot<TypeConfig>>> {
+        let Some(bytes) = self.snapshots.read().map_err(write_error)? else { return Ok(None) };
+        let state = SnapshotStore::decode(&bytes).map_err(write_error)?;
+        Ok(Some(Snapshot { meta: meta_of(&state), snapshot: Box::new(bytes) }))
+    }
+}
+
+/// Writes down a copy of the state while the original goes on.
+#[derive(Debug)]
+pub struct SnapshotBuilder {
+    state: AppliedState,
+    snapshots: Arc<SnapshotStore>,
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
+    async fn build_snapshot(&mut self) -> Storage<Snapshot<TypeConfig>> {
+        let bytes = SnapshotStore::encode(&self.state).map_err(write_error)?;
+        self.snapshots.save(&bytes).map_err(write_error)?;
+        Ok(Snapshot { meta: meta_of(&self.state), snapshot: Box::new(bytes) })
+    }
+}
+
+fn meta_of(state: &AppliedState) -> SnapshotMeta<NodeId, EmptyNode> {
+    let at = state.last.map_or_else(|| "empty".into(), |id| format!("{}-{}", id.leader_id.term, id.index));
+    SnapshotMeta { last_log_id: state.last, last_membership: state.membership.clone(), snapshot_id: at }
+}

@@ -1,0 +1,423 @@
+//! The protocol's shell on this node: one task that feeds the pure cores and does what they say.
+//!
+//! Everything that may block goes elsewhere: messages to the [`Outbox`], entries of the control log to tasks of their own, disk writes to the
+//! queue of the write-ahead log. What the cores decide is decided there; here is only `select!`, `step`, `match`.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use shardloom_protocol::envelope::{self, Kind};
+use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
+use shardloom_sharding::map_codec::encode_changes;
+use shardloom_sharding::protocol::leader::{LeaderCommand, LeaderCore, LeaderEvent, Ticket};
+use shardloom_sharding::protocol::messages::{Append, Fetched, PeerMessage, ShardEpoch};
+use shardloom_sharding::protocol::node::{AppendRange, Changed, FetchedRange, NodeCommand, NodeCore, NodeEvent};
+use shardloom_sharding::protocol::record::WriteSeq;
+use shardloom_store::{Progress, Wal, WriteSeq as StoreSeq};
+use shardloom_transport::Class;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Interval, MissedTickBehavior};
+
+use crate::control::ControlCommand;
+use crate::leading::{Leading, LeaderNews};
+use crate::outbox::Outbox;
+use crate::raft::{Applied, AppliedEvent, Raft};
+use crate::serving::ServingTable;
+use crate::shard_logs::ShardLogs;
+use crate::standing::StandingCell;
+use crate::{ClusterError, clock};
+
+/// A message for the shell from a peer.
+#[derive(Debug)]
+pub enum Incoming {
+    /// The shard protocol's.
+    Protocol(NodeId, PeerMessage),
+    /// The leader says how everybody is.
+    News(NodeId, LeaderNews),
+    /// This node is about to stop, and is to hand over what it owns.
+    Leave,
+}
+
+/// What the shell works with.
+pub struct ShellParts {
+    /// The node's core.
+    pub node: NodeCore,
+    /// The leader's core; listens only, unless this node leads.
+    pub leader: LeaderCore,
+    /// The shard logs.
+    pub logs: ShardLogs,
+    /// The log below them.
+    pub wal: Wal,
+    /// What the control log says.
+    pub applied: Arc<Applied>,
+    /// The control group.
+    pub raft: Raft,
+    /// What this node serves.
+    pub serving: Arc<ServingTable>,
+    /// How this node and the others are.
+    pub standing: Arc<StandingCell>,
+    /// To the peers.
+    pub outbox: Outbox,
+    /// Everything that only a leader's shell needs.
+    pub leading: Leading,
+    /// Batches of applied entries.
+    pub events: mpsc::Receiver<AppliedEvent>,
+    /// Messages from peers.
+    pub incoming: mpsc::Receiver<Incoming>,
+    /// This node.
+    pub me: NodeId,
+    /// How often the cores are ticked.
+    pub tick: std::time::Duration,
+}
+
+/// The shell of the protocol.
+pub struct Shell {
+    parts: ShellParts,
+    /// Writes that are not durable yet: the store's number, and the core's.
+    unsynced: VecDeque<(StoreSeq, WriteSeq)>,
+    /// Shards that the core wants to know idle.
+    draining: BTreeSet<ShardId>,
+    /// Control-log writes under way.
+    writes: JoinSet<Ticket>,
+    /// Messages of this node to itself.
+    looped: VecDeque<PeerMessage>,
+    node_commands: Vec<NodeCommand>,
+    leader_commands: Vec<LeaderCommand>,
+}
+
+impl Shell {
+    /// Makes a shell around the cores.
+    pub fn new(parts: ShellParts) -> Shell {
+        Shell {
+            parts,
+            unsynced: VecDeque::new(),
+            draining: BTreeSet::new(),
+            writes: JoinSet::new(),
+            looped: VecDeque::new(),
+            node_commands: Vec::new(),
+            leader_commands: Vec::new(),
+        }
+    }
+
+    /// Runs until the write-ahead log fails or the node ends.
+    ///
+    /// # Errors
+    ///
+    /// The write-ahead log or the control group has failed: the process must end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it is as if the node had crashed.
+    pub async fn run(mut self) -> Result<(), ClusterError> {
+        let mut tick: Interval = tokio::time::interval(self.parts.tick);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut progress: Progress = self.parts.wal.progress();
+        let mut metrics = self.parts.raft.server_metrics();
+        let newest_proposal = {
+            let applied = self.parts.applied.read();
+            applied.control.as_ref().map_or(Epoch(0), |state| state.shards.newest_proposal())
+        };
+        self.on_applied(AppliedEvent { index: 0, newest_proposal, changed: Vec::new(), replaced: true }).await?;
+        loop {
+            tokio::select! {
+                biased;
+                event = self.parts.events.recv() => match event {
+                    Some(event) => self.on_applied(event).await?,
+                    None => return Ok(()),
+                },
+                durable = progress.changed() => {
+                    let upto = durable?;
+                    self.on_durable(upto).await?;
+                }
+                changed = metrics.changed() => {
+                    if changed.is_err() {
+                        return Err(ClusterError::Raft { reason: "it has stopped".into() });
+                    }
+                    metrics.borrow_and_update();
+                    self.on_raft().await?;
+                }
+                Some(message) = self.parts.incoming.recv() => self.on_incoming(message).await?,
+                Some(written) = self.writes.join_next(), if !self.writes.is_empty() => {
+                    // What was written is applied: the core hears of that first.
+                    while let Ok(event) = self.parts.events.try_recv() {
+                        self.on_applied(event).await?;
+                    }
+                    if let Ok(ticket) = written {
+                        self.leader_step(LeaderEvent::Written { ticket });
+                    }
+                    self.act().await?;
+                }
+                _ = self.parts.serving.idle() => {
+                    self.tell_idle();
+                    self.act().await?;
+                }
+                _ = tick.tick() => self.on_tick().await?,
+            }
+        }
+    }
+
+    async fn on_applied(&mut self, event: AppliedEvent) -> Result<(), ClusterError> {
+        let changed = if event.replaced { Changed::All } else { Changed::Shards(event.changed) };
+        let newest_proposal = event.newest_proposal;
+        self.node_step(NodeEvent::Applied { changed: changed.clone(), newest_proposal });
+        self.leader_step(LeaderEvent::Applied { changed });
+        for event in self.parts.leading.control_changed(&self.parts.applied) {
+            self.leader_step(event);
+        }
+        self.on_raft().await?;
+        self.parts.serving.bump();
+        Ok(())
+    }
+
+    async fn on_durable(&mut self, upto: StoreSeq) -> Result<(), ClusterError> {
+        let mut reached = None;
+        while let Some((_, seq)) = self.unsynced.pop_front_if(|(stored, _)| *stored <= upto) {
+            reached = Some(seq);
+        }
+        if let Some(upto) = reached {
+            self.node_step(NodeEvent::Durable { upto });
+            self.act().await?;
+        }
+        Ok(())
+    }
+
+    async fn on_raft(&mut self) -> Result<(), ClusterError> {
+        let metrics = self.parts.raft.metrics().borrow().clone();
+        metrics
+            .running_state
+            .as_ref()
+            .map_err(|fatal| ClusterError::Raft { reason: fatal.to_string() })?;
+        let changes = self.parts.leading.raft_changed(&metrics, &self.parts.applied, clock::now());
+        if let Some(leader) = changes.leader {
+            self.parts.standing.set_leader(leader, metrics.current_term);
+            self.node_step(NodeEvent::Leader(leader));
+            self.parts.serving.bump();
+        }
+        for event in changes.events {
+            self.leader_step(event);
+        }
+        self.act().await
+    }
+
+    async fn on_incoming(&mut self, message: Incoming) -> Result<(), ClusterError> {
+        match message {
+            Incoming::Protocol(from, message) => self.deliver(from, message),
+            Incoming::News(from, news) => {
+                if self.parts.standing.take_news(from, news) {
+                    self.parts.serving.bump();
+                }
+            }
+            Incoming::Leave => self.node_step(NodeEvent::Leave),
+        }
+        self.act().await
+    }
+
+    async fn on_tick(&mut self) -> Result<(), ClusterError> {
+        let now = clock::now();
+        self.node_step(NodeEvent::Tick);
+        for event in self.parts.leading.tick(&self.parts.raft, &self.parts.applied, now) {
+            self.leader_step(event);
+        }
+        self.leader_step(LeaderEvent::Tick);
+        let leader = &self.parts.leader;
+        let members = leader.members().iter().map(|member| member.replica.node);
+        let silent = members.filter(|node| !leader.is_live(now, *node)).collect();
+        if let Some(news) = self.parts.leading.news(silent, now) {
+            self.tell_news(news);
+        }
+        self.tell_idle();
+        self.act().await
+    }
+
+    fn tell_news(&mut self, news: LeaderNews) {
+        let members: Vec<NodeId> = {
+            let applied = self.parts.applied.read();
+            applied.control.as_ref().map(|c| c.members.keys().copied().collect()).unwrap_or_default()
+        };
+        self.parts.outbox.retain(|node| members.contains(&node));
+        if let Ok(body) = envelope::encode(Kind::News, &news) {
+            for node in members.into_iter().filter(|node| *node != self.parts.me) {
+                self.parts.outbox.post(node, Class::Control, body.clone());
+            }
+        }
+        if self.parts.standing.take_news(self.parts.me, news) {
+            self.parts.serving.bump();
+        }
+    }
+
+    /// Gives a message to the core that it is for.
+    fn deliver(&mut self, from: NodeId, message: PeerMessage) {
+        match message {
+            PeerMessage::ToLeader(message) => self.leader_step(LeaderEvent::Message { from, message }),
+            message => self.node_step(NodeEvent::Message { from, message }),
+        }
+    }
+
+    fn node_step(&mut self, event: NodeEvent) {
+        let applied = self.parts.applied.read();
+        if let Some(state) = &applied.control {
+            self.parts.node.step(clock::now(), &state.shards, event, &mut self.node_commands);
+        }
+    }
+
+    fn leader_step(&mut self, event: LeaderEvent) {
+        let applied = self.parts.applied.read();
+        if let Some(state) = &applied.control {
+            self.parts.leader.step(clock::now(), &state.shards, event, &mut self.leader_commands);
+        }
+    }
+
+    /// Does what the cores have said, until they have nothing more to say.
+    async fn act(&mut self) -> Result<(), ClusterError> {
+        let mut woken = false;
+        loop {
+            let leader_commands = std::mem::take(&mut self.leader_commands);
+            let node_commands = std::mem::take(&mut self.node_commands);
+            let idle = leader_commands.is_empty() && node_commands.is_empty() && self.looped.is_empty();
+            for command in leader_commands {
+                self.lead(command);
+            }
+            for command in node_commands {
+                woken |= self.obey(command).await?;
+            }
+            while let Some(message) = self.looped.pop_front() {
+                let me = self.parts.me;
+                self.deliver(me, message);
+            }
+            if idle {
+                break;
+            }
+        }
+        if woken {
+            self.parts.serving.bump();
+        }
+        Ok(())
+    }
+
+    fn lead(&mut self, command: LeaderCommand) {
+        match command {
+            LeaderCommand::Propose { ticket, changes } => {
+                tracing::info!(shards = changes.len(), "proposing");
+                match encode_changes(&changes) {
+                    Ok(changes) => self.write(ticket, ControlCommand::Propose { changes: changes.into() }),
+                    Err(error) => {
+                        tracing::error!(%error, "a proposal cannot be written");
+                        self.leader_step(LeaderEvent::Written { ticket });
+                    }
+                }
+            }
+            LeaderCommand::Commit { ticket, epoch, term, shards } => {
+                tracing::debug!(%epoch, shards = shards.len(), "committing");
+                self.write(ticket, ControlCommand::Commit { epoch, term, shards });
+            }
+            LeaderCommand::Send { to, message } => self.send(to, PeerMessage::FromLeader(message)),
+            LeaderCommand::Alarm(alarm) => self.parts.leading.alarm(alarm),
+        }
+    }
+
+    fn write(&mut self, ticket: Ticket, command: ControlCommand) {
+        let raft = self.parts.raft.clone();
+        self.writes.spawn(async move {
+            if let Err(error) = raft.client_write(command).await {
+                tracing::info!(%error, "an entry of the leader was not written");
+            }
+            ticket
+        });
+    }
+
+    /// Does one thing; whether it may let a waiting call start, or must stop one.
+    async fn obey(&mut self, command: NodeCommand) -> Result<bool, ClusterError> {
+        match command {
+            NodeCommand::Write { seq, records } => {
+                let records = self.parts.logs.translate(records);
+                let ticket = self.parts.wal.submit(records).await?;
+                self.unsynced.push_back((ticket.seq(), seq));
+            }
+            NodeCommand::Send { to, message } => self.send(to, message),
+            NodeCommand::SendAppends { to, ranges } => self.send_appends(to, ranges)?,
+            NodeCommand::SendFetched { to, ranges } => self.send_fetched(to, ranges)?,
+            NodeCommand::Serving { shard: ShardEpoch { shard, epoch } } => {
+                self.parts.serving.start(shard, epoch);
+                return Ok(true);
+            }
+            NodeCommand::NotServing { shard } => {
+                self.parts.serving.stop(shard.shard);
+                self.draining.remove(&shard.shard);
+                return Ok(true);
+            }
+            NodeCommand::Drain { shards } => {
+                shards.iter().for_each(|shard| self.parts.serving.hold(*shard, true));
+                self.draining.extend(shards);
+                self.tell_idle();
+            }
+            NodeCommand::Resume { shards } => {
+                for shard in shards {
+                    self.draining.remove(&shard);
+                    self.parts.serving.hold(shard, false);
+                }
+                return Ok(true);
+            }
+            NodeCommand::LeaseUntil(until) => self.parts.serving.set_lease(until),
+            NodeCommand::SendSnapshot { shard, .. } => {
+                // Logs are never given up before shards have state, so no core asks for this.
+                tracing::error!(shard = %shard.shard, "a snapshot was asked for, but shards have no state");
+            }
+            NodeCommand::DiscardSnapshot { .. }
+            | NodeCommand::Sequenced { .. }
+            | NodeCommand::Refused { .. }
+            | NodeCommand::Committed { .. }
+            | NodeCommand::Apply { .. } => {}
+        }
+        Ok(false)
+    }
+
+    /// Tells the core of held shards that are idle.
+    fn tell_idle(&mut self) {
+        let serving = &self.parts.serving;
+        let idle: Vec<ShardId> = self.draining.iter().copied().filter(|s| serving.is_idle(*s)).collect();
+        idle.iter().for_each(|shard| {
+            self.draining.remove(shard);
+        });
+        if !idle.is_empty() {
+            self.node_step(NodeEvent::Drained { shards: idle });
+        }
+    }
+
+    fn send(&mut self, to: NodeId, message: PeerMessage) {
+        if to == self.parts.me {
+            self.looped.push_back(message);
+            return;
+        }
+        let class = match message {
+            PeerMessage::ToLeader(_) | PeerMessage::FromLeader(_) => Class::Control,
+            _ => Class::Appends,
+        };
+        match envelope::encode(Kind::Shard, &message) {
+            Ok(body) => {
+                self.parts.outbox.post(to, class, body);
+            }
+            Err(error) => tracing::error!(%error, "a message of the protocol cannot be written"),
+        }
+    }
+
+    fn send_appends(&mut self, to: NodeId, ranges: Vec<AppendRange>) -> Result<(), ClusterError> {
+        let mut appends = Vec::with_capacity(ranges.len());
+        for AppendRange { shard, previous, last, commit } in ranges {
+            let entries = self.parts.logs.read(shard.shard, previous.position.next(), last)?;
+            appends.push(Append { shard, previous, entries, commit });
+        }
+        self.send(to, PeerMessage::Append(appends));
+        Ok(())
+    }
+
+    fn send_fetched(&mut self, to: NodeId, ranges: Vec<FetchedRange>) -> Result<(), ClusterError> {
+        let mut fetched = Vec::with_capacity(ranges.len());
+        for FetchedRange { shard, previous, last, tail } in ranges {
+            let entries = self.parts.logs.read(shard.shard, previous.position.next(), last)?;
+            fetched.push(Fetched { shard, previous, entries, tail });
+        }
+        self.send(to, PeerMessage::Fetched(fetched));
+        Ok(())
+    }
+}

@@ -1,0 +1,55 @@
+//! How this node and the others are, as far as this node knows: who leads, who is silent, what is unavailable. Hints for people and for
+//! routing; leases and the control log are what counts.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use shardloom_sharding::ids::{NodeId, ShardId, Term};
+
+use crate::leading::LeaderNews;
+
+/// How things stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterStanding {
+    /// Who leads, and since which term.
+    pub leader: Option<(NodeId, Term)>,
+    /// The newest term that this node knows of.
+    pub term: Term,
+    /// Members whose lease has run out, in the leader's eyes.
+    pub silent: BTreeSet<NodeId>,
+    /// Shards with too few live replicas.
+    pub unavailable: BTreeSet<ShardId>,
+}
+
+/// The one place where it is kept.
+#[derive(Debug, Default)]
+pub struct StandingCell {
+    current: Mutex<ClusterStanding>,
+}
+
+impl StandingCell {
+    /// How things stand now.
+    pub fn read(&self) -> ClusterStanding {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_leader(&self, leader: Option<(NodeId, Term)>, term: u64) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.leader = leader;
+        current.term = Term(term);
+    }
+
+    /// Takes over the leader's news; whether they say anything new.
+    pub(crate) fn take_news(&self, from: NodeId, news: LeaderNews) -> bool {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.leader != Some((from, news.term)) {
+            return false;
+        }
+        let silent = news.silent.into_iter().collect();
+        let unavailable = news.unavailable.into_iter().collect();
+        let changed = current.silent != silent || current.unavailable != unavailable;
+        current.silent = silent;
+        current.unavailable = unavailable;
+        changed
+    }
+}

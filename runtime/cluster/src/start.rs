@@ -1,0 +1,463 @@
+//! Starting a node: from a data directory and a few addresses to a member of a cluster that keeps the protocol.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use shardloom_protocol::digest::Digest;
+use shardloom_sharding::ids::{Boot, ClusterId, DiskId, NodeId, Replica};
+use shardloom_sharding::plan::PlanSettings;
+use shardloom_sharding::protocol::leader::{LeaderCore, LeaderSettings};
+use shardloom_sharding::protocol::node::NodeCore;
+use shardloom_sharding::protocol::timing::Timing;
+use shardloom_store::{DataDir, Db, Recovery, Wal, WalOptions};
+use shardloom_transport::{ClusterCa, JoinToken, NodeIdentity, PeerNet, PeerOptions};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::addresses::AddressKeeper;
+use crate::admission::{Admission, TokenBook};
+use crate::boots::Boots;
+use crate::control::{
+    Addresses, ControlCommand, Founding, JoinPolicy, Member, MemberStanding,
+};
+use crate::gossip::{Gossip, GossipSelf, GossipTiming};
+use crate::group::GroupKeeper;
+use crate::handle::Cluster;
+use crate::identity::{IdentityStore, random};
+use crate::join;
+use crate::leading::Leading;
+use crate::outbox::Outbox;
+use crate::peers::Peers;
+use crate::raft::{
+    Applied, AppliedEvent, HeartbeatLedger, LogStore, Network, Raft, RaftTiming, SnapshotStore,
+    StateMachine,
+};
+use crate::service::{Dispatcher, Services};
+use crate::serving::ServingTable;
+use crate::shard_logs::ShardLogs;
+use crate::shell::{Shell, ShellParts};
+use crate::standing::StandingCell;
+use crate::step_down::StepDown;
+use crate::writer::Writer;
+use crate::ClusterError;
+
+/// How a node that belongs to no cluster yet finds one. A member ignores it.
+#[derive(Clone, Debug)]
+pub enum Beginning {
+    /// Make a new cluster.
+    Bootstrap {
+        /// Shards, for ever.
+        shards: u32,
+        /// Replicas of a shard, where there are nodes enough.
+        replicas: u32,
+        /// Whether a token is enough to join.
+        join_policy: JoinPolicy,
+        /// Digest of the admin token.
+        admin_token: Digest,
+    },
+    /// Join the cluster that somebody at these addresses belongs to.
+    Join {
+        /// Peer addresses, host:port.
+        addresses: Vec<String>,
+        /// The token.
+        token: JoinToken,
+    },
+    /// Neither: the data directory must belong to a cluster.
+    Return,
+}
+
+/// What a node is told.
+#[derive(Clone, Debug)]
+pub struct ClusterOptions {
+    /// The data directory.
+    pub data: PathBuf,
+    /// UDP port for peers.
+    pub listen_peer: SocketAddr,
+    /// UDP port for gossip.
+    pub listen_gossip: SocketAddr,
+    /// Where the others find this node's services.
+    pub addresses: Addresses,
+    /// Its failure domain.
+    pub zone: String,
+    /// How much it can bear.
+    pub capacity: u32,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// What to do if the data directory is new.
+    pub beginning: Beginning,
+    /// The spans of time of the shard protocol; the same on every node.
+    pub timing: Timing,
+    /// The timing of the control group.
+    pub raft: RaftTiming,
+    /// The timing of gossip.
+    pub gossip: GossipTiming,
+}
+
+/// Batches of applied entries that wait for the shell at most; a slow shell slows the state machine down.
+const EVENTS_MAX: usize = 256;
+/// Messages from peers that wait for the shell at most; beyond that their streams are not read on.
+const INCOMING_MAX: usize = 1_024;
+/// How far the weight of a node may be from its share before shards move, in percent.
+const BALANCE_THRESHOLD_PERCENT: u32 = 10;
+/// Shards that may be held or moving by plan at once: bounds how much pauses together.
+const MOVES_IN_FLIGHT_MAX: usize = 256;
+
+/// What is open before the node knows its cluster.
+struct Opened {
+    dir: DataDir,
+    wal: Wal,
+    recovery: Recovery,
+    identity: IdentityStore,
+    snapshots: Arc<SnapshotStore>,
+}
+
+impl Opened {
+    fn open(data: &std::path::Path) -> Result<Opened, ClusterError> {
+        let dir = DataDir::open(data)?;
+        let (wal, recovery) = Wal::open(&dir.join("wal"), WalOptions::default())?;
+        if recovery.torn_bytes > 0 {
+            tracing::warn!(bytes = recovery.torn_bytes, "cut off the torn tail of the write-ahead log");
+        }
+        let identity = IdentityStore::open(&dir, recovery.disk)?;
+        let snapshots = Arc::new(SnapshotStore::new(Db::open(&dir.join("raft.db"), "raft")?)?);
+        Ok(Opened { dir, wal, recovery, identity, snapshots })
+    }
+}
+
+/// The control group of this node, running.
+struct Group {
+    raft: Raft,
+    applied: Arc<Applied>,
+    events: mpsc::Receiver<AppliedEvent>,
+    peers: Arc<Peers>,
+    ledger: Arc<HeartbeatLedger>,
+}
+
+/// Starts a node, joins or bootstraps if need be, and returns when it takes part.
+///
+/// # Errors
+///
+/// The disk, a port or the cluster refuses; the text says what to do.
+///
+/// # Cancel safety
+///
+/// Dropped before the end, it is as if the node had crashed while it started.
+pub async fn start(options: ClusterOptions) -> Result<Cluster, ClusterError> {
+    let data = options.data.clone();
+    let opened = tokio::task::spawn_blocking(move || Opened::open(&data))
+        .await
+        .map_err(|error| ClusterError::Raft { reason: error.to_string() })??;
+    check_cluster(&opened.identity, &options.beginning)?;
+    let net = PeerNet::bind(options.listen_peer, &opened.identity.key()?, PeerOptions::default())?;
+    let assembled = assemble(&options, opened, net.clone()).await;
+    if assembled.is_err() {
+        net.close().await;
+    }
+    assembled
+}
+
+fn check_cluster(identity: &IdentityStore, beginning: &Beginning) -> Result<(), ClusterError> {
+    match (identity.cluster(), beginning) {
+        (Some(ours), Beginning::Join { token, .. }) if token.cluster() != ours => {
+            Err(ClusterError::OtherCluster { ours, theirs: token.cluster() })
+        }
+        (None, Beginning::Return) => Err(ClusterError::Nowhere),
+        _ => Ok(()),
+    }
+}
+
+async fn assemble(
+    options: &ClusterOptions,
+    opened: Opened,
+    net: PeerNet,
+) -> Result<Cluster, ClusterError> {
+    let Opened { dir, wal, recovery, mut identity, snapshots } = opened;
+    let node = identity.node();
+    let member = describe(options, node, recovery.disk);
+    let peers = Arc::new(Peers::new(node, net.clone()));
+    become_reachable(options, &mut identity, &net, &peers, &snapshots, &member, recovery.boot).await?;
+    let mut group = start_group(options, node, &wal, &snapshots, peers.clone()).await?;
+    if let Beginning::Bootstrap { .. } = options.beginning
+        && identity.cluster().is_none()
+    {
+        let signed = found(options, &group, &identity, &member).await?;
+        net.set_identity(&identity.become_member(signed)?)?;
+    }
+    let cluster = identity.cluster().ok_or(ClusterError::Nowhere)?;
+    let serving = Arc::new(ServingTable::default());
+    let standing = Arc::new(StandingCell::default());
+    let tokens = Arc::new(TokenBook::default());
+    let writer = Writer::new(group.raft.clone(), peers.clone(), group.applied.clone());
+    let step_down =
+        StepDown::new(node, group.raft.clone(), peers.clone(), standing.clone(), options.raft.clone());
+    let (shell_in, incoming) = mpsc::channel(INCOMING_MAX);
+    let server = Arc::new(OnceLock::new());
+    net.serve(Arc::new(Dispatcher::new(Services {
+        me: node,
+        raft: group.raft.clone(),
+        peers: peers.clone(),
+        writer: writer.clone(),
+        admission: Admission::new(writer.clone(), group.applied.clone(), tokens.clone(), serving.clone()),
+        step_down: step_down.clone(),
+        shell: shell_in.clone(),
+        boots: Arc::new(Boots::new(options.timing.lease)),
+        server: server.clone(),
+    })))?;
+    let shard_count = wait_for_state(&mut group, &peers, node).await;
+    serving.size(shard_count);
+    let gossip = start_gossip(options, cluster, node, recovery.boot, &identity, &group.applied).await?;
+    let mut tasks = JoinSet::new();
+    let shell = make_shell(options, &wal, &recovery, node, shard_count, group_parts(&group), ShellLinks {
+        serving: serving.clone(),
+        standing: standing.clone(),
+        outbox: Outbox::new(peers.clone()),
+        events: group.events,
+        incoming,
+    })
+    .await?;
+    tasks.spawn(async move { shell.run().await });
+    let keeper = GroupKeeper::new(
+        node,
+        group.raft.clone(),
+        group.applied.clone(),
+        standing.clone(),
+        tokens.clone(),
+    );
+    tasks.spawn(async move {
+        keeper.run().await;
+        Ok(())
+    });
+    let addresses =
+        AddressKeeper::new(group.applied.clone(), peers.clone(), tokens, serving.clone(), identity, &gossip);
+    tasks.spawn(addresses.run());
+    Ok(Cluster {
+        me: node,
+        cluster,
+        dir,
+        wal,
+        raft: group.raft,
+        applied: group.applied,
+        serving,
+        standing,
+        writer,
+        step_down,
+        peers,
+        shell: shell_in,
+        server,
+        gossip,
+        tasks,
+    })
+}
+
+fn describe(options: &ClusterOptions, node: NodeId, disk: DiskId) -> Member {
+    Member {
+        node,
+        disk,
+        addresses: options.addresses.clone(),
+        zone: options.zone.clone(),
+        capacity: options.capacity,
+        labels: options.labels.clone(),
+        standing: MemberStanding::Active,
+    }
+}
+
+/// A member shows its certificate and says where it is; a stranger that was told to joins.
+async fn become_reachable(
+    options: &ClusterOptions,
+    identity: &mut IdentityStore,
+    net: &PeerNet,
+    peers: &Peers,
+    snapshots: &SnapshotStore,
+    member: &Member,
+    boot: Boot,
+) -> Result<(), ClusterError> {
+    if let Some(known) = identity.identity()? {
+        net.set_identity(&known)?;
+        let mut places: BTreeMap<NodeId, String> =
+            identity.known_peers().into_iter().map(|(node, addresses)| (node, addresses.peer)).collect();
+        if let Some(state) = snapshots.load()?.and_then(|applied| applied.control) {
+            for other in state.members.values() {
+                places.entry(other.node).or_insert_with(|| other.addresses.peer.clone());
+            }
+        }
+        places.remove(&member.node);
+        peers.set_gossip(&places);
+        return join::attach(peers, member, boot).await;
+    }
+    if let Beginning::Join { addresses, token } = &options.beginning {
+        let (signed, joined) = join::join(net, &identity.key()?, token, addresses, member).await?;
+        let others: BTreeMap<NodeId, Addresses> =
+            joined.members.into_iter().map(|other| (other.node, other.addresses)).collect();
+        identity.remember_peers(&others)?;
+        let known: NodeIdentity = identity.become_member(signed)?;
+        net.set_identity(&known)?;
+        peers.set_gossip(&others.into_iter().map(|(node, addresses)| (node, addresses.peer)).collect());
+        tracing::info!(cluster = %joined.cluster, node = %member.node, "joined");
+    }
+    Ok(())
+}
+
+async fn start_group(
+    options: &ClusterOptions,
+    node: NodeId,
+    wal: &Wal,
+    snapshots: &Arc<SnapshotStore>,
+    peers: Arc<Peers>,
+) -> Result<Group, ClusterError> {
+    let raft_error = |error: &dyn std::fmt::Display| ClusterError::Raft { reason: error.to_string() };
+    let (sender, events) = mpsc::channel(EVENTS_MAX);
+    let machine = StateMachine::open(snapshots.clone(), sender)?;
+    let applied = machine.applied();
+    let ledger = Arc::new(HeartbeatLedger::default());
+    let network = Network::new(peers.clone(), ledger.clone());
+    let config = options.raft.config().map_err(|error| raft_error(&error))?;
+    let raft = Raft::new(node, Arc::new(config), network, LogStore::new(wal.clone()), machine)
+        .await
+        .map_err(|error| raft_error(&error))?;
+    Ok(Group { raft, applied, events, peers, ledger })
+}
+
+/// Makes a cluster of one: its control log begins with what it is. Done again after a crash in the middle, it goes on where it stopped.
+async fn found(
+    options: &ClusterOptions,
+    group: &Group,
+    identity: &IdentityStore,
+    member: &Member,
+) -> Result<shardloom_transport::SignedNode, ClusterError> {
+    let raft_error = |error: &dyn std::fmt::Display| ClusterError::Raft { reason: error.to_string() };
+    let Beginning::Bootstrap { shards, replicas, join_policy, admin_token } = &options.beginning else {
+        return Err(ClusterError::Nowhere);
+    };
+    let node = member.node;
+    let initialized = group.raft.is_initialized().await.map_err(|error| raft_error(&error))?;
+    if !initialized {
+        let voters = BTreeMap::from([(node, openraft::EmptyNode::default())]);
+        group.raft.initialize(voters).await.map_err(|error| raft_error(&error))?;
+    }
+    let ca = ClusterCa::create(ClusterId(random()?))?;
+    let founding = Founding {
+        cluster: ca.cluster(),
+        shard_count: *shards,
+        replicas: *replicas,
+        join_policy: *join_policy,
+        ca_certificate: ca.certificate_pem().to_owned(),
+        ca_key: ca.key_pem(),
+        admin_token: *admin_token,
+        founder: member.clone(),
+    };
+    let writer = Writer::new(group.raft.clone(), group.peers.clone(), group.applied.clone());
+    let written = writer.write(ControlCommand::Found(Box::new(founding))).await;
+    written.map_err(|error| raft_error(&error))?;
+    let applied = group.applied.read();
+    let state = applied.control.as_ref().ok_or(ClusterError::Nowhere)?;
+    let ca = ClusterCa::from_pem(&state.founding.ca_certificate, &state.founding.ca_key)?;
+    Ok(ca.sign(node, &identity.key()?.request()?)?)
+}
+
+/// Waits until the control log has told this node what its cluster is; a newcomer may have to be added by an operator first.
+async fn wait_for_state(group: &mut Group, peers: &Peers, node: NodeId) -> u32 {
+    let mut told = false;
+    loop {
+        {
+            let applied = group.applied.read();
+            if let Some(state) = &applied.control {
+                let places = state.members.values();
+                let places: BTreeMap<NodeId, String> =
+                    places.map(|m| (m.node, m.addresses.peer.clone())).collect();
+                drop(applied);
+                peers.set_members(&places);
+                let applied = group.applied.read();
+                if let Some(state) = &applied.control {
+                    return state.founding.shard_count;
+                }
+            }
+        }
+        if !told {
+            tracing::info!(%node, "waiting for the control log; with --join-policy manual an operator runs `shardloom node add {node}`");
+            told = true;
+        }
+        // The state machine tells of every batch that it applies; none is lost, since the shell begins with the whole state.
+        if group.events.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+async fn start_gossip(
+    options: &ClusterOptions,
+    cluster: ClusterId,
+    node: NodeId,
+    boot: Boot,
+    identity: &IdentityStore,
+    applied: &Applied,
+) -> Result<Gossip, ClusterError> {
+    let mut seeds: Vec<String> = identity.known_peers().into_values().map(|a| a.gossip).collect();
+    if let Some(state) = &applied.read().control {
+        seeds.extend(state.members.values().map(|member| member.addresses.gossip.clone()));
+    }
+    seeds.retain(|seed| *seed != options.addresses.gossip);
+    seeds.sort();
+    seeds.dedup();
+    let me = GossipSelf { cluster, node, boot, addresses: options.addresses.clone() };
+    Gossip::start(&me, options.listen_gossip, seeds, options.gossip).await
+}
+
+struct GroupParts {
+    raft: Raft,
+    applied: Arc<Applied>,
+    ledger: Arc<HeartbeatLedger>,
+}
+
+fn group_parts(group: &Group) -> GroupParts {
+    GroupParts {
+        raft: group.raft.clone(),
+        applied: group.applied.clone(),
+        ledger: group.ledger.clone(),
+    }
+}
+
+struct ShellLinks {
+    serving: Arc<ServingTable>,
+    standing: Arc<StandingCell>,
+    outbox: Outbox,
+    events: mpsc::Receiver<AppliedEvent>,
+    incoming: mpsc::Receiver<crate::shell::Incoming>,
+}
+
+async fn make_shell(
+    options: &ClusterOptions,
+    wal: &Wal,
+    recovery: &Recovery,
+    node: NodeId,
+    shard_count: u32,
+    group: GroupParts,
+    links: ShellLinks,
+) -> Result<Shell, ClusterError> {
+    let replicas = {
+        let applied = group.applied.read();
+        applied.control.as_ref().map_or(1, |state| state.founding.replicas)
+    };
+    let (logs, stored) = ShardLogs::open(wal.clone(), shard_count)?;
+    let me = Replica { node, disk: recovery.disk };
+    let timing = options.timing;
+    let plan = PlanSettings { replicas: replicas.min(u32::from(u8::MAX)) as u8, threshold_percent: BALANCE_THRESHOLD_PERCENT, moves_max: None };
+    let settings = LeaderSettings { timing, plan, moves_in_flight_max: MOVES_IN_FLIGHT_MAX };
+    Ok(Shell::new(ShellParts {
+        node: NodeCore::new(me, recovery.boot, timing, shard_count, stored),
+        leader: LeaderCore::new(settings),
+        logs,
+        wal: wal.clone(),
+        applied: group.applied,
+        raft: group.raft,
+        serving: links.serving,
+        standing: links.standing,
+        outbox: links.outbox,
+        leading: Leading::new(node, group.ledger),
+        events: links.events,
+        incoming: links.incoming,
+        me: node,
+        tick: timing.tick,
+    }))
+}

@@ -1,0 +1,275 @@
+//! The real cluster behind [`Fabric`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use shardloom_cluster::admission::TOKEN_LIFE;
+use shardloom_cluster::control::{
+    ControlCommand as LogCommand, ControlReply as LogReply, ControlState, MemberStanding, Outcome, Refused,
+};
+use shardloom_cluster::peers::PeerError;
+use shardloom_cluster::serving::NotServing as NotServingHere;
+use shardloom_cluster::standing::ClusterStanding;
+use shardloom_cluster::step_down::StepDownError;
+use shardloom_cluster::writer::WriteError;
+use shardloom_cluster::{ClusterHandle, TokenRefused};
+use shardloom_sharding::ids::{NodeId, ShardId};
+use shardloom_sharding::route::Progress;
+use shardloom_transport::{Class as PeerClass, Delivery, TransportError};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::fabric::{
+    Class, ControlCommand, ControlError, ControlReply, Fabric, FabricError, Force, NotServing, Permit,
+};
+use super::view::{Member, MemberState, Role, View, Weigher, Workload};
+
+/// The real cluster.
+pub struct ClusterFabric {
+    cluster: ClusterHandle,
+    changed: watch::Receiver<u64>,
+    /// The last view, and the change that it was made after.
+    view: Mutex<(u64, Arc<View>)>,
+}
+
+impl ClusterFabric {
+    /// The cluster of a node that has applied the founding of its cluster.
+    pub fn new(cluster: ClusterHandle) -> ClusterFabric {
+        let changed = cluster.serving().changed();
+        let at = *changed.borrow();
+        let view = Arc::new(picture(&cluster));
+        ClusterFabric { cluster, changed, view: Mutex::new((at, view)) }
+    }
+}
+
+impl Fabric for ClusterFabric {
+    fn view(&self) -> Arc<View> {
+        let now = *self.changed.borrow();
+        let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        if view.0 != now {
+            // Read the count first: a change that comes meanwhile makes another picture next time.
+            *view = (now, Arc::new(picture(&self.cluster)));
+        }
+        view.1.clone()
+    }
+
+    fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.clone()
+    }
+
+    fn enter(&self, shard: ShardId) -> Result<Permit, NotServing> {
+        match self.cluster.serving().enter(shard) {
+            Ok(permit) => Ok(Permit::new(permit.epoch(), move || permit.may_answer())),
+            Err(NotServingHere::NotOwner) => Err(NotServing::NotOwner),
+            Err(NotServingHere::HandingOver) => Err(NotServing::HandingOver),
+            Err(NotServingHere::NoLease) => Err(NotServing::NoLease),
+        }
+    }
+
+    fn request(
+        &self,
+        node: NodeId,
+        class: Class,
+        body: Bytes,
+        deadline: Instant,
+    ) -> BoxFuture<'_, Result<Bytes, FabricError>> {
+        let class = match class {
+            Class::Control => PeerClass::Control,
+            Class::Requests => PeerClass::Requests,
+            Class::Bulk => PeerClass::Bulk,
+        };
+        async move {
+            let asked = self.cluster.peers().request(node, class, body, deadline.into_std()).await;
+            match asked {
+                // A node that has just started answers nothing yet, and has run nothing.
+                Ok(reply) if reply.is_empty() => Err(FabricError::NotSent("the peer is starting".into())),
+                Ok(reply) => Ok(reply),
+                Err(PeerError::Transport(TransportError::Overloaded { .. })) => Err(FabricError::Overloaded),
+                Err(error) if error.delivery() == Delivery::NotSent => {
+                    Err(FabricError::NotSent(error.to_string()))
+                }
+                Err(error) => Err(FabricError::Unknown(error.to_string())),
+            }
+        }
+        .boxed()
+    }
+
+    fn write(&self, command: ControlCommand) -> BoxFuture<'_, Result<ControlReply, ControlError>> {
+        async move {
+            let command = match command {
+                ControlCommand::CreateToken => return self.create_token().await,
+                command => log_command(command),
+            };
+            match self.cluster.write(command).await {
+                Ok(LogReply { index, outcome: Ok(Outcome::Done) }) => Ok(ControlReply::Applied { index }),
+                Ok(LogReply { index, outcome: Ok(Outcome::Deployed { version }) }) => {
+                    Ok(ControlReply::Deployed { version, index })
+                }
+                Ok(LogReply { outcome: Err(refused), .. }) => Err(refusal(refused)),
+                Err(error) => Err(write_error(error)),
+            }
+        }
+        .boxed()
+    }
+
+    fn step_down(&self) -> BoxFuture<'_, Result<NodeId, ControlError>> {
+        async move {
+            self.cluster.step_down().await.map_err(|error| match error {
+                StepDownError::NoLeader => ControlError::NoLeader,
+                error => ControlError::Refused(error.to_string()),
+            })
+        }
+        .boxed()
+    }
+}
+
+impl ClusterFabric {
+    async fn create_token(&self) -> Result<ControlReply, ControlError> {
+        match self.cluster.create_token().await {
+            Ok(token) => Ok(ControlReply::Token { token: token.to_string(), expires_in: TOKEN_LIFE }),
+            Err(TokenRefused::Write(error)) => Err(write_error(error)),
+            Err(error) => Err(ControlError::Refused(error.to_string())),
+        }
+    }
+}
+
+fn log_command(command: ControlCommand) -> LogCommand {
+    match command {
+        ControlCommand::DeployWorkload { name, base, spec } => {
+            LogCommand::DeployWorkload { name, spec, replaces: base.unwrap_or(0) }
+        }
+        ControlCommand::RemoveWorkload { name } => LogCommand::RemoveWorkload { name },
+        ControlCommand::SetWeigher { component } => LogCommand::SetWeigher { component },
+        ControlCommand::SetWeights { component, weights } => LogCommand::SetWeights { component, weights },
+        ControlCommand::RaiseWeigherAlarm { component, text } => {
+            LogCommand::WeigherFailed { component, reason: text }
+        }
+        // Tokens are made by the cluster, which draws the secret; this is not reached.
+        ControlCommand::CreateToken | ControlCommand::UnsetWeigher => LogCommand::UnsetWeigher,
+        ControlCommand::AddNode(node) => {
+            LogCommand::SetStanding { node, standing: MemberStanding::Active }
+        }
+        ControlCommand::DrainNode(node) => {
+            LogCommand::SetStanding { node, standing: MemberStanding::Draining }
+        }
+        ControlCommand::RemoveNode { node, force } => {
+            LogCommand::RemoveMember { node, force: force == Force::Orphan }
+        }
+    }
+}
+
+fn refusal(refused: Refused) -> ControlError {
+    match refused {
+        Refused::DeployConflict { name, .. } => ControlError::Conflict { name },
+        Refused::UnknownWorkload { name } => ControlError::UnknownWorkload { name },
+        refused => ControlError::Refused(refused.to_string()),
+    }
+}
+
+fn write_error(error: WriteError) -> ControlError {
+    match error {
+        WriteError::NoLeader | WriteError::NotLeader { .. } => ControlError::NoLeader,
+        WriteError::Unknown(reason) => ControlError::Unknown(reason),
+    }
+}
+
+fn picture(cluster: &ClusterHandle) -> View {
+    let standing = cluster.standing().read();
+    let voters: BTreeSet<NodeId> = cluster.voters().into_iter().collect();
+    let lease_live = cluster.serving().lease_live();
+    let applied = cluster.applied().read();
+    let index = applied.last.map_or(0, |id| id.index);
+    let Some(state) = &applied.control else {
+        unreachable!("a node starts its server after it has applied the founding of its cluster")
+    };
+    let leader = standing.leader.map(|(node, _)| node);
+    let members: BTreeMap<NodeId, Member> =
+        state.members.keys().map(|node| (*node, member(state, *node, leader, &voters, &standing))).collect();
+    View {
+        cluster_id: state.founding.cluster,
+        this_node: cluster.me(),
+        leader,
+        term: standing.term,
+        applied: index,
+        replicas: state.founding.replicas,
+        map: Arc::new(state.shards.committed().clone()),
+        unsettled: Arc::new(unsettled(state, &standing)),
+        warnings: warnings(state, &members),
+        members,
+        workloads: state.workloads.iter().map(|(name, w)| (name.clone(), Arc::new(workload(name, w)))).collect(),
+        weigher: state.weigher.as_ref().map(|weigher| Weigher {
+            component: weigher.component,
+            last_run: (weigher.weights_since > 0).then_some(weigher.weights_since),
+            alarm: weigher.alarm.clone(),
+        }),
+        weights: state
+            .weigher
+            .as_ref()
+            .filter(|weigher| weigher.weights_since > 0)
+            .map(|_| Arc::new(state.weights.clone())),
+        admin_token_sha256: state.founding.admin_token.0,
+        lease_live,
+    }
+}
+
+fn member(
+    state: &ControlState,
+    node: NodeId,
+    leader: Option<NodeId>,
+    voters: &BTreeSet<NodeId>,
+    standing: &ClusterStanding,
+) -> Member {
+    let member = &state.members[&node];
+    let silent = standing.silent.contains(&node);
+    let role = if leader == Some(node) {
+        Role::Leader
+    } else if voters.contains(&node) {
+        Role::Voter
+    } else {
+        Role::Learner
+    };
+    let state = match member.standing {
+        MemberStanding::Pending => MemberState::Pending,
+        _ if silent => MemberState::Silent,
+        MemberStanding::Draining => MemberState::Draining,
+        MemberStanding::Active => MemberState::Live,
+    };
+    Member {
+        state,
+        role,
+        http: member.addresses.http.clone(),
+        peer: member.addresses.peer.clone(),
+        gossip: member.addresses.gossip.clone(),
+        zone: member.zone.clone(),
+        capacity: member.capacity,
+        live: !silent && member.standing != MemberStanding::Pending,
+    }
+}
+
+fn unsettled(state: &ControlState, standing: &ClusterStanding) -> BTreeMap<ShardId, Progress> {
+    let pending = state.shards.pendings().map(|(shard, _)| (shard, Progress::Resharding));
+    let unavailable = standing.unavailable.iter().map(|shard| (*shard, Progress::Unavailable));
+    pending.chain(unavailable).collect()
+}
+
+fn workload(name: &str, workload: &shardloom_cluster::control::Workload) -> Workload {
+    Workload { name: name.to_owned(), version: workload.version, spec: workload.spec.clone() }
+}
+
+fn warnings(state: &ControlState, members: &BTreeMap<NodeId, Member>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let active = members.values().filter(|m| matches!(m.state, MemberState::Live | MemberState::Silent)).count();
+    let wanted = state.founding.replicas as usize;
+    if active == 1 {
+        warnings.push("a single node: its loss is the loss of the cluster; add two more".into());
+    } else if active < wanted {
+        warnings.push(format!("{active} nodes for {wanted} replicas: shards have {active} until more nodes join"));
+    }
+    if active == 2 {
+        warnings.push("two nodes: one of them votes, and its loss stops the cluster; add a third".into());
+    }
+    warnings
+}

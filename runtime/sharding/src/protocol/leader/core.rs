@@ -1,0 +1,73 @@
+//! The leader core: what it knows without leading, and its reign while it leads.
+
+use crate::ids::NodeId;
+use crate::plan::Member;
+
+use super::super::control::ShardControl;
+use super::super::rules::{AllRules, Rules};
+use super::super::timing::Time;
+use super::reign::{Court, Reign};
+use super::{LeaderCommand, LeaderEvent, LeaderSettings};
+
+/// The leader's side of the protocol.
+#[derive(Clone, Debug)]
+pub struct LeaderCore<R: Rules = AllRules> {
+    court: Court<R>,
+    reign: Option<Reign>,
+}
+
+impl LeaderCore {
+    /// A core that does not lead yet.
+    pub fn new(settings: LeaderSettings) -> LeaderCore {
+        LeaderCore::with_rules(AllRules, settings)
+    }
+}
+
+impl<R: Rules> LeaderCore<R> {
+    /// A core that keeps to these rules only.
+    pub fn with_rules(rules: R, settings: LeaderSettings) -> LeaderCore<R> {
+        LeaderCore { court: Court { rules, settings, members: Vec::new(), weights: Vec::new() }, reign: None }
+    }
+
+    /// Takes one event and says what is to be done. `control` is the applied control state, at the event or later.
+    pub fn step(
+        &mut self,
+        now: Time,
+        control: &ShardControl,
+        event: LeaderEvent,
+        commands: &mut Vec<LeaderCommand>,
+    ) {
+        let event = match event {
+            LeaderEvent::Elected { term, at } => {
+                self.reign = Some(Reign::begin(now, term, at, control));
+                LeaderEvent::Tick
+            }
+            LeaderEvent::Deposed => {
+                self.reign = None;
+                return;
+            }
+            LeaderEvent::Members(members) => {
+                self.court.members = members;
+                LeaderEvent::Tick
+            }
+            LeaderEvent::Weights(weights) => {
+                self.court.weights = weights;
+                LeaderEvent::Tick
+            }
+            event => event,
+        };
+        if let Some(reign) = &mut self.reign {
+            reign.step(&self.court, now, control, event, commands);
+        }
+    }
+
+    /// Whether this node leads and has heard a renewal of the node within the length of a lease.
+    pub fn is_live(&self, now: Time, node: NodeId) -> bool {
+        self.reign.as_ref().is_some_and(|reign| reign.is_live(&self.court, now, node))
+    }
+
+    /// The members as they were last given.
+    pub fn members(&self) -> &[Member] {
+        &self.court.members
+    }
+}

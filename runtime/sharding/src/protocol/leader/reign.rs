@@ -1,0 +1,540 @@
+//! One leader in one term: hears seals and confirmations, grants leases, proposes and commits.
+
+use std::collections::BTreeMap;
+
+use crate::change::Change;
+use crate::ids::{Boot, DiskId, Epoch, NodeId, Replica, ShardId, Tail, Term};
+use crate::plan::{Member, Standing, plan};
+
+use super::super::control::ShardControl;
+use super::super::messages::{FromLeader, SealVerdict, ShardEpoch, ToLeader};
+use super::super::node::Changed;
+use super::super::quorum::{Seal, write_quorum};
+use super::super::rules::{Rule, Rules};
+use super::super::timing::Time;
+use super::moves::Moves;
+use super::nodes::Nodes;
+use super::outbox::Outbox;
+use super::rounds::{Rounds, old_owner};
+use super::survey::{Case, Plea, Tries, count_live};
+use super::{Alarm, LeaderCommand, LeaderEvent, LeaderSettings, Ticket};
+
+/// What a leader is given, whatever its term.
+#[derive(Clone, Debug)]
+pub(super) struct Court<R: Rules> {
+    pub(super) rules: R,
+    pub(super) settings: LeaderSettings,
+    pub(super) members: Vec<Member>,
+    pub(super) weights: Vec<u32>,
+}
+
+impl<R: Rules> Court<R> {
+    fn is_member(&self, node: NodeId) -> bool {
+        self.members.iter().any(|member| member.replica.node == node)
+    }
+}
+
+/// What is being written into the control log.
+#[derive(Clone, Debug, Default)]
+struct Writing {
+    ticket: u64,
+    /// The proposal under way; one at a time, since the next builds on what it leads to.
+    proposal: Option<(Ticket, Time)>,
+    /// The commits under way; what becomes ready meanwhile makes up the next.
+    commits: BTreeMap<Ticket, (Time, Epoch, Vec<ShardId>)>,
+    ready: BTreeMap<Epoch, Vec<ShardId>>,
+}
+
+impl Writing {
+    fn ticket(&mut self) -> Ticket {
+        self.ticket += 1;
+        Ticket(self.ticket)
+    }
+}
+
+/// One leader in one term.
+#[derive(Clone, Debug)]
+pub(super) struct Reign {
+    term: Term,
+    elected: Time,
+    quorum_heard: Option<Time>,
+    nodes: Nodes,
+    rounds: Rounds,
+    moves: Moves,
+    tries: Tries,
+    pleas: BTreeMap<ShardId, (Epoch, Plea)>,
+    writing: Writing,
+    out: Outbox,
+    /// What the last survey saw, so that the next is made when something else is to be seen.
+    outlook: Outlook,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Outlook {
+    /// Something has changed since the last survey.
+    stale: bool,
+    live: Vec<NodeId>,
+    surveyed: Option<Time>,
+    unavailable: Vec<ShardId>,
+}
+
+impl Reign {
+    /// Begins with what the control state says.
+    pub(super) fn begin(now: Time, term: Term, elected: Time, control: &ShardControl) -> Reign {
+        let mut rounds = Rounds::default();
+        for (shard, _) in control.pendings() {
+            rounds.follow(now, control, shard);
+        }
+        Reign {
+            term,
+            elected,
+            quorum_heard: None,
+            nodes: Nodes::new(now),
+            rounds,
+            moves: Moves::default(),
+            tries: Tries::default(),
+            pleas: BTreeMap::new(),
+            writing: Writing::default(),
+            out: Outbox::default(),
+            outlook: Outlook { stale: true, ..Outlook::default() },
+        }
+    }
+
+    /// Takes one event.
+    pub(super) fn step<R: Rules>(
+        &mut self,
+        court: &Court<R>,
+        now: Time,
+        control: &ShardControl,
+        event: LeaderEvent,
+        commands: &mut Vec<LeaderCommand>,
+    ) {
+        match event {
+            LeaderEvent::QuorumHeard { sent } => self.quorum_heard = self.quorum_heard.max(Some(sent)),
+            LeaderEvent::Message { from, message } => self.hear(court, now, control, from, message, commands),
+            LeaderEvent::Applied { changed } => self.follow(court, now, control, changed),
+            LeaderEvent::Written { ticket } => self.written(court, now, control, ticket),
+            LeaderEvent::Tick => self.tick(court, now, control),
+            LeaderEvent::Elected { .. }
+            | LeaderEvent::Deposed
+            | LeaderEvent::Members(_)
+            | LeaderEvent::Weights(_) => {}
+        }
+        self.act(court, now, control, commands);
+        self.out.flush(commands);
+    }
+
+    /// Whether the node has been heard within the length of a lease.
+    pub(super) fn is_live<R: Rules>(&self, court: &Court<R>, now: Time, node: NodeId) -> bool {
+        court.is_member(node) && self.nodes.is_live(node, now, &court.settings.timing)
+    }
+
+    /// The members that have renewed within the length of a lease, in order.
+    fn live<R: Rules>(&self, court: &Court<R>, now: Time) -> Vec<NodeId> {
+        let nodes = court.members.iter().map(|member| member.replica.node);
+        let timing = &court.settings.timing;
+        let mut live: Vec<NodeId> = nodes.filter(|node| self.nodes.is_live(*node, now, timing)).collect();
+        live.sort_unstable();
+        live
+    }
+
+    fn hear<R: Rules>(
+        &mut self,
+        court: &Court<R>,
+        now: Time,
+        control: &ShardControl,
+        from: NodeId,
+        message: ToLeader,
+        commands: &mut Vec<LeaderCommand>,
+    ) {
+        match message {
+            ToLeader::Renew { boot, number, .. } => {
+                self.renew(court, now, control, from, (boot, number), commands)
+            }
+            ToLeader::SealAck { boot, disk, number, through, tails } => {
+                if !self.nodes.is_current(from, boot) {
+                    return;
+                }
+                self.sealed(court, now, control, (from, disk), (through, tails));
+                let current = control.newest_proposal();
+                let verdict =
+                    if through < current { SealVerdict::Behind { current } } else { SealVerdict::Ok };
+                let answer = FromLeader::SealAnswer { term: self.term, boot, number, verdict };
+                commands.push(LeaderCommand::Send { to: from, message: answer });
+            }
+            ToLeader::Confirm { boot, shards } => {
+                if self.nodes.is_current(from, boot) {
+                    self.confirmed(court, now, control, from, shards);
+                }
+            }
+            ToLeader::Trouble { boot, lost, stuck } => {
+                if self.nodes.is_current(from, boot) {
+                    self.plead(control, lost, Plea::Lost);
+                    self.plead(control, stuck, Plea::Stuck(from));
+                }
+            }
+            ToLeader::Learnt { shards } => {
+                shards.into_iter().for_each(|at| self.moves.learnt(now, control, at, &mut self.out));
+            }
+            ToLeader::Held { shards } => shards.into_iter().for_each(|at| self.moves.held(now, at)),
+            ToLeader::Leaving { boot } => {
+                if self.nodes.is_current(from, boot) {
+                    self.outlook.stale |= self.nodes.leaves(from, boot);
+                }
+            }
+        }
+    }
+
+    /// Grants a lease, if a quorum has lately heard this leader (rules 16 and 17).
+    fn renew<R: Rules>(
+        &mut self,
+        court: &Court<R>,
+        now: Time,
+        control: &ShardControl,
+        from: NodeId,
+        (boot, number): (Boot, u64),
+        commands: &mut Vec<LeaderCommand>,
+    ) {
+        if !self.nodes.is_current(from, boot) {
+            return;
+        }
+        self.nodes.renewed(from, now);
+        let timing = &court.settings.timing;
+        let heard = self.quorum_heard.is_some_and(|sent| now.since(sent) <= timing.quorum_window);
+        if !court.is_member(from) || (!heard && court.rules.holds(Rule::GrantWithQuorum)) {
+            return;
+        }
+        let proposal = control.newest_proposal();
+        self.nodes.grant(from, now, proposal, timing);
+        let grant = FromLeader::Grant { boot, number, proposal };
+        commands.push(LeaderCommand::Send { to: from, message: grant });
+    }
+
+    fn sealed<R: Rules>(
+        &mut self,
+        court: &Court<R>,
+        now: Time,
+        control: &ShardControl,
+        (node, disk): (NodeId, DiskId),
+        (through, tails): (Epoch, Vec<(ShardEpoch, Tail)>),
+    ) {
+        for (at, tail) in &tails {
+            self.rounds.sealed(*at, Seal { replica: Replica { node, disk }, tail: *tail });
+        }
+        if self.nodes.sealed(node, through) {
+            self.gather(court, now, control);
+            self.release(court, now, control);
+        }
+        for (at, _) in tails {
+            self.rounds.recover(court.rules, now, control, at.shard, &mut self.out);
+        }
+    }
+
+    /// Lets proposals go on whose seals are all there, or have been waited for long enough.
+    fn gather<R: Rules>(&mut self, court: &Court<R>, now: Time, control: &ShardControl) {
+        let timing = &court.settings.timing;
+        let live = self.live(court, now);
+        let nodes = &self.nodes;
+        let ready = self.rounds.gathered(|epoch, since| {
+            now.since(since) >= timing.ack_wait || live.iter().all(|node| nodes.through(*node) >= epoch)
+        });
+        for shard in ready {
+            self.rounds.recover(court.rules, now, control, shard, &mut self.out);
+        }
+    }
+
+    fn confirmed<R: Rules>(
+        &mut self,
+        court: &Court<R>,
+        now: Time,
+        control: &ShardControl,
+        from: NodeId,
+        shards: Vec<ShardEpoch>,
+    ) {
+        for at in shards {
+            let named = control.pending(at.shard).is_some_and(|pending| pending.is_owned_by(from));
+            if let Some(round) = self.rounds.at(at).filter(|_| named) {
+                round.confirmed = true;
+                // Who has recovered under an epoch has sealed it.
+                if old_owner(control, at.shard) == Some(from) {
+                    self.ready(at);
+                } else {
+                    self.try_commit(court, now, control, at.shard);
+                }
+            }
+        }
+    }
+
+    /// Looks again at the confirmed shards whose old owner might have served.
+    fn release<R: Rules>(&mut self, court: &Court<R>, now: Time, control: &ShardControl) {
+        for shard in std::mem::take(&mut self.rounds.lingering) {
+            self.try_commit(court, now, control, shard);
+        }
+    }
+
+    /// Has a confirmed shard committed, unless its old owner may still serve.
+    fn try_commit<R: Rules>(&mut self, court: &Court<R>, now: Time, control: &ShardControl, shard: ShardId) {
+        let Some(epoch) = control.pending(shard).map(|pending| pending.epoch) else { return };
+        let at = ShardEpoch { shard, epoch };
+        if !self.rounds.at(at).is_some_and(|round| round.confirmed && !round.committing) {
+            return;
+        }
+        let over = old_owner(control, shard).is_none_or(|old| self.has_stopped(court, now, old, epoch));
+        if over {
+            self.ready(at);
+        } else {
+            self.rounds.lingering.insert(shard);
+        }
+    }
+
+    fn ready(&mut self, at: ShardEpoch) {
+        if let Some(round) = self.rounds.at(at).filter(|round| !round.committing) {
+            round.committing = true;
+            self.writing.ready.entry(at.epoch).or_default().push(at.shard);
+        }
+    }
+
+    /// Whether the old owner has sealed this epoch or a newer one, or its lease has surely run out (rule 17).
+    fn has_stopped<R: Rules>(&self, court: &Court<R>, now: Time, old: NodeId, epoch: Epoch) -> bool {
+        let timing = &court.settings.timing;
+        let mine = self.nodes.is_out_before(old, now, epoch) || !court.rules.holds(Rule::WaitForLease);
+        let others = timing.lease + timing.quorum_window + timing.drift;
+        let others = now.since(self.elected) >= others || !court.rules.holds(Rule::WaitAfterElection);
+        self.nodes.through(old) >= epoch || (mine && others)
+    }
+
+    fn plead(&mut self, control: &ShardControl, shards: Vec<ShardEpoch>, plea: Plea) {
+        for ShardEpoch { shard, epoch } in shards {
+            let wanted =
+                control.pending(shard).map_or(control.committed().epoch(shard), |pending| pending.epoch);
+            if wanted == epoch {
+                self.pleas.insert(shard, (epoch, plea));
+                self.outlook.stale = true;
+            }
+        }
+    }
+
+    fn follow<R: Rules>(&mut self, court: &Court<R>, now: Time, control: &ShardControl, changed: Changed) {
+        let changed: Vec<ShardId> = match changed {
+            Changed::All => control.committed().shards().collect(),
+            Changed::Shards(shards) => shards,
+        };
+        for shard in changed {
+            self.rounds.follow(now, control, shard);
+            self.moves.follow(control, shard);
+        }
+        self.outlook.stale = true;
+        self.gather(court, now, control);
+    }
+
+    fn written<R: Rules>(&mut self, court: &Court<R>, now: Time, control: &ShardControl, ticket: Ticket) {
+        self.writing.proposal = self.writing.proposal.filter(|(proposal, _)| *proposal != ticket);
+        if let Some((_, epoch, shards)) = self.writing.commits.remove(&ticket) {
+            self.commit_again(court, now, control, epoch, shards);
+        }
+        self.outlook.stale = true;
+    }
+
+    /// A commit was written, or was lost: what is still pending of it is to be written again.
+    fn commit_again<R: Rules>(
+        &mut self,
+        court: &Court<R>,
+        now: Time,
+        control: &ShardControl,
+        epoch: Epoch,
+        shards: Vec<ShardId>,
+    ) {
+        for shard in shards {
+            if let Some(round) = self.rounds.at(ShardEpoch { shard, epoch }) {
+                round.committing = false;
+                self.try_commit(court, now, control, shard);
+            }
+        }
+    }
+
+    fn tick<R: Rules>(&mut self, court: &Court<R>, now: Time, control: &ShardControl) {
+        let timing = &court.settings.timing;
+        self.gather(court, now, control);
+        self.release(court, now, control);
+        for shard in self.rounds.forgotten(|asked| now.since(asked) >= timing.resend) {
+            self.rounds.recover(court.rules, now, control, shard, &mut self.out);
+        }
+        self.moves.tick(now, timing, control, &mut self.out);
+        self.tries.forget(now);
+        self.writing.proposal = self.writing.proposal.filter(|(_, since)| now.since(*since) < timing.retry);
+        let lost = self.writing.commits.extract_if(.., |_, (since, _, _)| now.since(*since) >= timing.retry);
+        for (_, (_, epoch, shards)) in lost.collect::<Vec<_>>() {
+            self.commit_again(court, now, control, epoch, shards);
+        }
+        let live = self.live(court, now);
+        if live != self.outlook.live {
+            self.outlook.live = live;
+            self.outlook.stale = true;
+        }
+        // Rounds and tries have deadlines of their own, so look from time to time even if nothing has changed.
+        let looked = self.outlook.surveyed;
+        self.outlook.stale |= looked.is_none_or(|looked| now.since(looked) >= timing.renew_every);
+        if self.outlook.stale && self.writing.proposal.is_none() {
+            self.outlook.surveyed = None;
+        }
+    }
+
+    /// Writes what is ready, and what has to be proposed.
+    fn act<R: Rules>(
+        &mut self,
+        court: &Court<R>,
+        now: Time,
+        control: &ShardControl,
+        commands: &mut Vec<LeaderCommand>,
+    ) {
+        if self.writing.commits.is_empty() {
+            for (epoch, shards) in std::mem::take(&mut self.writing.ready) {
+                let ticket = self.writing.ticket();
+                self.writing.commits.insert(ticket, (now, epoch, shards.clone()));
+                commands.push(LeaderCommand::Commit { ticket, epoch, term: self.term, shards });
+            }
+        }
+        if self.writing.proposal.is_some() {
+            return;
+        }
+        let mut changes = if self.outlook.surveyed.is_none() {
+            self.survey(court, now, control, commands)
+        } else {
+            Vec::new()
+        };
+        let urgent: Vec<ShardId> = changes.iter().map(|change| change.shard).collect();
+        let due = self.moves.due(now, &court.settings.timing);
+        changes.extend(due.into_iter().filter(|change| !urgent.contains(&change.shard)));
+        if changes.is_empty() {
+            return;
+        }
+        changes.sort_by_key(|change| change.shard);
+        let ticket = self.writing.ticket();
+        self.writing.proposal = Some((ticket, now));
+        commands.push(LeaderCommand::Propose { ticket, changes });
+    }
+
+    /// Looks at all shards: returns the urgent changes, and begins planned moves where nothing is urgent.
+    fn survey<R: Rules>(
+        &mut self,
+        court: &Court<R>,
+        now: Time,
+        control: &ShardControl,
+        commands: &mut Vec<LeaderCommand>,
+    ) -> Vec<Change> {
+        let timing = &court.settings.timing;
+        self.outlook.surveyed = Some(now);
+        self.outlook.stale = false;
+        let members = self.standings(court, now);
+        let planned = plan(control.committed(), &members, &court.weights, &court.settings.plan);
+        let live = std::mem::take(&mut self.outlook.live);
+        let is_live = |node: NodeId| live.binary_search(&node).is_ok();
+        let mut urgent = Vec::new();
+        let mut unavailable = Vec::new();
+        for shard in control.committed().shards() {
+            let plea = self.plea(control, shard);
+            let owner = control.committed().owner(shard);
+            let orphan = owner.is_none_or(|owner| !is_live(owner));
+            let pending = control.pending(shard);
+            if plea.is_none() && pending.is_none() && !orphan {
+                let held = control.committed().replicas(shard);
+                let needed = write_quorum(held.len());
+                if held.filter(|replica| is_live(replica.node)).count() < needed {
+                    unavailable.push(shard);
+                }
+                continue;
+            }
+            let case = Case::of(control, shard, &planned, plea);
+            if !case.can_seal(&is_live) {
+                unavailable.push(shard);
+                continue;
+            }
+            let hopeless =
+                pending.is_some_and(|pending| self.is_hopeless(court, now, shard, pending, &is_live));
+            let needed = plea.is_some() || hopeless || (pending.is_none() && orphan);
+            if !needed || !self.tries.may(shard, now, timing) {
+                continue;
+            }
+            match case.choose(&is_live) {
+                Some(change) => {
+                    self.tries.note(shard, now);
+                    self.pleas.remove(&shard);
+                    self.moves.drop_move(shard);
+                    urgent.push(change);
+                }
+                None if plea.is_none() => unavailable.push(shard),
+                None => {}
+            }
+        }
+        self.outlook.live = live;
+        if unavailable != self.outlook.unavailable {
+            self.outlook.unavailable.clone_from(&unavailable);
+            commands.push(LeaderCommand::Alarm(Alarm::Unavailable { shards: unavailable }));
+        }
+        let busy = self.rounds.any_since(Time(now.0.saturating_sub(timing.retry.as_nanos() as u64)));
+        if urgent.is_empty() && self.moves.is_empty() && !busy {
+            let live = |node: NodeId| self.outlook.live.binary_search(&node).is_ok();
+            let calm = planned.into_iter().filter(|change| {
+                let owner = control.committed().owner(change.shard);
+                control.pending(change.shard).is_none() && owner.is_some_and(&live) && live(change.owner)
+            });
+            for change in calm.take(court.settings.moves_in_flight_max) {
+                self.moves.begin(now, control, change, &mut self.out);
+            }
+        }
+        urgent
+    }
+
+    /// What the shard's owner has asked for, if that is still about the wanted epoch.
+    fn plea(&mut self, control: &ShardControl, shard: ShardId) -> Option<Plea> {
+        let (epoch, plea) = *self.pleas.get(&shard)?;
+        let wanted = control.pending(shard).map_or(control.committed().epoch(shard), |pending| pending.epoch);
+        if wanted != epoch {
+            self.pleas.remove(&shard);
+            return None;
+        }
+        Some(plea)
+    }
+
+    /// Whether a proposal under way should be made anew: its owner or its quorum is silent, or it takes too long.
+    fn is_hopeless<R: Rules>(
+        &self,
+        court: &Court<R>,
+        now: Time,
+        shard: ShardId,
+        pending: &super::super::control::Assignment,
+        is_live: &impl Fn(NodeId) -> bool,
+    ) -> bool {
+        let timing = &court.settings.timing;
+        let Some(round) = self.rounds.of(shard).filter(|round| round.epoch == pending.epoch) else {
+            return false;
+        };
+        let Some(since) = round.since else { return false };
+        if round.committing || round.confirmed {
+            return false;
+        }
+        let Some(owner) = pending.owner else { return true };
+        let quiet = now.since(self.nodes.heard(owner)) >= timing.ack_wait;
+        let mute = quiet && now.since(since) >= timing.ack_wait && self.nodes.through(owner) < pending.epoch;
+        let few = count_live(&pending.replicas, is_live) < write_quorum(pending.replicas.len());
+        !is_live(owner) || mute || few || now.since(since) >= self.tries.patience(shard, timing)
+    }
+
+    /// The members as the planner is to see them: silence and leave-taking join what the control state says.
+    fn standings<R: Rules>(&self, court: &Court<R>, now: Time) -> Vec<Member> {
+        let timing = &court.settings.timing;
+        let see = |member: &Member| {
+            let node = member.replica.node;
+            let silence = now.since(self.nodes.heard(node));
+            let standing = match member.standing {
+                Standing::Gone => Standing::Gone,
+                _ if silence >= timing.replica_grace => Standing::Gone,
+                _ if silence >= timing.lease => Standing::Silent,
+                Standing::Live if self.nodes.is_leaving(node) => Standing::Silent,
+                standing => standing,
+            };
+            Member { standing, ..*member }
+        };
+        court.members.iter().map(see).collect()
+    }
+}

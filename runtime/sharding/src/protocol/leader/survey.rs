@@ -1,0 +1,152 @@
+//! Which shards need a new proposal, and which: urgent ones at once, others by plan.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::change::{Change, Replicas};
+use crate::ids::{Epoch, NodeId, Replica, ShardId};
+
+use super::super::control::{Assignment, ShardControl};
+use super::super::quorum::{seal_quorum, write_quorum};
+use super::super::timing::{Time, Timing};
+
+/// A shard is tried anew at growing intervals until it has been left alone for this long.
+const TRIES_FORGOTTEN: Duration = Duration::from_secs(30);
+
+/// The interval between tries doubles no more often than this.
+const TRY_DOUBLINGS_MAX: u32 = 7;
+
+/// Why a shard's owner asks for a new proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plea {
+    /// Its boot is another: it can have the shard again.
+    Lost,
+    /// It has no quorum, or no source: another should have the shard.
+    Stuck(NodeId),
+}
+
+/// How often and when shards were last proposed in a hurry.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tries {
+    tries: BTreeMap<ShardId, (u32, Time)>,
+}
+
+impl Tries {
+    /// Whether the shard may be tried now.
+    pub(super) fn may(&self, shard: ShardId, now: Time, timing: &Timing) -> bool {
+        self.tries.get(&shard).is_none_or(|(count, last)| {
+            let wait = timing.ack_wait * (1 << (*count - 1).min(TRY_DOUBLINGS_MAX));
+            now.since(*last) >= wait.min(timing.retry_max)
+        })
+    }
+
+    /// Notes a try.
+    pub(super) fn note(&mut self, shard: ShardId, now: Time) {
+        let (count, last) = self.tries.entry(shard).or_insert((0, now));
+        *count += 1;
+        *last = now;
+    }
+
+    /// How long a proposal may take before it is made anew.
+    pub(super) fn patience(&self, shard: ShardId, timing: &Timing) -> Duration {
+        let count = self.tries.get(&shard).map_or(0, |(count, _)| *count);
+        (timing.retry * (1 << count.min(TRY_DOUBLINGS_MAX))).min(timing.retry_max)
+    }
+
+    /// Forgets shards that have been left alone for long.
+    pub(super) fn forget(&mut self, now: Time) {
+        self.tries.retain(|_, (_, last)| now.since(*last) < TRIES_FORGOTTEN);
+    }
+}
+
+/// One shard that is looked at.
+pub(super) struct Case<'a> {
+    pub(super) shard: ShardId,
+    pub(super) base: Epoch,
+    pub(super) committed: Replicas,
+    pub(super) committed_owner: Option<NodeId>,
+    pub(super) pending: Option<&'a Assignment>,
+    /// What the planner would have.
+    pub(super) planned: Option<&'a Change>,
+    pub(super) plea: Option<Plea>,
+}
+
+impl<'a> Case<'a> {
+    /// Collects what is known of a shard.
+    pub(super) fn of(
+        control: &'a ShardControl,
+        shard: ShardId,
+        planned: &'a [Change],
+        plea: Option<Plea>,
+    ) -> Case<'a> {
+        let map = control.committed();
+        let place = planned.binary_search_by_key(&shard, |change| change.shard);
+        Case {
+            shard,
+            base: map.epoch(shard),
+            committed: map.replicas(shard).collect(),
+            committed_owner: map.owner(shard),
+            pending: control.pending(shard),
+            planned: place.ok().map(|place| &planned[place]),
+            plea,
+        }
+    }
+
+    /// Whether enough of the committed replicas are live for a recovery.
+    pub(super) fn can_seal(&self, is_live: &impl Fn(NodeId) -> bool) -> bool {
+        count_live(&self.committed, is_live) >= seal_quorum(self.committed.len())
+    }
+
+    /// Chooses what to propose; none if nothing would help.
+    pub(super) fn choose(&self, is_live: &impl Fn(NodeId) -> bool) -> Option<Change> {
+        let avoid = if let Some(Plea::Stuck(node)) = self.plea { Some(node) } else { None };
+        let fits = |owner: NodeId, replicas: &[Replica]| {
+            is_live(owner)
+                && avoid != Some(owner)
+                && replicas.iter().any(|replica| replica.node == owner)
+                && count_live(replicas, is_live) >= write_quorum(replicas.len())
+        };
+        if !self.can_seal(is_live) {
+            return None;
+        }
+        self.candidates(avoid)
+            .into_iter()
+            .find(|(owner, replicas)| fits(*owner, replicas))
+            .map(|(owner, replicas)| Change { shard: self.shard, base: self.base, owner, replicas })
+    }
+
+    /// What might be proposed, best first. Silence takes ownership, never a replica: the committed replicas come before others.
+    fn candidates(&self, avoid: Option<NodeId>) -> Vec<(NodeId, Replicas)> {
+        let mut list = Vec::new();
+        let pending =
+            self.pending.and_then(|pending| pending.owner.map(|owner| (owner, pending.replicas.clone())));
+        if self.plea == Some(Plea::Lost) {
+            list.extend(pending.clone());
+        }
+        if self.plea.is_some() {
+            list.extend(self.committed_owner.map(|owner| (owner, self.committed.clone())));
+        }
+        if let Some(planned) = self.planned {
+            list.push((planned.owner, self.committed.clone()));
+        }
+        let from = self
+            .committed
+            .iter()
+            .position(|replica| Some(replica.node) == avoid)
+            .map_or(0, |place| place + 1);
+        for step in 0..self.committed.len() {
+            let replica = self.committed[(from + step) % self.committed.len()];
+            list.push((replica.node, self.committed.clone()));
+        }
+        if let Some(planned) = self.planned {
+            list.push((planned.owner, planned.replicas.clone()));
+        }
+        list.extend(pending);
+        list
+    }
+}
+
+/// How many of these replicas are on live nodes.
+pub(super) fn count_live(replicas: &[Replica], is_live: &impl Fn(NodeId) -> bool) -> usize {
+    replicas.iter().filter(|replica| is_live(replica.node)).count()
+}

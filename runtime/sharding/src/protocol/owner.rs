@@ -1,0 +1,403 @@
+//! The owner of one shard under one epoch: recovers the log, brings the replicas to it, and commits.
+//!
+//! Its own disk is one replica among the others, under the same rules; it lives beside this core, in [`super::shard`].
+
+use smallvec::SmallVec;
+
+use crate::ids::{Epoch, NodeId, Position, Replica, ShardId};
+
+use super::effect::{Context, ShardEffect};
+use super::log::LogIndex;
+use super::messages::{Learners, Outcome, RANGE_ENTRIES_MAX, ShardEpoch};
+use super::node::AppendRange;
+use super::quorum::write_quorum;
+use super::rules::{Rule, Rules};
+use super::timing::Time;
+
+/// The most entries that an owner sends to one replica beyond what that has acknowledged: a slow disk must not make a queue.
+pub const UNACKED_ENTRIES_MAX: u64 = 4 * RANGE_ENTRIES_MAX;
+
+/// A log that lacks no more entries than this is near the tail: they are written within one round.
+pub const NEAR_ENTRIES_MAX: u64 = 64;
+
+/// The resend interval doubles no more often than this: 200 ms grow to 3.2 s for a replica that is away.
+const RESEND_DOUBLINGS_MAX: u8 = 4;
+
+/// How far an owner has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// The source's log is being copied.
+    Copying {
+        /// The node whose log won.
+        source: NodeId,
+        /// When it was last asked.
+        asked: Time,
+    },
+    /// The barrier is sent, and not yet on a write quorum.
+    Recovered,
+    /// A write quorum holds the barrier; the commit is not applied yet.
+    Confirmed,
+    /// The commit is applied.
+    Serving,
+}
+
+/// Another replica, or a node that is to become one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Follower {
+    replica: Replica,
+    /// Whether it is a replica of the epoch; a learner counts for nothing.
+    counts: bool,
+    /// The next entry to send.
+    next: Position,
+    /// Up to where it has acknowledged; 0 while nothing is known.
+    acked: Position,
+    /// The commit that it was last told.
+    told: Position,
+    sent: Time,
+    tries: u8,
+    /// It lacks entries that the log has given up, and is sent the state instead.
+    by_snapshot: bool,
+}
+
+/// The owner of one shard under one epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OwnerCore {
+    shard: ShardEpoch,
+    stage: Stage,
+    barrier: Position,
+    commit: Position,
+    /// Whether this node's own disk is a replica of the epoch.
+    own_counts: bool,
+    followers: SmallVec<[Follower; 2]>,
+    learning: Option<Learners>,
+    /// Since when nothing has moved that should.
+    waiting: Option<Time>,
+}
+
+impl OwnerCore {
+    /// Begins to copy the log of `source`.
+    pub fn copying(shard: ShardId, epoch: Epoch, source: NodeId, now: Time) -> OwnerCore {
+        OwnerCore {
+            shard: ShardEpoch { shard, epoch },
+            stage: Stage::Copying { source, asked: now },
+            barrier: Position(0),
+            commit: Position(0),
+            own_counts: false,
+            followers: SmallVec::new(),
+            learning: None,
+            waiting: Some(now),
+        }
+    }
+
+    /// Takes the log of this node as recovered, with the barrier at `barrier`, and sends it to the other replicas.
+    pub fn recovered<R: Rules>(
+        cx: &Context<R>,
+        shard: ShardEpoch,
+        barrier: Position,
+        replicas: &[Replica],
+        log: &LogIndex,
+        out: &mut Vec<ShardEffect>,
+    ) -> OwnerCore {
+        let follower = |replica: &Replica| Follower {
+            replica: *replica,
+            counts: true,
+            next: barrier,
+            acked: Position(0),
+            told: Position(0),
+            sent: cx.now,
+            tries: 0,
+            by_snapshot: false,
+        };
+        let mut owner = OwnerCore {
+            shard,
+            stage: Stage::Recovered,
+            barrier,
+            commit: Position(0),
+            own_counts: replicas.contains(&cx.me),
+            followers: replicas.iter().filter(|replica| replica.node != cx.me.node).map(follower).collect(),
+            learning: None,
+            waiting: Some(cx.now),
+        };
+        owner.pump(cx, log, out);
+        owner
+    }
+
+    /// The epoch of the ownership.
+    pub fn epoch(&self) -> Epoch {
+        self.shard.epoch
+    }
+
+    /// How far it has come.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// Up to where a write quorum is known to hold the log; 0 before the shard is served.
+    pub fn commit(&self) -> Position {
+        self.commit
+    }
+
+    /// Turns to another source, or asks the same again.
+    pub fn copy_from(&mut self, source: NodeId, now: Time) {
+        self.stage = Stage::Copying { source, asked: now };
+    }
+
+    /// Takes note that a part of the source's log has come.
+    pub fn copied(&mut self, now: Time) {
+        self.waiting = Some(now);
+    }
+
+    /// Starts to serve; says whether it did not before.
+    pub fn serve(&mut self) -> bool {
+        let starts = self.stage != Stage::Serving;
+        self.stage = Stage::Serving;
+        starts
+    }
+
+    /// Up to where a write quorum of the epoch's replicas holds the log.
+    fn quorum(&self, own: Position) -> Position {
+        let counting =
+            self.followers.iter().filter(|follower| follower.counts).map(|follower| follower.acked);
+        let mut reached: SmallVec<[Position; 5]> = counting.chain(self.own_counts.then_some(own)).collect();
+        reached.sort_unstable();
+        let needed = write_quorum(reached.len());
+        reached.len().checked_sub(needed).map_or(Position(0), |place| reached[place])
+    }
+
+    /// Looks at what the replicas hold by now; `own` is up to where the own disk does.
+    pub fn advance<R: Rules>(
+        &mut self,
+        cx: &Context<R>,
+        log: &LogIndex,
+        own: Position,
+        out: &mut Vec<ShardEffect>,
+    ) {
+        let reached = self.quorum(own);
+        match self.stage {
+            Stage::Recovered if reached >= self.barrier => {
+                self.stage = Stage::Confirmed;
+                self.waiting = None;
+                out.push(ShardEffect::Confirm(self.shard.epoch));
+            }
+            Stage::Serving => {
+                if reached > self.commit {
+                    self.commit = reached;
+                    self.waiting = Some(cx.now);
+                    out.push(ShardEffect::Committed(self.shard.epoch, reached));
+                }
+                if self.commit >= log.tail().position {
+                    self.waiting = None;
+                } else if self.waiting.is_none() {
+                    self.waiting = Some(cx.now);
+                }
+                self.look_at_learners(cx, log, own, out);
+            }
+            Stage::Copying { .. } | Stage::Recovered | Stage::Confirmed => {}
+        }
+    }
+
+    /// Since when a write quorum has been missing, or the source silent.
+    pub fn waiting_since(&self) -> Option<Time> {
+        self.waiting
+    }
+
+    /// Whether ticks have work here.
+    pub fn is_busy(&self, log: &LogIndex) -> bool {
+        let behind =
+            |follower: &Follower| follower.acked < log.tail().position || follower.told < self.commit;
+        self.stage != Stage::Serving || self.learning.is_some() || self.followers.iter().any(behind)
+    }
+
+    /// Sends each replica what it lacks, as far as it may.
+    pub fn pump<R: Rules>(&mut self, cx: &Context<R>, log: &LogIndex, out: &mut Vec<ShardEffect>) {
+        if matches!(self.stage, Stage::Copying { .. }) {
+            return;
+        }
+        let (shard, commit) = (self.shard, self.commit);
+        for follower in &mut self.followers {
+            follower.pump(cx.now, shard, commit, log, out);
+        }
+    }
+
+    /// Takes a replica's answer.
+    pub fn answered<R: Rules>(
+        &mut self,
+        cx: &Context<R>,
+        from: Replica,
+        outcome: Outcome,
+        log: &LogIndex,
+        out: &mut Vec<ShardEffect>,
+    ) {
+        let (shard, commit) = (self.shard, self.commit);
+        let same = |follower: &&mut Follower| follower.replica == from;
+        let Some(follower) = self.followers.iter_mut().find(same) else { return };
+        follower.tries = 0;
+        match outcome {
+            Outcome::Matched(position) => {
+                follower.acked = follower.acked.max(position.min(log.tail().position));
+                follower.next = follower.next.max(follower.acked.next());
+                follower.by_snapshot &= follower.acked < log.base().position;
+            }
+            Outcome::Mismatch(theirs) => match log.last_common(&theirs) {
+                Some(common) => {
+                    follower.next = common.position.max(follower.acked).next();
+                    follower.by_snapshot = false;
+                    follower.probe(cx.now, shard, commit, log, out);
+                }
+                None => follower.send_snapshot(cx.now, shard, out),
+            },
+        }
+        follower.pump(cx.now, shard, commit, log, out);
+    }
+
+    /// Sends again what has not been answered for long, and passes on the commit.
+    pub fn tick<R: Rules>(&mut self, cx: &Context<R>, log: &LogIndex, out: &mut Vec<ShardEffect>) {
+        let (shard, commit, barrier) = (self.shard, self.commit, self.barrier);
+        if let Stage::Copying { .. } = self.stage {
+            return;
+        }
+        for follower in &mut self.followers {
+            let wait = cx.timing.resend * (1 << follower.tries.min(RESEND_DOUBLINGS_MAX));
+            let due = cx.now.since(follower.sent) >= wait;
+            if follower.acked < log.tail().position && due {
+                follower.tries = follower.tries.saturating_add(1);
+                if follower.by_snapshot {
+                    follower.send_snapshot(cx.now, shard, out);
+                    continue;
+                }
+                follower.next = if follower.acked > Position(0) { follower.acked.next() } else { barrier };
+                follower.pump(cx.now, shard, commit, log, out);
+            } else if follower.told < commit && follower.acked == log.tail().position {
+                follower.probe(cx.now, shard, commit, log, out);
+            }
+        }
+    }
+
+    /// Brings future replicas near the tail (rule 21).
+    pub fn learn<R: Rules>(
+        &mut self,
+        cx: &Context<R>,
+        learners: Learners,
+        log: &LogIndex,
+        own: Position,
+        out: &mut Vec<ShardEffect>,
+    ) {
+        self.followers.retain(|follower| follower.counts || learners.replicas.contains(&follower.replica));
+        for replica in learners.replicas.iter().filter(|replica| replica.node != cx.me.node) {
+            if self.followers.iter().any(|follower| follower.replica == *replica) {
+                continue;
+            }
+            let mut follower = Follower {
+                replica: *replica,
+                counts: false,
+                next: log.tail().position.next(),
+                acked: Position(0),
+                told: Position(0),
+                sent: cx.now,
+                tries: 0,
+                by_snapshot: false,
+            };
+            follower.probe(cx.now, self.shard, self.commit, log, out);
+            self.followers.push(follower);
+        }
+        self.learning = Some(learners);
+        self.look_at_learners(cx, log, own, out);
+    }
+
+    fn look_at_learners<R: Rules>(
+        &mut self,
+        cx: &Context<R>,
+        log: &LogIndex,
+        own: Position,
+        out: &mut Vec<ShardEffect>,
+    ) {
+        let Some(learners) = &self.learning else { return };
+        let near = |replica: &&Replica| {
+            let held = match replica.node == cx.me.node {
+                true => own,
+                false => self
+                    .followers
+                    .iter()
+                    .find(|follower| follower.replica == **replica)
+                    .map_or(Position(0), |follower| follower.acked),
+            };
+            held > Position(0) && held.0 + NEAR_ENTRIES_MAX >= log.tail().position.0
+        };
+        let owner = learners
+            .replicas
+            .iter()
+            .filter(|replica| replica.node == learners.owner)
+            .any(|owner| near(&owner));
+        let enough = learners.replicas.iter().filter(near).count() >= write_quorum(learners.replicas.len());
+        if owner && enough {
+            self.learning = None;
+            out.push(ShardEffect::Learnt(self.shard.epoch));
+        }
+    }
+
+    /// Whether replies may leave under this epoch as far as the owner knows; the lease is for the caller to look at.
+    pub fn is_serving<R: Rules>(&self, rules: R) -> bool {
+        self.stage == Stage::Serving
+            || (self.stage == Stage::Confirmed && !rules.holds(Rule::ServeAfterCommit))
+    }
+}
+
+impl Follower {
+    fn pump(
+        &mut self,
+        now: Time,
+        shard: ShardEpoch,
+        commit: Position,
+        log: &LogIndex,
+        out: &mut Vec<ShardEffect>,
+    ) {
+        let last = log.tail().position;
+        while !self.by_snapshot
+            && self.next <= last
+            && self.next.0 <= self.acked.0.max(self.floor()) + UNACKED_ENTRIES_MAX
+        {
+            let Some(previous) = log.tail_at(Position(self.next.0 - 1)) else {
+                self.send_snapshot(now, shard, out);
+                return;
+            };
+            let upto = last.min(Position(self.next.0 + RANGE_ENTRIES_MAX - 1));
+            out.push(ShardEffect::Append(
+                self.replica.node,
+                AppendRange { shard, previous, last: upto, commit },
+            ));
+            self.next = upto.next();
+            self.sent = now;
+            self.told = commit;
+        }
+    }
+
+    /// Where counting of unacknowledged entries begins while nothing has been acknowledged.
+    fn floor(&self) -> u64 {
+        if self.acked == Position(0) { self.next.0 } else { 0 }
+    }
+
+    /// Sends no entry, to hear whether the one before `next` matches, or to pass on the commit.
+    fn probe(
+        &mut self,
+        now: Time,
+        shard: ShardEpoch,
+        commit: Position,
+        log: &LogIndex,
+        out: &mut Vec<ShardEffect>,
+    ) {
+        if self.next <= log.tail().position {
+            return;
+        }
+        let Some(previous) = log.tail_at(Position(self.next.0 - 1)) else { return };
+        let range = AppendRange { shard, previous, last: previous.position, commit };
+        out.push(ShardEffect::Append(self.replica.node, range));
+        self.sent = now;
+        self.told = commit;
+    }
+
+    fn send_snapshot(&mut self, now: Time, shard: ShardEpoch, out: &mut Vec<ShardEffect>) {
+        self.by_snapshot = true;
+        self.sent = now;
+        out.push(ShardEffect::SendSnapshot(self.replica.node, shard.epoch));
+    }
+}

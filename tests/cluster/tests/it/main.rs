@@ -1,0 +1,9 @@
+//! Clusters of real node processes, one file per area.
+
+mod balancing;
+mod calling;
+mod deploying;
+mod failing;
+mod forming;
+mod joining;
+mod returning;

@@ -1,0 +1,56 @@
+//! `cargo xtask bench`: the measurements that the promises are held against.
+
+mod connection;
+mod failover;
+mod figures;
+mod probe;
+mod requests;
+mod rolling;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use shardloom_harness::cluster::Cluster;
+use shardloom_harness::{Options, artefacts};
+
+use crate::{guests, step, wasm_target};
+
+/// The guest that is called, and the name it is deployed under.
+const WORKLOAD: &str = "word-count";
+
+/// Measure.
+#[derive(Args)]
+pub(crate) struct Bench {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Key to shard, shard to node, plans and map encoding, each beside a plain reference.
+    Seed,
+    Failover(failover::Failover),
+    Rolling(rolling::Rolling),
+    Requests(requests::Requests),
+}
+
+impl Bench {
+    pub(crate) fn run(self) -> Result<()> {
+        match self.what {
+            What::Seed => step::cargo(["bench", "--locked", "--package", "shardloom-sharding"]).run(),
+            What::Failover(failover) => failover.run(),
+            What::Rolling(rolling) => rolling.run(),
+            What::Requests(requests) => requests.run(),
+        }
+    }
+}
+
+/// Three nodes of the release build with a workload on them.
+fn cluster(shards: u32) -> Result<Cluster> {
+    guests::build_rust(&wasm_target::ensure()?)?;
+    if std::env::var_os("SHARDLOOM_BIN").is_none() {
+        artefacts::use_binary(step::build_binary(true)?);
+    }
+    let cluster = Cluster::start_with(Options { shards, ..Options::of(3)? })?;
+    cluster.deploy(WORKLOAD, WORKLOAD, &[])?;
+    Ok(cluster)
+}
