@@ -2,8 +2,8 @@
 
 use wasmtime::{ResourceLimiter, Store};
 
-use crate::call::LimitHit;
 use crate::limits::Limits;
+use crate::stop::LimitHit;
 
 /// Counts and bounds the memories and tables of one store.
 ///

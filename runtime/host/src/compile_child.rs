@@ -15,8 +15,9 @@ use rustix::process::{Resource, Rlimit, nice, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::EngineKind;
+use crate::outline::outline;
 use crate::refusal::Refusal;
-use crate::world::{World, outline};
+use crate::world::World;
 
 /// What the child is told before the component's bytes.
 #[derive(Debug, Serialize, Deserialize)]

@@ -4,16 +4,34 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::bindings::shard_handler as wit;
 use crate::bounds::Bounds;
-use crate::handler::Place;
 use crate::logs::{GuestLog, LogLevel};
 use crate::run_time::RunTime;
+use crate::stop::StopReason;
 use wit::shardloom::shard::shard_info;
 use wit::wasi::config::store as config;
 use wit::wasi::logging::logging;
+
+/// Where and as what an instance runs: what `shard-info` tells the guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The shard whose requests the instance gets.
+    pub shard: ShardId,
+    /// How many shards the cluster has.
+    pub shard_count: u32,
+    /// The epoch under which the node owns the shard.
+    pub epoch: Epoch,
+    /// The node.
+    pub node: NodeId,
+    /// The workload's name.
+    pub workload: Arc<str>,
+    /// The workload's version.
+    pub version: u64,
+}
 
 /// The state of one handler's store.
 #[derive(Debug)]
@@ -23,6 +41,25 @@ pub(crate) struct Guest {
     pub(crate) log: GuestLog,
     pub(crate) bounds: Bounds,
     pub(crate) run_time: RunTime,
+}
+
+impl Guest {
+    /// Why wasmtime ended this guest: what it met before the error counts first.
+    pub(crate) fn stop_reason(
+        &self,
+        error: &wasmtime::Error,
+        stack_bytes: u64,
+        reply_bytes: u64,
+    ) -> StopReason {
+        if let Some(kind) = self.run_time.expired() {
+            return StopReason::Timeout(kind);
+        }
+        match (StopReason::of(error, stack_bytes, reply_bytes), self.bounds.hit()) {
+            // A guest that was refused memory and then trapped did so for want of it.
+            (StopReason::Trap(_) | StopReason::Host(_), Some(hit)) => StopReason::Limit(hit),
+            (reason, _) => reason,
+        }
+    }
 }
 
 /// Links everything that a handler is granted, and nothing else.

@@ -5,18 +5,20 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
+use shardloom_sharding::ids::Epoch;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store};
 
 use crate::bindings::shard_handler as wit;
 use crate::bounds::{Bounds, CallBounds};
-use crate::call::{CallError, LimitHit, Reply, ReplyBounds, Request, StopReason};
+use crate::call::{CallError, Reply, ReplyBounds, Request};
 use crate::digest::Digest;
-use crate::guest::{Guest, link};
+use crate::guest::{Guest, Place, link};
 use crate::limits::Limits;
 use crate::logs::{GuestLog, LogSink};
 use crate::run_time::RunTime;
+use crate::slots::{Slot, instances_max};
+use crate::stop::{GuestTrap, LimitHit, StopReason, TimeoutKind};
 use crate::ticker::Ticker;
 
 /// Bytes beyond body and headers that a reply may hand over: lengths and pointers.
@@ -31,23 +33,6 @@ pub struct PreparedHandler {
     stack_bytes: u64,
 }
 
-/// Where and as what an instance runs: what `shard-info` tells the guest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// The shard whose requests the instance gets.
-    pub shard: ShardId,
-    /// How many shards the cluster has.
-    pub shard_count: u32,
-    /// The epoch under which the node owns the shard.
-    pub epoch: Epoch,
-    /// The node.
-    pub node: NodeId,
-    /// The workload's name.
-    pub workload: Arc<str>,
-    /// The workload's version.
-    pub version: u64,
-}
-
 /// An instance could not be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InstantiateError {
@@ -56,10 +41,10 @@ pub enum InstantiateError {
     Limit(LimitHit),
     /// Its start code trapped.
     #[error("the guest trapped as it started: {}", .0.reason)]
-    Trap(crate::call::GuestTrap),
+    Trap(GuestTrap),
     /// Its start code ran too long.
     #[error("the guest ran too long as it started: {0}")]
-    Timeout(crate::call::TimeoutKind),
+    Timeout(TimeoutKind),
     /// The host could not make it; more than its instances, tables or handles, or no memory left.
     #[error("no instance of the guest: {0}")]
     Host(String),
@@ -67,6 +52,7 @@ pub enum InstantiateError {
 
 /// One warm instance of a handler, for one shard.
 pub struct HandlerInstance {
+    _slot: Slot,
     store: Store<Guest>,
     exports: wit::ShardHandler,
     ticker: Arc<Ticker>,
@@ -111,6 +97,12 @@ impl HandlerInstance {
         config: Arc<BTreeMap<String, String>>,
         logs: LogSink,
     ) -> Result<HandlerInstance, InstantiateError> {
+        let slot = Slot::take().ok_or_else(|| {
+            InstantiateError::Host(format!(
+                "this process holds {} instances, as many as it may",
+                instances_max()
+            ))
+        })?;
         let guest = Guest {
             place,
             config,
@@ -135,6 +127,7 @@ impl HandlerInstance {
         store.set_epoch_deadline(1);
         match handler.pre.instantiate_async(&mut store).await {
             Ok(exports) => Ok(HandlerInstance {
+                _slot: slot,
                 store,
                 exports,
                 ticker: Arc::clone(&handler.ticker),
@@ -143,7 +136,7 @@ impl HandlerInstance {
                 dead: false,
             }),
             Err(error) => {
-                Err(match StopReason::of(&error, store.data(), handler.stack_bytes, &reply_bounds) {
+                Err(match store.data().stop_reason(&error, handler.stack_bytes, limits.reply_bytes) {
                     StopReason::Timeout(kind) => InstantiateError::Timeout(kind),
                     StopReason::Limit(hit) => InstantiateError::Limit(hit),
                     StopReason::Trap(trap) => InstantiateError::Trap(trap),
@@ -177,8 +170,8 @@ impl HandlerInstance {
             Ok(Ok(reply)) => self.reply_bounds.check(reply.into()).map_err(CallError::Limit),
             Ok(Err(failure)) => Err(CallError::Failure(failure.into())),
             Err(error) => {
-                let reason = StopReason::of(&error, self.store.data(), self.stack_bytes, &self.reply_bounds);
-                Err(reason.into())
+                let guest = self.store.data();
+                Err(guest.stop_reason(&error, self.stack_bytes, self.reply_bounds.reply_bytes).into())
             }
         };
         self.dead = !matches!(outcome, Ok(_) | Err(CallError::Failure(_)));

@@ -6,10 +6,12 @@
 //! A guest can hurt nobody but its own requests. Its bytes are parsed and compiled in a child process with bounds of its
 //! own; its calls run on fibers that yield at every tick of the clock; memory, tables, stack, output and log have limits.
 //!
-//! In reading order: [`options`] and [`limits`] (what bounds what), [`digest`], [`world`] (what a component may be),
-//! [`refusal`], [`host`] (the way in, with
-//! `artifacts`, `compile`, `compile_child`, `engine`, `loader` behind it), [`call`], [`handler`] (with `guest`, `bounds`,
-//! `run_time`, `ticker`, [`logs`]), [`shard_function`], [`weigher`] (with `pure`).
+//! In reading order:
+//! - what bounds what: [`options`] (a host), [`limits`] (a workload);
+//! - what comes in: [`digest`], [`world`], [`refusal`], `outline`;
+//! - admission: [`host`], over `artifacts` (the disk), `compile` and `compile_child`, `engine`, `loader`;
+//! - workloads: [`handler`], [`call`], [`stop`], over `guest`, `bounds`, `run_time`, `slots`, `ticker`, [`logs`], `bindings`;
+//! - plug-ins: [`shard_function`], [`weigher`], over `pure`.
 
 pub mod call;
 pub mod digest;
@@ -20,6 +22,7 @@ pub mod logs;
 pub mod options;
 pub mod refusal;
 pub mod shard_function;
+pub mod stop;
 pub mod weigher;
 pub mod world;
 
@@ -31,20 +34,25 @@ mod compile_child;
 mod engine;
 mod guest;
 mod loader;
+mod outline;
 mod pure;
 mod run_time;
+mod slots;
 mod ticker;
 
-pub use call::{CallError, Failure, GuestTrap, LimitHit, Reply, Request, TimeoutKind};
+pub use call::{CallError, Failure, Reply, Request};
 pub use compile::CompileError;
 pub use compile_child::compile_child_main;
 pub use digest::Digest;
-pub use handler::{HandlerInstance, InstantiateError, Place, PreparedHandler};
+pub use guest::Place;
+pub use handler::{HandlerInstance, InstantiateError, PreparedHandler};
 pub use host::{AdmitError, Admitted, Host, HostError, LoadError};
 pub use limits::{Limits, LimitsError};
 pub use logs::{GuestLine, LogLevel, LogSink};
 pub use options::{CompileBounds, Compiler, HostOptions};
 pub use refusal::Refusal;
 pub use shard_function::{ShardFunction, ShardFunctionError};
+pub use slots::instances_max;
+pub use stop::{GuestTrap, LimitHit, TimeoutKind};
 pub use weigher::{ShardLoad, Weigher, WeigherError};
 pub use world::World;

@@ -4,8 +4,8 @@ use wasmtime::component::Linker;
 use wasmtime::{Engine, Store, Trap};
 
 use crate::bounds::{Bounds, CallBounds};
-use crate::call::{LimitHit, trap_words};
 use crate::limits::Limits;
+use crate::stop::{LimitHit, trap_words};
 
 /// Bytes that a pure component may hand over: a weight for each of 100,000 shards, or the words of a refusal.
 const HAND_OVER_BYTES: usize = 1 << 20;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::UpdateDeadline;
 
-use crate::call::TimeoutKind;
+use crate::stop::TimeoutKind;
 
 /// The time of one call.
 #[derive(Debug)]

@@ -8,10 +8,10 @@ use wasmtime::component::Component;
 
 use crate::bindings::shard_function as wit;
 use crate::bounds::Bounds;
-use crate::call::LimitHit;
 use crate::digest::Digest;
 use crate::options::HostOptions;
 use crate::pure::{self, PureStop, PureStore};
+use crate::stop::LimitHit;
 
 /// A shard function, ready to be asked from any thread; cheap to clone.
 ///

@@ -7,10 +7,10 @@ use wasmtime::component::Component;
 
 use crate::bindings::shard_weigher as wit;
 use crate::bounds::Bounds;
-use crate::call::LimitHit;
 use crate::digest::Digest;
 use crate::options::HostOptions;
 use crate::pure::{self, PureStop};
+use crate::stop::LimitHit;
 
 /// Fuel after which a weigher yields its thread: about a millisecond.
 const YIELD_FUEL: u64 = 500_000;

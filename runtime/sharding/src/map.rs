@@ -1,7 +1,7 @@
 //! From a shard to its owner and replicas, each under the epoch that set them.
 //!
 //! One dense row per shard, so that the lookup on every request's path is one row and one table entry. Nodes and disks have
-//! long random names; a row holds 16-bit slots of a table instead ([`table`]).
+//! long random names; a row holds 16-bit slots of a table instead (`table`).
 
 mod table;
 

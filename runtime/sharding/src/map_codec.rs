@@ -38,7 +38,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::change::Change;
 use crate::ids::{Epoch, Replica, ShardId};
 use crate::map::{AssignError, REPLICAS_MAX, Row, SHARD_COUNT_MAX, ShardMap, Slot, Uses, in_order};
-use bits::BitReader;
 use columns::{COLUMNS_MAX, Names, Numbers, RowReader};
 use frame::{Kind, Reader, Writer};
 
@@ -126,48 +125,76 @@ pub fn decode_map(bytes: &[u8]) -> Result<ShardMap, CodecError> {
     let shard_count = reader.count(SHARD_COUNT_MAX as usize, "more shards than there may be")?;
     let table = reader.table()?;
     let epochs = reader.numbers(shard_count)?;
-    let (columns, places) = reader.rows(table.len(), shard_count)?;
+    let (columns, packed) = reader.rows(table.len(), shard_count)?;
     reader.close()?;
     match columns {
-        0 => read_map::<0>(shard_count, epochs, places, &table),
-        1 => read_map::<1>(shard_count, epochs, places, &table),
-        2 => read_map::<2>(shard_count, epochs, places, &table),
-        3 => read_map::<3>(shard_count, epochs, places, &table),
-        4 => read_map::<4>(shard_count, epochs, places, &table),
-        5 => read_map::<5>(shard_count, epochs, places, &table),
-        _ => read_map::<COLUMNS_MAX>(shard_count, epochs, places, &table),
+        0 => read_map::<0>(shard_count, epochs, packed, &table),
+        1 => read_map::<1>(shard_count, epochs, packed, &table),
+        2 => read_map::<2>(shard_count, epochs, packed, &table),
+        3 => read_map::<3>(shard_count, epochs, packed, &table),
+        4 => read_map::<4>(shard_count, epochs, packed, &table),
+        5 => read_map::<5>(shard_count, epochs, packed, &table),
+        _ => read_map::<COLUMNS_MAX>(shard_count, epochs, packed, &table),
     }
 }
 
 fn read_map<const C: usize>(
     shard_count: usize,
-    mut epochs: Numbers<'_>,
-    places: BitReader<'_>,
+    epochs: Numbers<'_>,
+    packed: &[u8],
     table: &[Replica],
 ) -> Result<ShardMap, CodecError> {
-    let mut packed = RowReader::<C>::new(table, places);
+    let packed = RowReader::<C>::new(table, shard_count, packed);
+    let rows = if packed.all_plain() && epochs.all_fit() {
+        plain_rows(&packed, &epochs)
+    } else {
+        careful_rows(shard_count, &packed, &epochs)?
+    };
     let mut uses = vec![Uses::default(); table.len()];
-    let mut rows = vec![Row::UNSET; shard_count];
-    let mut fine = true;
-    for row in &mut rows {
-        let (Some(epoch), Some(shape)) = (epochs.next(), packed.next(&mut row.replicas)) else {
-            fine = false;
-            break;
-        };
-        row.epoch = Epoch(epoch);
-        row.replica_count = shape.count;
-        if shape.owned {
-            row.owner = row.replicas[0];
-            uses[row.owner.index()].owned += 1;
+    for row in &rows {
+        if let Some(uses) = uses.get_mut(row.owner.index()) {
+            uses.owned += 1;
         }
         for slot in row.slots() {
             uses[slot.index()].held += 1;
         }
     }
-    if !fine || uses.iter().any(|uses| uses.held == 0) {
-        return Err(CodecError::Impossible { what: "owners, replicas or epochs that cannot be" });
+    if uses.iter().any(|uses| uses.held == 0) {
+        return Err(CodecError::Impossible { what: "a replica in the table that no shard has" });
     }
     Ok(ShardMap::from_parts(rows, table, &uses))
+}
+
+/// Every row is an owner and others in as many columns as there are: nothing to look at row by row.
+fn plain_rows<const C: usize>(packed: &RowReader<C>, epochs: &Numbers<'_>) -> Vec<Row> {
+    let row = |(at, places): (usize, &[u16; C])| Row {
+        epoch: Epoch(epochs.at_fitting(at)),
+        replicas: std::array::from_fn(|column| places.get(column).map_or(Slot::NONE, |place| Slot(*place))),
+        owner: places.first().map_or(Slot::NONE, |place| Slot(*place)),
+        replica_count: C as u8,
+    };
+    let mut rows = Vec::with_capacity(packed.len());
+    rows.extend(packed.plain().enumerate().map(row));
+    rows
+}
+
+fn careful_rows<const C: usize>(
+    shard_count: usize,
+    packed: &RowReader<C>,
+    epochs: &Numbers<'_>,
+) -> Result<Vec<Row>, CodecError> {
+    let mut rows = vec![Row::UNSET; shard_count];
+    for (at, row) in rows.iter_mut().enumerate() {
+        let (Some(epoch), Some(shape)) = (epochs.at(at), packed.row(at, &mut row.replicas)) else {
+            return Err(CodecError::Impossible { what: "owners, replicas or epochs that cannot be" });
+        };
+        row.epoch = Epoch(epoch);
+        row.replica_count = shape.count;
+        if shape.owned {
+            row.owner = row.replicas[0];
+        }
+    }
+    Ok(rows)
 }
 
 /// Writes the changes of one proposal, in ascending order of shards.
@@ -241,14 +268,14 @@ pub fn decode_changes(bytes: &[u8]) -> Result<Vec<Change>, CodecError> {
     let table = reader.table()?;
     let shards = reader.numbers(count)?;
     let bases = reader.numbers(count)?;
-    let (columns, places) = reader.rows(table.len(), count)?;
+    let (columns, packed) = reader.rows(table.len(), count)?;
     reader.close()?;
     let changes = match columns {
-        1 => read_changes::<1>(count, shards, bases, places, &table),
-        2 => read_changes::<2>(count, shards, bases, places, &table),
-        3 => read_changes::<3>(count, shards, bases, places, &table),
-        4 => read_changes::<4>(count, shards, bases, places, &table),
-        5 => read_changes::<5>(count, shards, bases, places, &table),
+        1 => read_changes::<1>(count, shards, bases, packed, &table),
+        2 => read_changes::<2>(count, shards, bases, packed, &table),
+        3 => read_changes::<3>(count, shards, bases, packed, &table),
+        4 => read_changes::<4>(count, shards, bases, packed, &table),
+        5 => read_changes::<5>(count, shards, bases, packed, &table),
         _ => None,
     };
     changes.ok_or(CodecError::Impossible { what: "shards, owners, replicas or epochs that cannot be" })
@@ -256,23 +283,24 @@ pub fn decode_changes(bytes: &[u8]) -> Result<Vec<Change>, CodecError> {
 
 fn read_changes<const C: usize>(
     count: usize,
-    mut shards: Numbers<'_>,
-    mut bases: Numbers<'_>,
-    places: BitReader<'_>,
+    shards: Numbers<'_>,
+    bases: Numbers<'_>,
+    packed: &[u8],
     table: &[Replica],
 ) -> Option<Vec<Change>> {
-    let mut rows = RowReader::<C>::new(table, places);
+    let rows = RowReader::<C>::new(table, count, packed);
     let mut changes = Vec::with_capacity(count);
     let mut least = 0;
-    for place in 0..count as u64 {
-        let above = shards.next()?;
+    for at in 0..count {
+        let place = at as u64;
+        let above = shards.at(at)?;
         if above < least || above + place >= u64::from(SHARD_COUNT_MAX) {
             return None;
         }
         least = above;
-        let base = Epoch(bases.next()?);
+        let base = Epoch(bases.at(at)?);
         let mut slots = [Slot::NONE; REPLICAS_MAX];
-        let shape = rows.next(&mut slots).filter(|shape| shape.owned)?;
+        let shape = rows.row(at, &mut slots).filter(|shape| shape.owned)?;
         let replica = |slot: &Slot| table[slot.index()];
         let owner = replica(&slots[0]).node;
         let replicas = slots[..usize::from(shape.count)].iter().map(replica).collect();

@@ -5,7 +5,7 @@
 //! vote, committed, purged:  'S' 'L' 'c' 'r'  version:u8  postcard(value)
 //! ```
 //!
-//! openraft counts entries from 0 and the write-ahead log keeps its indexes as they are.
+//! openraft counts entries from 0, logs of the write-ahead log from 1: an entry stands one place further there.
 
 use std::fmt::Debug;
 use std::ops::{Bound, RangeBounds};
@@ -27,6 +27,11 @@ const REGISTER_MAGIC: [u8; 4] = *b"SLcr";
 const VERSION: u8 = 1;
 /// Bytes of entries that one read returns at most; more come with the next read.
 const READ_BYTES_MAX: usize = 4 << 20;
+
+/// Where openraft's entry `index` stands in the write-ahead log.
+fn place(index: u64) -> u64 {
+    index.saturating_add(1)
+}
 
 /// openraft's view of the write-ahead log.
 #[derive(Debug)]
@@ -106,7 +111,7 @@ impl LogReader {
             Bound::Excluded(&end) => end,
             Bound::Unbounded => u64::MAX,
         };
-        let found = self.wal.read(WalLog::CONTROL, start..end, bytes_max).map_err(read_error)?;
+        let found = self.wal.read(WalLog::CONTROL, place(start)..place(end), bytes_max).map_err(read_error)?;
         found.iter().map(|(_, bytes)| decode(ENTRY_MAGIC, bytes)).collect()
     }
 }
@@ -140,7 +145,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let last_purged_log_id: Option<LogId> = self.register(slots::PURGED)?;
         let last = match (self.wal.first_index(WalLog::CONTROL), self.wal.last_index(WalLog::CONTROL)) {
             (Some(_), Some(last)) => {
-                LogReader { wal: self.wal.clone() }.entries(last..last + 1, usize::MAX)?.pop()
+                LogReader { wal: self.wal.clone() }.entries(last - 1..last, usize::MAX)?.pop()
             }
             _ => None,
         };
@@ -176,7 +181,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     {
         let mut records = Vec::new();
         for entry in entries {
-            let index = entry.log_id.index;
+            let index = place(entry.log_id.index);
             let payload = encode(ENTRY_MAGIC, &entry)?;
             records.push(Record::Append { log: WalLog::CONTROL, index, payload });
         }
@@ -190,7 +195,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn truncate(&mut self, log_id: LogId) -> Storage<()> {
-        let record = Record::Truncate { log: WalLog::CONTROL, from: log_id.index };
+        let record = Record::Truncate { log: WalLog::CONTROL, from: place(log_id.index) };
         let ticket = self.wal.submit(vec![record]).await.map_err(write_error)?;
         ticket.durable().await.map_err(write_error)
     }
@@ -198,7 +203,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn purge(&mut self, log_id: LogId) -> Storage<()> {
         let records = vec![
             Record::Set { slot: slots::PURGED, value: encode(REGISTER_MAGIC, &log_id)? },
-            Record::Purge { log: WalLog::CONTROL, upto: log_id.index },
+            Record::Purge { log: WalLog::CONTROL, upto: place(log_id.index) },
         ];
         self.wal.submit(records).await.map(|_| ()).map_err(write_error)
     }

@@ -47,31 +47,34 @@ impl<'a> BitWriter<'a> {
     }
 }
 
-/// Reads fields of one width back.
-#[derive(Clone)]
+/// Reads fields of one width back, in any order: a place that is counted on would have to be kept in memory.
+#[derive(Clone, Copy)]
 pub(super) struct BitReader<'a> {
     bytes: &'a [u8],
     bits: u32,
     mask: u64,
-    /// How many bits have been read.
-    at: usize,
 }
 
 impl<'a> BitReader<'a> {
     /// Takes bytes of whole words, [`packed_bytes`] of them.
     pub(super) fn new(bytes: &'a [u8], bits: u32) -> BitReader<'a> {
         let mask = if bits == 0 { 0 } else { u64::MAX >> (u64::BITS - bits) };
-        BitReader { bytes, bits, mask, at: 0 }
+        BitReader { bytes, bits, mask }
     }
 
-    /// Returns the next field, or zeroes after the last.
+    /// Returns the largest number that a field can be.
+    pub(super) fn field_max(&self) -> u64 {
+        self.mask
+    }
+
+    /// Returns one field, or zeroes after the last.
     #[inline]
-    pub(super) fn next(&mut self) -> u64 {
+    pub(super) fn field(&self, index: usize) -> u64 {
         if self.bits == 0 {
             return 0;
         }
-        let (byte, shift) = (self.at / 8, self.at % 8);
-        self.at += self.bits as usize;
+        let at = index * self.bits as usize;
+        let (byte, shift) = (at / 8, at % 8);
         let mut field = self.word(byte) >> shift;
         if self.bits as usize + shift > u64::BITS as usize {
             field |= self.word(byte + WORD_BYTES) << (u64::BITS as usize - shift);
@@ -106,8 +109,8 @@ mod tests {
             fields.iter().for_each(|field| writer.put(*field));
             writer.end();
             assert_eq!(out.len(), packed_bytes(fields.len(), bits));
-            let mut reader = BitReader::new(&out, bits);
-            assert!(fields.iter().all(|field| reader.next() == *field), "{bits} bits");
+            let reader = BitReader::new(&out, bits);
+            assert!(fields.iter().enumerate().all(|(at, field)| reader.field(at) == *field), "{bits} bits");
         }
     }
 

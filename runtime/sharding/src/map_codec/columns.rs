@@ -42,10 +42,21 @@ impl<'a> Numbers<'a> {
         Numbers { least, above }
     }
 
+    /// Whether no field could make a number above 64 bits.
+    pub(super) fn all_fit(&self) -> bool {
+        self.least.checked_add(self.above.field_max()).is_some()
+    }
+
+    /// Reads one number, all of which fit.
+    #[inline]
+    pub(super) fn at_fitting(&self, index: usize) -> u64 {
+        self.least.wrapping_add(self.above.field(index))
+    }
+
     /// Reads one number; `None` if it is above 64 bits.
     #[inline]
-    pub(super) fn next(&mut self) -> Option<u64> {
-        self.least.checked_add(self.above.next())
+    pub(super) fn at(&self, index: usize) -> Option<u64> {
+        self.least.checked_add(self.above.field(index))
     }
 }
 
@@ -87,30 +98,45 @@ pub(super) struct Shape {
 }
 
 /// Rows as they are read, of `C` columns each.
-pub(super) struct RowReader<'a, const C: usize> {
-    places: BitReader<'a>,
+pub(super) struct RowReader<const C: usize> {
+    places: Vec<u16>,
     none: u16,
     /// For tables that name several disks of one node: the node of each place, as the first place that names it.
     nodes: Option<Vec<u16>>,
 }
 
-impl<'a, const C: usize> RowReader<'a, C> {
-    pub(super) fn new(table: &[Replica], places: BitReader<'a>) -> RowReader<'a, C> {
+impl<const C: usize> RowReader<C> {
+    pub(super) fn new(table: &[Replica], rows: usize, packed: &[u8]) -> RowReader<C> {
+        let places = unpack::<C>(rows, bits_of(table.len() as u64), packed);
         let several = table.windows(2).any(|pair| pair[0].node == pair[1].node);
         let first_of = |replica: &Replica| table.partition_point(|entry| entry.node < replica.node) as u16;
         let nodes = several.then(|| table.iter().map(first_of).collect());
         RowReader { places, none: table.len() as u16, nodes }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.places.len() / C.max(1)
+    }
+
+    /// Whether all rows are usual ones.
+    pub(super) fn all_plain(&self) -> bool {
+        C > 0 && self.plain().fold(true, |fine, places| fine & self.is_plain(places))
+    }
+
+    /// All rows, as they stand.
+    pub(super) fn plain(&self) -> impl Iterator<Item = &[u16; C]> {
+        self.places.chunks_exact(C.max(1)).filter_map(<[u16]>::first_chunk)
+    }
+
     /// Reads one row into slots that are all none so far; `None` if no map may say what stands there.
     #[inline]
-    pub(super) fn next(&mut self, slots: &mut [Slot; REPLICAS_MAX]) -> Option<Shape> {
-        let places: [u16; C] = std::array::from_fn(|_| self.places.next() as u16);
-        if !self.is_plain(&places) {
-            return self.careful(&places, slots);
+    pub(super) fn row(&self, index: usize, slots: &mut [Slot; REPLICAS_MAX]) -> Option<Shape> {
+        let places: &[u16; C] = self.places.get(index * C..)?.first_chunk()?;
+        if !self.is_plain(places) {
+            return self.careful(places, slots);
         }
         for (slot, place) in slots.iter_mut().zip(places) {
-            *slot = Slot(place);
+            *slot = Slot(*place);
         }
         Some(Shape { count: C as u8, owned: true })
     }
@@ -148,6 +174,26 @@ impl<'a, const C: usize> RowReader<'a, C> {
         let shared = self.nodes.as_ref().is_some_and(|nodes| shares_node(&slots[..count], nodes));
         (!shared).then_some(Shape { count: count as u8, owned: own.is_some() })
     }
+}
+
+/// The places of all rows, one after the other. Rows that fit a word are read as one field, as they were written.
+fn unpack<const C: usize>(rows: usize, bits: u32, packed: &[u8]) -> Vec<u16> {
+    let width = C as u32 * bits;
+    if C == 1 || width > u64::BITS {
+        let reader = BitReader::new(packed, bits);
+        return (0..rows * C).map(|at| reader.field(at) as u16).collect();
+    }
+    let reader = BitReader::new(packed, width);
+    let mask = ((1u32 << bits) - 1) as u16;
+    let mut places = vec![0; rows * C];
+    for (at, row) in places.chunks_exact_mut(C.max(1)).enumerate() {
+        let mut field = reader.field(at);
+        for place in row {
+            *place = field as u16 & mask;
+            field = field.checked_shr(bits).unwrap_or(0);
+        }
+    }
+    places
 }
 
 fn shares_node(slots: &[Slot], nodes: &[u16]) -> bool {

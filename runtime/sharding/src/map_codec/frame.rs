@@ -180,19 +180,14 @@ impl<'a> Reader<'a> {
         Ok(Numbers::new(least, BitReader::new(packed, bits)))
     }
 
-    /// Reads how many columns the rows have, and the bits of all places.
-    pub(super) fn rows(
-        &mut self,
-        table_len: usize,
-        count: usize,
-    ) -> Result<(usize, BitReader<'a>), CodecError> {
+    /// Reads how many columns the rows have, and their bytes.
+    pub(super) fn rows(&mut self, table_len: usize, count: usize) -> Result<(usize, &'a [u8]), CodecError> {
         let columns = usize::from(self.byte()?);
         if columns > COLUMNS_MAX {
             return Err(CodecError::Impossible { what: "more replicas than a shard may have" });
         }
         let bits = bits_of(table_len as u64);
-        let packed = self.take(packed_bytes(columns * count, bits))?;
-        Ok((columns, BitReader::new(packed, bits)))
+        Ok((columns, self.take(packed_bytes(columns * count, bits))?))
     }
 
     pub(super) fn close(self) -> Result<(), CodecError> {

@@ -219,8 +219,14 @@ impl<'a> Draft<'a> {
     /// The live one that owns least for its capacity.
     pub(super) fn least_owning(&self, peers: impl Iterator<Item = Peer>) -> Option<Peer> {
         let live = peers.filter(|peer| self.peers.is_live(*peer));
-        let ratios = live.map(|peer| (self.owned.ratio_with(peer, 1), peer));
-        ratios.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))).map(|(_, peer)| peer)
+        let mut least: Option<(f64, Peer)> = None;
+        for peer in live {
+            let entry = (self.owned.ratio_with(peer, 1), peer);
+            if least.is_none_or(|least| entry < least) {
+                least = Some(entry);
+            }
+        }
+        least.map(|(_, peer)| peer)
     }
 
     /// How many replicas of the shard are not in the committed map.

@@ -171,5 +171,5 @@ impl<'a> Picker<'a> {
     }
 }
 
-/// The most peers that one search passes by: those of the shard's own nodes, and some with several disks.
-const PASSED_MAX: usize = 16;
+/// The most peers that one search passes by: those of the shard's own nodes, and a few with several disks.
+const PASSED_MAX: usize = 8;

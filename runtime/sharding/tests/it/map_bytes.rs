@@ -179,12 +179,3 @@ fn a_few_bytes_cannot_ask_for_much_memory() {
         assert!(decode_changes(&bytes).is_err());
     }
 }
-
-#[test]
-#[ignore = "writes the golden files; only for a new format"]
-fn write_golden_files() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
-    std::fs::create_dir_all(folder).unwrap();
-    std::fs::write(format!("{folder}/map-v1.bin"), encode_map(&map())).unwrap();
-    std::fs::write(format!("{folder}/changes-v1.bin"), encode_changes(&changes()).unwrap()).unwrap();
-}
