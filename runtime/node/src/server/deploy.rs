@@ -159,7 +159,7 @@ async fn try_out(server: &NodeServer, node: NodeId, trial: &Trial, deadline: Ins
     let request = PeerRequest::TryOut(trial.clone()).encode().map_err(|error| error.to_string())?;
     let asked = async {
         loop {
-            match server.fabric.request(node, Class::Control, request.clone(), deadline).await {
+            match server.fabric.request(node, Class::Bulk, request.clone(), deadline).await {
                 Ok(bytes) => return PeerReply::decode(&bytes).map_err(|error| error.to_string()),
                 // To try it out twice does no harm: it is asked again for as long as the node is there.
                 Err(error) if !is_live(server, node) => return Err(error.to_string()),

@@ -51,7 +51,7 @@ pub async fn run(server: &NodeServer) -> Result<WeightsOutline, Problem> {
         Some(leader) => {
             let request = PeerRequest::Weigh.encode().map_err(|error| internal(&error.to_string()))?;
             let deadline = Instant::now() + RUN_WAIT_MAX;
-            let reply = server.fabric.request(leader, Class::Control, request, deadline).await;
+            let reply = server.fabric.request(leader, Class::Bulk, request, deadline).await;
             let bytes = reply.map_err(|error| internal(&error.to_string()))?;
             PeerReply::decode(&bytes).map_err(|error| internal(&error.to_string()))?
         }
@@ -76,7 +76,14 @@ pub async fn run_here(server: &NodeServer) -> PeerReply {
         Ok(weighed) => weighed,
         Err(_) => Err("the weigher took too long".to_owned()),
     };
+    // What the control log says already is not written again, every half minute.
     let written = match &weighed {
+        Ok(weights) if view.weights.as_deref() == Some(weights) && weigher.alarm.is_none() => {
+            return PeerReply::Weighed(Ok(outline(weights)));
+        }
+        Err(reason) if weigher.alarm.as_ref() == Some(reason) => {
+            return PeerReply::Weighed(Err(reason.clone()));
+        }
         Ok(weights) => ControlCommand::SetWeights { component, weights: weights.clone() },
         Err(text) => {
             tracing::warn!(%component, reason = text, "the weigher gave no weights; the old ones stay");
