@@ -213,6 +213,16 @@ pub enum ControlReply {
     },
 }
 
+impl ControlReply {
+    /// The index that the command was applied at, where it says one.
+    pub fn index(&self) -> Option<u64> {
+        match self {
+            ControlReply::Applied { index } | ControlReply::Deployed { index, .. } => Some(*index),
+            ControlReply::Token { .. } => None,
+        }
+    }
+}
+
 /// Why a [`ControlCommand`] was not applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {

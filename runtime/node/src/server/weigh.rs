@@ -35,7 +35,8 @@ pub async fn set(server: &NodeServer, component: Digest) -> Result<WeightsOutlin
         limits: WorkloadLimits::default(),
     };
     deploy::confirm(server, &[trial]).await?;
-    server.fabric.write(ControlCommand::SetWeigher { component }).await?;
+    // The leader, which is to run it, may be another node.
+    deploy::write_everywhere(server, ControlCommand::SetWeigher { component }).await?;
     run(server).await
 }
 
@@ -90,9 +91,11 @@ pub async fn run_here(server: &NodeServer) -> PeerReply {
             ControlCommand::RaiseWeigherAlarm { component, text: text.clone() }
         }
     };
-    match (server.fabric.write(written).await, weighed) {
+    match (deploy::write_everywhere(server, written).await, weighed) {
         (Ok(_), weighed) => PeerReply::Weighed(weighed.map(|weights| outline(&weights))),
-        (Err(error), Ok(_)) => PeerReply::Weighed(Err(format!("the weights were not written: {error}"))),
+        (Err(problem), Ok(_)) => {
+            PeerReply::Weighed(Err(format!("the weights were not written: {}", problem.detail)))
+        }
         (Err(_), Err(reason)) => PeerReply::Weighed(Err(reason)),
     }
 }
