@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -16,6 +16,8 @@ use crate::wait::until;
 
 /// How long a cluster may take to serve, on a machine that does much else.
 pub const READY_MAX: Duration = Duration::from_secs(60);
+/// How long nothing must have moved for a map to count as settled: the planner looks more often.
+pub const SETTLED: Duration = Duration::from_millis(1500);
 /// How long a process may take to end when told to.
 pub const END_MAX: Duration = Duration::from_secs(30);
 /// How long a deploy may take: a debug build compiles guests slowly.
@@ -109,17 +111,44 @@ impl Cluster {
             ensure!(!text.trim().is_empty(), "it is empty");
             Ok(text.trim().to_owned())
         })?;
-        until("a leader", READY_MAX, || {
-            self.nodes[first].check()?;
-            self.status(first)?.leader.context("none leads")
-        })?;
-        for index in 1..nodes {
-            progress(&format!("node {} of {nodes} joins", index + 1));
-            self.join()?;
+        self.wait_until_served(READY_MAX)?;
+        until("the first node to be ready", READY_MAX, || self.ask(first, "GET", "/readyz").send()?.good())?;
+        let tokens: Vec<String> = (1..nodes).map(|_| self.create_token()).collect::<Result<_>>()?;
+        for token in tokens {
+            progress(&format!("node {} of {nodes} joins", self.size() + 1));
+            let flags = self.join_flags(&token)?;
+            self.add(&flags)?;
         }
         progress("the nodes agree on who owns what");
         self.wait_for_members(nodes, READY_MAX)?;
-        self.wait_until_served(READY_MAX)
+        self.wait_until_settled(READY_MAX)
+    }
+
+    /// Waits until all shards are served and nothing has moved for a while: guests keep what they know in memory, so a
+    /// planned move in the middle of a test would look like a loss.
+    ///
+    /// # Errors
+    /// If that does not happen in time, or a node ends by itself.
+    pub fn wait_until_settled(&mut self, within: Duration) -> Result<()> {
+        let mut before: Option<(Instant, Vec<Shard>)> = None;
+        until("a map that stays as it is", within, || {
+            self.nodes.iter_mut().try_for_each(Process::check)?;
+            let views: Vec<Vec<Shard>> =
+                self.running().map(|node| self.shards(node.index)).collect::<Result<_>>()?;
+            ensure!(views.windows(2).all(|pair| pair[0] == pair[1]), "the nodes' views differ");
+            let view = views.into_iter().next().context("no node runs")?;
+            ensure!(view.iter().all(|shard| shard.state == "served"), "not all shards are served");
+            match &before {
+                Some((since, same)) if *same == view => {
+                    ensure!(since.elapsed() >= SETTLED, "nothing has moved for {:?}", since.elapsed());
+                    Ok(())
+                }
+                _ => {
+                    before = Some((Instant::now(), view));
+                    bail!("the map has changed")
+                }
+            }
+        })
     }
 
     /// The ends of all nodes' logs.

@@ -111,7 +111,8 @@ impl LogReader {
             Bound::Excluded(&end) => end,
             Bound::Unbounded => u64::MAX,
         };
-        let found = self.wal.read(WalLog::CONTROL, place(start)..place(end), bytes_max).map_err(read_error)?;
+        let found =
+            self.wal.read(WalLog::CONTROL, place(start)..place(end), bytes_max).map_err(read_error)?;
         found.iter().map(|(_, bytes)| decode(ENTRY_MAGIC, bytes)).collect()
     }
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use ureq::http::Method;
 
-use super::client::{Client, QUICK};
+use super::client::{Client, Outgoing, QUICK};
 use super::replies::{StatusReply, typed};
 use super::{Global, node, progress};
 use crate::credentials::Credentials;
@@ -87,10 +87,10 @@ impl Dev {
         })?;
         let server = format!("http://{}", config(data, 1).http_address());
         let client = Client::open(&[server], Some(token.trim().to_owned()), None)?;
-        cluster.wait("a leader", || {
-            let status: StatusReply = typed(&client.read("/v1/status").ok()?).ok()?;
-            status.leader
-        })?;
+        if !new.is_empty() {
+            let ready = || Outgoing::new(Method::GET, "/readyz").without_token();
+            cluster.wait("a node that is ready", || client.send(ready()).ok())?;
+        }
         for index in new {
             let reply = client.write(Method::POST, "/v1/admin/tokens", &Value::Null, QUICK)?;
             let token = reply["token"].as_str().context("the node's reply holds no token")?.to_owned();
