@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
+use shardloom_harness::artefacts;
 
 use crate::{guests, step, wasm_target};
 
@@ -16,12 +17,19 @@ pub(crate) struct Test {
 impl Test {
     pub(crate) fn run(self) -> Result<()> {
         guests::build_all(&wasm_target::ensure()?)?;
-        let binary = step::build_binary(false)?;
+        let whole = self.arguments.is_empty();
         let mut arguments: Vec<String> = ["test", "--locked"].map(str::to_owned).into();
-        if self.arguments.is_empty() {
+        if whole {
             arguments.push("--workspace".to_owned());
         }
         arguments.extend(self.arguments);
+        let binary = if whole {
+            // Building all tests builds the binary too. Alone it would be built with other features of its dependencies, hence again.
+            step::cargo(arguments.iter().map(String::as_str).chain(["--no-run"])).run()?;
+            artefacts::profile_directory()?.join("shardloom")
+        } else {
+            step::build_binary(false)?
+        };
         step::cargo(arguments).env("SHARDLOOM_BIN", binary).run()
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::serve::ListenerExt;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -26,8 +27,10 @@ use tokio_util::sync::CancellationToken;
 use super::chores;
 use super::cluster_fabric::ClusterFabric;
 use super::config::{JoinPolicy, NodeConfig};
+use super::fabric::Fabric;
 use super::metrics::Metrics;
 use super::node_server::NodeServer;
+use super::observe;
 use crate::credentials::Credentials;
 
 /// The file with the admin token in the data directory of the node that made the cluster.
@@ -51,14 +54,18 @@ pub async fn run(config: NodeConfig, shutdown: CancellationToken) -> Result<(), 
     tracing::info!(node = %handle.me(), cluster = %handle.cluster(), http = %config.http_address(), "the node takes part");
     remember_admin(&config, &handle.cluster().to_string());
     let host = open_host(&config).context("cannot open components/")?;
-    let fabric = Arc::new(ClusterFabric::new(handle));
+    let fabric: Arc<dyn Fabric> = Arc::new(ClusterFabric::new(handle));
     let metrics = Arc::new(Metrics::default());
-    let server = NodeServer::new(fabric, host, metrics, config.limits.clone(), config.timings.clone());
+    let server = NodeServer::new(fabric.clone(), host, metrics.clone(), config.limits.clone(), config.timings.clone());
     cluster.serve(Arc::new(Answering(server.clone())));
     let mut tasks = JoinSet::new();
     let serving = server.clone();
     match config.listen.https() {
         None => {
+            // Small replies must not wait for the acknowledgement of the one before.
+            let listener = listener.tap_io(|connection| {
+                let _ = connection.set_nodelay(true);
+            });
             tasks.spawn(async move { serving.serve(listener).await });
         }
         Some((certificate, key)) => {
@@ -67,6 +74,7 @@ pub async fn run(config: NodeConfig, shutdown: CancellationToken) -> Result<(), 
         }
     }
     tasks.spawn(chores::run(server.clone()));
+    tasks.spawn(observe::run(fabric, metrics));
     let failed = tokio::select! {
         () = shutdown.cancelled() => None,
         error = cluster.failed() => Some(error),

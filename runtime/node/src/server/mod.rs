@@ -14,6 +14,7 @@ pub mod limits;
 pub mod loads;
 pub mod metrics;
 pub mod node_server;
+pub mod observe;
 mod peer;
 pub mod problem;
 mod tls;

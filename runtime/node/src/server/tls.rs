@@ -44,6 +44,8 @@ impl Listener for TlsListener {
                 (stream, address) = Listener::accept(&mut self.listener),
                     if self.handshakes.len() < HANDSHAKES_MAX =>
                 {
+                    // Small replies must not wait for the acknowledgement of the one before.
+                    let _ = stream.set_nodelay(true);
                     let acceptor = self.acceptor.clone();
                     self.handshakes.spawn(async move { Ok((acceptor.accept(stream).await?, address)) });
                 }

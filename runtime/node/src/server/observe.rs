@@ -1,0 +1,65 @@
+//! How long the cluster's changes take, as this node's view shows them: elections, hand-overs, reshardings.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use shardloom_sharding::ids::ShardId;
+use tokio::time::Instant;
+
+use super::fabric::Fabric;
+use super::metrics::Metrics;
+use super::view::View;
+
+/// Observes the view for as long as the node runs.
+///
+/// # Cancel safety
+/// What has ended by then was observed.
+pub async fn run(fabric: Arc<dyn Fabric>, metrics: Arc<Metrics>) {
+    let mut changed = fabric.changed();
+    let mut observer = Observer::default();
+    loop {
+        changed.borrow_and_update();
+        observer.look(&fabric.view(), &metrics, Instant::now());
+        if changed.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+#[derive(Default)]
+struct Observer {
+    leaderless_since: Option<Instant>,
+    /// Shards that are not settled, since when, and whether they were this node's.
+    unsettled: BTreeMap<ShardId, (Instant, bool)>,
+}
+
+impl Observer {
+    fn look(&mut self, view: &View, metrics: &Metrics, now: Instant) {
+        match (view.leader, self.leaderless_since) {
+            (None, None) => self.leaderless_since = Some(now),
+            (Some(_), Some(since)) => {
+                metrics.elections.observe(now.duration_since(since).as_secs_f64());
+                self.leaderless_since = None;
+            }
+            _ => {}
+        }
+        for shard in view.unsettled.keys() {
+            let mine = view.map.owner(*shard) == Some(view.this_node);
+            self.unsettled.entry(*shard).or_insert((now, mine));
+        }
+        let leads = view.leader == Some(view.this_node);
+        self.unsettled.retain(|shard, (since, mine)| {
+            if view.unsettled.contains_key(shard) {
+                return true;
+            }
+            let seconds = now.duration_since(*since).as_secs_f64();
+            if leads {
+                metrics.reshards.observe(seconds);
+            }
+            if *mine && view.map.owner(*shard) != Some(view.this_node) {
+                metrics.handovers.observe(seconds);
+            }
+            false
+        });
+    }
+}
