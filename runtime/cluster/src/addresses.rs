@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use shardloom_sharding::ids::NodeId;
 
-use crate::admission::{TokenBook, watching};
+use crate::admission::{TokenBook, Watch};
 use crate::control::Addresses;
 use crate::gossip::Gossip;
 use crate::identity::IdentityStore;
 use crate::peers::Peers;
 use crate::raft::Applied;
-use crate::serving::ServingTable;
 use crate::{ClusterError, clock};
 
 /// Follows the control log and gossip for the parts that only need addresses.
@@ -19,7 +18,7 @@ pub struct AddressKeeper {
     applied: Arc<Applied>,
     peers: Arc<Peers>,
     tokens: Arc<TokenBook>,
-    serving: Arc<ServingTable>,
+    watch: Watch,
     identity: IdentityStore,
     gossip: crate::gossip::Listener,
     remembered: BTreeMap<NodeId, Addresses>,
@@ -31,13 +30,13 @@ impl AddressKeeper {
         applied: Arc<Applied>,
         peers: Arc<Peers>,
         tokens: Arc<TokenBook>,
-        serving: Arc<ServingTable>,
+        watch: Watch,
         identity: IdentityStore,
         gossip: &Gossip,
     ) -> AddressKeeper {
         let gossip = gossip.listener();
         let remembered = identity.known_peers();
-        AddressKeeper { applied, peers, tokens, serving, identity, gossip, remembered }
+        AddressKeeper { applied, peers, tokens, watch, identity, gossip, remembered }
     }
 
     /// Runs for as long as the node does.
@@ -63,7 +62,7 @@ impl AddressKeeper {
         let members: BTreeMap<NodeId, Addresses> = {
             let applied = self.applied.read();
             let Some(state) = &applied.control else { return Ok(()) };
-            self.tokens.observe(&state.tokens, watching(&self.serving), clock::now());
+            self.tokens.observe(&state.tokens, self.watch.now(), clock::now());
             state.members.values().map(|member| (member.node, member.addresses.clone())).collect()
         };
         let me = self.peers.me();

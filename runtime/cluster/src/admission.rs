@@ -14,6 +14,7 @@ use crate::control::{ControlCommand, ControlState, JoinPolicy, Member, MemberSta
 use crate::join::{AttachRequest, JoinRefusal, JoinRequest, Joined};
 use crate::raft::Applied;
 use crate::serving::ServingTable;
+use crate::standing::StandingCell;
 use crate::writer::{WriteError, Writer};
 
 /// How long a join token is good.
@@ -31,7 +32,7 @@ pub struct TokenBook {
 /// Whether this node follows the control log closely enough to date what it applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watching {
-    /// It has a lease: what it applies is news.
+    /// It leads or has a lease: what it applies is news.
     Closely,
     /// It catches up: what it applies may be old.
     CatchingUp,
@@ -67,12 +68,28 @@ pub struct Admission {
     writer: Writer,
     applied: Arc<Applied>,
     tokens: Arc<TokenBook>,
-    serving: Arc<ServingTable>,
+    watch: Watch,
 }
 
-/// Whether what this node applies now is news.
-pub fn watching(serving: &ServingTable) -> Watching {
-    if serving.lease_live() { Watching::Closely } else { Watching::CatchingUp }
+/// Tells whether what this node applies now is news: it leads, or it has a lease.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    me: NodeId,
+    serving: Arc<ServingTable>,
+    standing: Arc<StandingCell>,
+}
+
+impl Watch {
+    /// Looks at the lease and the lead of node `me`.
+    pub fn new(me: NodeId, serving: Arc<ServingTable>, standing: Arc<StandingCell>) -> Watch {
+        Watch { me, serving, standing }
+    }
+
+    /// How closely this node follows the control log now.
+    pub fn now(&self) -> Watching {
+        let leads = self.standing.read().leader.is_some_and(|(leader, _)| leader == self.me);
+        if leads || self.serving.lease_live() { Watching::Closely } else { Watching::CatchingUp }
+    }
 }
 
 impl Admission {
@@ -81,9 +98,9 @@ impl Admission {
         writer: Writer,
         applied: Arc<Applied>,
         tokens: Arc<TokenBook>,
-        serving: Arc<ServingTable>,
+        watch: Watch,
     ) -> Admission {
-        Admission { writer, applied, tokens, serving }
+        Admission { writer, applied, tokens, watch }
     }
 
     /// Takes a stranger in.
@@ -126,7 +143,7 @@ impl Admission {
         if state.members.contains_key(&node) || state.removed.contains(&node) {
             return Err(JoinRefusal::Never(Refused::DuplicateNode { node }.to_string()));
         }
-        self.tokens.observe(&state.tokens, watching(&self.serving), clock::now());
+        self.tokens.observe(&state.tokens, self.watch.now(), clock::now());
         if !self.tokens.is_good(token, clock::now()) {
             return Err(JoinRefusal::Never(Refused::UnknownToken.to_string()));
         }

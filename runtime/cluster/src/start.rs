@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::ClusterError;
 use crate::addresses::AddressKeeper;
-use crate::admission::{Admission, TokenBook};
+use crate::admission::{Admission, TokenBook, Watch};
 use crate::boots::Boots;
 use crate::control::{Addresses, ControlCommand, Founding, JoinPolicy, Member, MemberStanding};
 use crate::gossip::{Gossip, GossipSelf, GossipTiming};
@@ -182,6 +182,7 @@ async fn assemble(options: &ClusterOptions, opened: Opened, net: PeerNet) -> Res
     let serving = Arc::new(ServingTable::default());
     let standing = Arc::new(StandingCell::default());
     let tokens = Arc::new(TokenBook::default());
+    let watch = Watch::new(node, serving.clone(), standing.clone());
     let writer = Writer::new(group.raft.clone(), peers.clone(), group.applied.clone());
     let step_down =
         StepDown::new(node, group.raft.clone(), peers.clone(), standing.clone(), options.raft.clone());
@@ -192,7 +193,7 @@ async fn assemble(options: &ClusterOptions, opened: Opened, net: PeerNet) -> Res
         raft: group.raft.clone(),
         peers: peers.clone(),
         writer: writer.clone(),
-        admission: Admission::new(writer.clone(), group.applied.clone(), tokens.clone(), serving.clone()),
+        admission: Admission::new(writer.clone(), group.applied.clone(), tokens.clone(), watch.clone()),
         step_down: step_down.clone(),
         shell: shell_in.clone(),
         boots: Arc::new(Boots::new(options.timing.lease)),
@@ -226,7 +227,7 @@ async fn assemble(options: &ClusterOptions, opened: Opened, net: PeerNet) -> Res
         Ok(())
     });
     let addresses =
-        AddressKeeper::new(group.applied.clone(), peers.clone(), tokens, serving.clone(), identity, &gossip);
+        AddressKeeper::new(group.applied.clone(), peers.clone(), tokens, watch, identity, &gossip);
     tasks.spawn(addresses.run());
     Ok(Cluster {
         me: node,

@@ -6,5 +6,6 @@
 //! - [`cluster`]: whole clusters of cores with a fake network, fake disks and a fake control log, on seeded schedules.
 
 pub mod cluster;
+pub mod model;
 pub mod random;
 pub mod rules;

@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use shardloom_protocol::digest::Digest;
 use shardloom_protocol::peer::ComponentRole;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::loads::SAMPLE_INTERVAL;
 use super::node_server::NodeServer;
 use super::view::View;
 use super::weigh;
 
-/// The pause before a component that could not be had is tried again.
-const COMPONENT_RETRY: Duration = Duration::from_secs(1);
+/// The first pause before a component that could not be had is tried again; it doubles with each time in vain.
+const COMPONENT_RETRY_MIN: Duration = Duration::from_secs(1);
+/// The longest such pause.
+const COMPONENT_RETRY_MAX: Duration = Duration::from_secs(30);
 /// How often the leader runs the weigher: loads are smoothed over ten seconds, and moves have their cost.
 const WEIGH_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -48,6 +50,7 @@ async fn follow(server: &NodeServer) {
 async fn have_components(server: &NodeServer) {
     let mut changed = server.fabric.changed();
     let mut ready = BTreeSet::new();
+    let mut pause = COMPONENT_RETRY_MIN;
     loop {
         let wanted = components(&server.fabric.view());
         ready.retain(|component| wanted.iter().any(|(wanted, _)| wanted == component));
@@ -66,9 +69,14 @@ async fn have_components(server: &NodeServer) {
             }
         }
         if missing {
-            let _ = timeout(COMPONENT_RETRY, changed.changed()).await;
-            tokio::time::sleep(COMPONENT_RETRY).await;
-        } else if changed.changed().await.is_err() {
+            let _ = timeout(pause, changed.changed()).await;
+            // Changes may come in quick succession: no more than one attempt a second.
+            sleep(COMPONENT_RETRY_MIN).await;
+            pause = (2 * pause).min(COMPONENT_RETRY_MAX);
+            continue;
+        }
+        pause = COMPONENT_RETRY_MIN;
+        if changed.changed().await.is_err() {
             return;
         }
     }

@@ -67,11 +67,8 @@ pub async fn deploy(server: &NodeServer, name: &str, spec: WorkloadSpec) -> Resu
     let confirmed_by = confirm(server, &trials(name, &spec)).await?;
 
     let command = ControlCommand::DeployWorkload { name: name.to_owned(), base, spec };
-    match server.fabric.write(command).await? {
-        ControlReply::Deployed { version, index } => {
-            await_applied(server, index).await;
-            Ok(Deployed { version, confirmed_by })
-        }
+    match write_everywhere(server, command).await? {
+        ControlReply::Deployed { version, .. } => Ok(Deployed { version, confirmed_by }),
         other => Err(Problem::new(Code::Internal, format!("deployed, but got {other:?}"))),
     }
 }
@@ -82,11 +79,7 @@ pub async fn deploy(server: &NodeServer, name: &str, spec: WorkloadSpec) -> Resu
 /// `unknown-workload`, or that the control log cannot be written.
 pub async fn undeploy(server: &NodeServer, name: String) -> Result<(), Problem> {
     let _under_way = server.deploys.begin(&name)?;
-    if let ControlReply::Applied { index } =
-        server.fabric.write(ControlCommand::RemoveWorkload { name }).await?
-    {
-        await_applied(server, index).await;
-    }
+    write_everywhere(server, ControlCommand::RemoveWorkload { name }).await?;
     Ok(())
 }
 
@@ -159,7 +152,7 @@ async fn try_out(server: &NodeServer, node: NodeId, trial: &Trial, deadline: Ins
     let request = PeerRequest::TryOut(trial.clone()).encode().map_err(|error| error.to_string())?;
     let asked = async {
         loop {
-            match server.fabric.request(node, Class::Control, request.clone(), deadline).await {
+            match server.fabric.request(node, Class::Bulk, request.clone(), deadline).await {
                 Ok(bytes) => return PeerReply::decode(&bytes).map_err(|error| error.to_string()),
                 // To try it out twice does no harm: it is asked again for as long as the node is there.
                 Err(error) if !is_live(server, node) => return Err(error.to_string()),
@@ -189,8 +182,19 @@ fn not_confirmed(node: NodeId, reason: &str) -> Problem {
     )
 }
 
-/// Waits until all live nodes have applied the control log up to `index`, or long enough.
-pub async fn await_applied(server: &NodeServer, index: u64) {
+/// Writes to the control log and waits until all live nodes show it, or long enough.
+///
+/// # Errors
+/// As the control log says; that a node lags is none.
+pub async fn write_everywhere(server: &NodeServer, command: ControlCommand) -> Result<ControlReply, Problem> {
+    let reply = server.fabric.write(command).await?;
+    if let Some(index) = reply.index() {
+        await_applied(server, index).await;
+    }
+    Ok(reply)
+}
+
+async fn await_applied(server: &NodeServer, index: u64) {
     let view = server.fabric.view();
     let deadline = Instant::now() + APPLIED_EVERYWHERE_MAX;
     let wait_ms = u32::try_from(APPLIED_EVERYWHERE_MAX.as_millis()).unwrap_or(u32::MAX);

@@ -61,11 +61,11 @@ pub trait Fabric: Send + Sync + 'static {
 /// Which of a peer's streams a request takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// Short requests that must not wait behind calls: confirmations, loads.
+    /// Short requests that must not wait behind calls: loads, how far the control log is applied.
     Control,
     /// Forwarded calls.
     Requests,
-    /// Components.
+    /// What is large or takes long: components, trying them out, large calls.
     Bulk,
 }
 
@@ -211,6 +211,16 @@ pub enum ControlReply {
         /// For how long it is good.
         expires_in: Duration,
     },
+}
+
+impl ControlReply {
+    /// The index that the command was applied at, where it says one.
+    pub fn index(&self) -> Option<u64> {
+        match self {
+            ControlReply::Applied { index } | ControlReply::Deployed { index, .. } => Some(*index),
+            ControlReply::Token { .. } => None,
+        }
+    }
 }
 
 /// Why a [`ControlCommand`] was not applied.

@@ -27,7 +27,8 @@ pub struct Limits {
     pub calls_in_flight_max: u64,
     /// Bytes of the bodies of all calls in flight.
     pub calls_in_flight_bytes_max: u64,
-    /// Warm guest instances. Beyond it the least recently used one goes (and a cache in its memory with it).
+    /// Warm guest instances. Beyond it the least recently used one goes (and a cache in its memory with it). Each takes some six
+    /// memory mappings, of which a Linux process has 65,530: the host refuses more than a tenth of them.
     pub instances_max: u64,
     /// Shards that learn at once per node, so that moving does not starve serving.
     pub moves_in_flight_max: u64,
@@ -48,7 +49,7 @@ impl Default for Limits {
             shard_queue_calls_max: 1024,
             calls_in_flight_max: 16_384,
             calls_in_flight_bytes_max: 512 * MIB,
-            instances_max: 20_000,
+            instances_max: 5_000,
             moves_in_flight_max: 8,
             compilations_max: 1,
             compile_memory_bytes_max: 4096 * MIB,

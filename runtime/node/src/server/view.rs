@@ -132,10 +132,23 @@ impl View {
             this: self.this_node,
             owner: self.map.owner(shard),
             epoch: self.map.epoch(shard),
-            progress: self.unsettled.get(&shard).copied().unwrap_or(Progress::Settled),
+            progress: self.progress(shard),
             serving,
             lease: if self.lease_live || serving.is_some() { Lease::Live } else { Lease::Out },
             leader: if self.leader.is_some() { Leader::Known } else { Leader::Unknown },
+        }
+    }
+
+    /// How far the shard's newest change has come. An owner that the leader has not heard from is about to lose the shard: a call
+    /// sent there would hang, and nobody could say whether it ran.
+    fn progress(&self, shard: ShardId) -> Progress {
+        if let Some(progress) = self.unsettled.get(&shard) {
+            return *progress;
+        }
+        let silent = |owner: NodeId| self.members.get(&owner).is_some_and(|member| !member.live);
+        match self.map.owner(shard) {
+            Some(owner) if owner != self.this_node && silent(owner) => Progress::Resharding,
+            _ => Progress::Settled,
         }
     }
 

@@ -35,7 +35,8 @@ pub async fn set(server: &NodeServer, component: Digest) -> Result<WeightsOutlin
         limits: WorkloadLimits::default(),
     };
     deploy::confirm(server, &[trial]).await?;
-    server.fabric.write(ControlCommand::SetWeigher { component }).await?;
+    // The leader, which is to run it, may be another node.
+    deploy::write_everywhere(server, ControlCommand::SetWeigher { component }).await?;
     run(server).await
 }
 
@@ -51,7 +52,7 @@ pub async fn run(server: &NodeServer) -> Result<WeightsOutline, Problem> {
         Some(leader) => {
             let request = PeerRequest::Weigh.encode().map_err(|error| internal(&error.to_string()))?;
             let deadline = Instant::now() + RUN_WAIT_MAX;
-            let reply = server.fabric.request(leader, Class::Control, request, deadline).await;
+            let reply = server.fabric.request(leader, Class::Bulk, request, deadline).await;
             let bytes = reply.map_err(|error| internal(&error.to_string()))?;
             PeerReply::decode(&bytes).map_err(|error| internal(&error.to_string()))?
         }
@@ -76,16 +77,25 @@ pub async fn run_here(server: &NodeServer) -> PeerReply {
         Ok(weighed) => weighed,
         Err(_) => Err("the weigher took too long".to_owned()),
     };
+    // What the control log says already is not written again, every half minute.
     let written = match &weighed {
+        Ok(weights) if view.weights.as_deref() == Some(weights) && weigher.alarm.is_none() => {
+            return PeerReply::Weighed(Ok(outline(weights)));
+        }
+        Err(reason) if weigher.alarm.as_ref() == Some(reason) => {
+            return PeerReply::Weighed(Err(reason.clone()));
+        }
         Ok(weights) => ControlCommand::SetWeights { component, weights: weights.clone() },
         Err(text) => {
             tracing::warn!(%component, reason = text, "the weigher gave no weights; the old ones stay");
             ControlCommand::RaiseWeigherAlarm { component, text: text.clone() }
         }
     };
-    match (server.fabric.write(written).await, weighed) {
+    match (deploy::write_everywhere(server, written).await, weighed) {
         (Ok(_), weighed) => PeerReply::Weighed(weighed.map(|weights| outline(&weights))),
-        (Err(error), Ok(_)) => PeerReply::Weighed(Err(format!("the weights were not written: {error}"))),
+        (Err(problem), Ok(_)) => {
+            PeerReply::Weighed(Err(format!("the weights were not written: {}", problem.detail)))
+        }
         (Err(_), Err(reason)) => PeerReply::Weighed(Err(reason)),
     }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use shardloom::server::http::openapi::{Guard, OPERATIONS};
 use shardloom::server::limits::{Limits, Timings};
 
-use crate::client::Client;
 use crate::world::{ADMIN_TOKEN, SHARDS, World, until};
 
 /// Sends bytes as they are, and returns what comes back until the node closes.
@@ -237,6 +236,15 @@ async fn a_server_that_finishes_answers_what_is_under_way_and_takes_nothing_new(
         assert!(TcpStream::connect(world.address(0)).is_err());
     });
     assert_eq!((reply.status, reply.header("connection")), (200, "close"));
-    let gone = Client::new(format!("http://{}", world.address(0)));
-    drop(gone);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_do_not_hold_up_the_end() {
+    let world = World::start(1).await;
+    let idle = TcpStream::connect(world.address(0)).unwrap();
+    until("it is open", || world.server(0).metrics.connections.get() == 1).await;
+    let started = std::time::Instant::now();
+    world.server(0).finish(Duration::from_secs(20)).await;
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    drop(idle);
 }

@@ -60,7 +60,7 @@ async fn what_is_no_fit_component_is_refused_with_the_reason_and_changes_nothing
 
     let ungranted = guest("needs-clock");
     let reply = upload(ungranted.clone(), sha256(&ungranted)).await.problem(400, "bad-request", "no");
-    assert!(reply["detail"].to_string().contains("wasi:clocks"), "{reply}");
+    assert!(reply["detail"].to_string().contains("needs-clock/clock"), "{reply}");
 
     let whole = guest("faulty");
     let truncated = whole[..whole.len() / 2].to_vec();

@@ -165,3 +165,18 @@ async fn an_owner_that_is_behind_waits_for_the_epoch_that_the_router_knows() {
     });
     assert_eq!((reply.text(), reply.header("shardloom-node")), ("1", "0000000000000003"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_for_a_silent_owner_waits_for_the_next_one() {
+    let world = World::start(3).await;
+    world.client(0).deploy("word-count").await;
+    let key = key_of(&world, 1);
+    world.link(1, Link::Mute);
+    world.change(|view| view.members.values_mut().nth(1).unwrap().live = false);
+    let client = world.client(0);
+    let (reply, ()) = tokio::join!(client.call("word-count", &key, "add", b""), async {
+        until("the call waits", || world.server(0).metrics.calls_waiting.get() == 1).await;
+        world.change(|view| commit(view, 2, [shard(&key)]));
+    });
+    assert_eq!((reply.text(), reply.header("shardloom-node")), ("1", "0000000000000003"));
+}

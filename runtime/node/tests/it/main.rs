@@ -1,5 +1,7 @@
 //! The server over real sockets: several nodes' servers in one process, joined by a fabric of the tests, real guests, a real client.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod calls;
 mod client;
 mod contract;

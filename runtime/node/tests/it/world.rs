@@ -379,7 +379,12 @@ impl Fabric for TestFabric {
                 return Err(ControlError::NoLeader);
             }
             let reply = self.shared.apply(command)?;
-            self.shared.publish(&[]);
+            // As in a real cluster, the views follow a little later.
+            let shared = Arc::clone(&self.shared);
+            tokio::task::spawn_blocking(move || {
+                std::thread::sleep(Duration::from_millis(5));
+                shared.publish(&[]);
+            });
             Ok(reply)
         }
         .boxed()

@@ -28,6 +28,11 @@ impl Assignment {
         self.replicas.contains(&replica)
     }
 
+    /// Whether this node is the owner, on this disk: one on another disk is no replica, and has nothing to own the shard with.
+    pub fn is_mine(&self, me: Replica) -> bool {
+        self.is_owned_by(me.node) && self.has_replica(me)
+    }
+
     /// Whether this node is the owner.
     pub fn is_owned_by(&self, node: NodeId) -> bool {
         self.owner == Some(node)

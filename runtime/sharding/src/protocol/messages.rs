@@ -18,7 +18,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::change::Replicas;
-use crate::ids::{Boot, DiskId, Epoch, NodeId, Position, ShardId, Tail, Term};
+use crate::ids::{Boot, DiskId, Epoch, NodeId, Position, Replica, ShardId, Tail, Term};
 
 use super::log::LogIndex;
 
@@ -160,8 +160,8 @@ pub enum FromLeader {
     },
     /// Names the log from which each shard is to be recovered.
     Recover {
-        /// The shards, their pending epochs, and the node whose log wins; none where there is no log yet.
-        shards: Vec<(ShardEpoch, Option<NodeId>)>,
+        /// The shards, their pending epochs, and the replica whose log wins; none where there is no log yet.
+        shards: Vec<(ShardEpoch, Option<Replica>)>,
     },
     /// Asks an owner to bring future replicas near the tail.
     Learn {
@@ -232,6 +232,8 @@ pub enum Outcome {
 pub struct Fetch {
     /// The shard, and the epoch under which the owner recovers.
     pub shard: ShardEpoch,
+    /// The disk whose log won: the same node with another disk has nothing to give.
+    pub disk: DiskId,
     /// What the owner already has.
     pub log: LogIndex,
 }

@@ -4,7 +4,7 @@
 
 use smallvec::SmallVec;
 
-use crate::ids::{Epoch, NodeId, Position, Replica, ShardId};
+use crate::ids::{Epoch, Position, Replica, ShardId};
 
 use super::effect::{Context, ShardEffect};
 use super::log::LogIndex;
@@ -28,8 +28,8 @@ const RESEND_DOUBLINGS_MAX: u8 = 4;
 pub enum Stage {
     /// The source's log is being copied.
     Copying {
-        /// The node whose log won.
-        source: NodeId,
+        /// The replica whose log won.
+        source: Replica,
         /// When it was last asked.
         asked: Time,
     },
@@ -76,7 +76,7 @@ pub struct OwnerCore {
 
 impl OwnerCore {
     /// Begins to copy the log of `source`.
-    pub fn copying(shard: ShardId, epoch: Epoch, source: NodeId, now: Time) -> OwnerCore {
+    pub fn copying(shard: ShardId, epoch: Epoch, source: Replica, now: Time) -> OwnerCore {
         OwnerCore {
             shard: ShardEpoch { shard, epoch },
             stage: Stage::Copying { source, asked: now },
@@ -138,7 +138,7 @@ impl OwnerCore {
     }
 
     /// Turns to another source, or asks the same again.
-    pub fn copy_from(&mut self, source: NodeId, now: Time) {
+    pub fn copy_from(&mut self, source: Replica, now: Time) {
         self.stage = Stage::Copying { source, asked: now };
     }
 

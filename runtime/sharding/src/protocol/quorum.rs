@@ -30,8 +30,8 @@ pub enum Source {
     NotYet,
     /// There is no log to recover: the shard has never had an owner.
     Nothing,
-    /// The log of this node wins.
-    Copy(NodeId),
+    /// The log on this disk wins.
+    Copy(Replica),
 }
 
 /// Chooses the log that a new owner recovers from (rule 11). Ties go to `preferred`, which need not copy from itself.
@@ -60,9 +60,5 @@ pub fn choose_source<R: Rules>(rules: R, committed: &[Replica], seals: &[Seal], 
             (position.0, stamp.0, near)
         }
     };
-    seals
-        .iter()
-        .filter(counts)
-        .max_by_key(height)
-        .map_or(Source::NotYet, |seal| Source::Copy(seal.replica.node))
+    seals.iter().filter(counts).max_by_key(height).map_or(Source::NotYet, |seal| Source::Copy(seal.replica))
 }

@@ -365,9 +365,16 @@ impl ReplicaCore {
         }
     }
 
-    /// Serves a part of the log to a new owner that recovers under this very seal.
-    pub fn give(&mut self, from: NodeId, fetch: &Fetch, out: &mut Vec<ShardEffect>) {
-        if !self.is_sealed_at(fetch.shard.epoch) {
+    /// Serves a part of the log to a new owner that recovers under this very seal, and wants this very disk's log.
+    pub fn give<R: Rules>(
+        &mut self,
+        cx: &Context<R>,
+        from: NodeId,
+        fetch: &Fetch,
+        out: &mut Vec<ShardEffect>,
+    ) {
+        let same = fetch.disk == cx.me.disk || !cx.rules.holds(Rule::CopyFromSameDisk);
+        if !self.is_sealed_at(fetch.shard.epoch) || !same {
             return;
         }
         let Some(previous) = self.log.last_common(&fetch.log) else {

@@ -26,6 +26,8 @@ pub enum Rule {
     SealDurable,
     /// 7: a seal outlives the log.
     SealOutlivesLog,
+    /// 7: a control state that is older than the disk gives no log up.
+    LogOutlivesRestart,
     /// 9: a replica cuts only at a position whose stamp differs.
     CutAtConflict,
     /// 9: a replica acknowledges what it has matched, not its own tail.
@@ -40,6 +42,8 @@ pub enum Rule {
     TailsOfCommitted,
     /// 11: tails count only from the same disk.
     TailsOfSameDisk,
+    /// 11: the log is copied from the disk whose tail won, not from another of the same node.
+    CopyFromSameDisk,
     /// 11: the seals of a quorum are needed, not of one.
     SealQuorum,
     /// 11: tails compare by stamp before position.
@@ -60,6 +64,41 @@ pub enum Rule {
     ReplyWithLease,
     /// 18: a reply needs an unsealed shard.
     ReplyUnsealed,
+}
+
+impl Rule {
+    /// All of them, in the order of the protocol page.
+    pub const ALL: [Rule; 29] = [
+        Rule::BuildOnCommitted,
+        Rule::CommitPendingOnly,
+        Rule::CommitInItsTerm,
+        Rule::EpochOfOneBoot,
+        Rule::RecoverOnce,
+        Rule::AcceptNothingAbove,
+        Rule::AcceptNothingBelow,
+        Rule::SealInQueue,
+        Rule::SealDurable,
+        Rule::SealOutlivesLog,
+        Rule::CutAtConflict,
+        Rule::AckMatched,
+        Rule::AckDurable,
+        Rule::SnapshotAtomic,
+        Rule::SnapshotKeepsSuffix,
+        Rule::TailsOfCommitted,
+        Rule::TailsOfSameDisk,
+        Rule::CopyFromSameDisk,
+        Rule::SealQuorum,
+        Rule::StampBeforePosition,
+        Rule::Barrier,
+        Rule::ServeAfterCommit,
+        Rule::GrantAfterApply,
+        Rule::WaitForLease,
+        Rule::WaitAfterElection,
+        Rule::GrantWithQuorum,
+        Rule::ReplyWithLease,
+        Rule::ReplyUnsealed,
+        Rule::LogOutlivesRestart,
+    ];
 }
 
 /// Says which rules are in force.

@@ -18,7 +18,7 @@ use super::timing::Time;
 struct Leave {
     epoch: Epoch,
     /// The leader has already named the source (none: there is no log), but the own seal is not durable yet.
-    asked: Option<Option<NodeId>>,
+    asked: Option<Option<Replica>>,
 }
 
 /// One shard on one node.
@@ -79,7 +79,7 @@ impl ShardCore {
         if self.replica.seal() < wanted {
             self.stop(cx, out);
             self.replica.seal_at(cx, wanted, out);
-            let mine = row.pending.as_ref().is_some_and(|pending| pending.is_owned_by(cx.me.node));
+            let mine = row.pending.as_ref().is_some_and(|pending| pending.is_mine(cx.me));
             self.may_recover = mine.then_some(Leave { epoch: wanted, asked: None });
         }
         if !cx.rules.holds(Rule::EpochOfOneBoot)
@@ -93,11 +93,14 @@ impl ShardCore {
                 Some(Box::new(OwnerCore::recovered(cx, shard, tail, replicas, self.replica.log(), out)));
         }
         if !cx.rules.holds(Rule::RecoverOnce) && self.may_recover.is_none() {
-            let mine = row.pending.as_ref().filter(|pending| pending.is_owned_by(cx.me.node));
+            let mine = row.pending.as_ref().filter(|pending| pending.is_mine(cx.me));
             self.may_recover = mine.map(|pending| Leave { epoch: pending.epoch, asked: None });
         }
         self.serve_if_committed(cx, row, out);
-        if row.pending.is_none() && !row.committed.has_replica(cx.me) {
+        // After a restart the control state may be older than the disk; then it says nothing about this log yet.
+        let newest = self.replica.seal() == row.committed.epoch || !cx.rules.holds(Rule::LogOutlivesRestart);
+        let current = row.pending.is_none() && newest;
+        if current && !row.committed.has_replica(cx.me) {
             self.replica.give_up(cx, out);
         }
     }
@@ -140,7 +143,7 @@ impl ShardCore {
         cx: &Context<R>,
         upto: WriteSeq,
         out: &mut Vec<ShardEffect>,
-    ) -> Option<(Epoch, Option<NodeId>)> {
+    ) -> Option<(Epoch, Option<Replica>)> {
         let sealed = self.replica.settle(cx, upto, out);
         self.progress(cx, out);
         let leave = self.may_recover.filter(|_| sealed)?;
@@ -152,7 +155,7 @@ impl ShardCore {
         &mut self,
         cx: &Context<R>,
         epoch: Epoch,
-        source: Option<NodeId>,
+        source: Option<Replica>,
         row: &ShardRow,
         out: &mut Vec<ShardEffect>,
     ) {
@@ -163,7 +166,7 @@ impl ShardCore {
         }
         match source {
             None => self.begin(cx, Tail::default(), row, out),
-            Some(node) if node == cx.me.node => self.begin(cx, self.replica.log().tail(), row, out),
+            Some(source) if source == cx.me => self.begin(cx, self.replica.log().tail(), row, out),
             Some(source) => {
                 let same = |owner: &&mut Box<OwnerCore>| {
                     owner.epoch() == epoch && matches!(owner.stage(), Stage::Copying { .. })
@@ -183,9 +186,13 @@ impl ShardCore {
         }
     }
 
-    fn fetch(&self, source: NodeId, epoch: Epoch, out: &mut Vec<ShardEffect>) {
-        let shard = ShardEpoch { shard: self.shard, epoch };
-        out.push(ShardEffect::Fetch(source, Fetch { shard, log: self.replica.log().clone() }));
+    fn fetch(&self, source: Replica, epoch: Epoch, out: &mut Vec<ShardEffect>) {
+        let fetch = Fetch {
+            shard: ShardEpoch { shard: self.shard, epoch },
+            disk: source.disk,
+            log: self.replica.log().clone(),
+        };
+        out.push(ShardEffect::Fetch(source.node, fetch));
     }
 
     /// The source's log is here whole and ends at `tail`: fences it with a barrier and sends it on (rule 12).
@@ -225,8 +232,8 @@ impl ShardCore {
     ) {
         let epoch = fetched.shard.epoch;
         let Some(owner) = self.owner.as_mut().filter(|owner| owner.epoch() == epoch) else { return };
-        let expected = matches!(owner.stage(), Stage::Copying { source, .. } if source == from);
-        if !expected || !self.replica.is_sealed_at(epoch) {
+        let Stage::Copying { source, .. } = owner.stage() else { return };
+        if source.node != from || !self.replica.is_sealed_at(epoch) {
             return;
         }
         owner.copied(cx.now);
@@ -237,13 +244,19 @@ impl ShardCore {
         if self.replica.log().holds(tail) {
             self.begin(cx, tail, row, out);
         } else {
-            self.fetch(from, epoch, out);
+            self.fetch(source, epoch, out);
         }
     }
 
     /// Serves a part of the log to a new owner.
-    pub fn give(&mut self, from: NodeId, fetch: &Fetch, out: &mut Vec<ShardEffect>) {
-        self.replica.give(from, fetch, out);
+    pub fn give<R: Rules>(
+        &mut self,
+        cx: &Context<R>,
+        from: NodeId,
+        fetch: &Fetch,
+        out: &mut Vec<ShardEffect>,
+    ) {
+        self.replica.give(cx, from, fetch, out);
     }
 
     /// Takes entries from the owner.
@@ -323,19 +336,24 @@ impl ShardCore {
         snapshot: SnapshotId,
         out: &mut Vec<ShardEffect>,
     ) {
-        let owner = self.owner.as_mut().filter(|owner| owner.epoch() == epoch);
-        let copying = owner.is_some_and(|owner| {
+        let mut copying = None;
+        if let Some(owner) = &mut self.owner {
+            copying = match owner.stage() {
+                Stage::Copying { source, .. } if source.node == from && owner.epoch() == epoch => {
+                    Some(source)
+                }
+                _ => None,
+            };
+            if copying.is_none() {
+                out.push(ShardEffect::Discard(snapshot));
+                return;
+            }
             owner.copied(cx.now);
-            matches!(owner.stage(), Stage::Copying { source, .. } if source == from)
-        });
-        if from == cx.me.node || (self.owner.is_some() && !copying) {
-            out.push(ShardEffect::Discard(snapshot));
-            return;
         }
         let installed = self.replica.install(cx, from, epoch, (base, snapshot), out);
-        if installed && copying {
+        if installed && let Some(source) = copying {
             out.retain(|effect| !matches!(effect, ShardEffect::Answer(to, _) if *to == from));
-            self.fetch(from, epoch, out);
+            self.fetch(source, epoch, out);
         }
     }
 

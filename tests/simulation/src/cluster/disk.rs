@@ -123,12 +123,10 @@ impl Disk {
         SnapshotId(self.snapshots.len() as u64 - 1)
     }
 
-    /// Queues a write.
-    pub(super) fn write(&mut self, seq: WriteSeq, records: Vec<Record>) {
-        for record in records {
-            apply(&mut self.shards, &self.snapshots, &record);
-            self.queue.push_back((seq, record));
-        }
+    /// Queues a record of a write.
+    pub(super) fn write(&mut self, seq: WriteSeq, record: Record) {
+        apply(&mut self.shards, &self.snapshots, &record);
+        self.queue.push_back((seq, record));
     }
 
     /// The newest write that waits for a sync.

@@ -198,12 +198,17 @@ impl World {
     /// Elects a new leader where the old one has been out of reach for a while.
     pub(super) fn election(&mut self) -> Result<(), Violation> {
         self.queue.push(self.now + 50 * MS, Event::Election);
-        if self.log.leader.is_some_and(|leader| self.has_majority(leader)) {
+        // A leader that has restarted leads no more.
+        let leads = |id: NodeId| {
+            let process = self.nodes.get(&id).and_then(|node| node.process.as_ref());
+            process.is_some_and(|process| process.leads == Some(self.log.term) || process.won.is_some())
+        };
+        if self.log.leader.is_some_and(|leader| self.has_majority(leader) && leads(leader)) {
             self.leaderless_since = None;
             return Ok(());
         }
         let since = *self.leaderless_since.get_or_insert(self.now);
-        if self.log.leader.is_none() || self.now - since > self.random.range(300, 900) * MS {
+        if self.log.term == Term(0) || self.now - since > self.random.range(300, 900) * MS {
             self.elect();
         }
         Ok(())

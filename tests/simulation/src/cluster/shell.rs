@@ -17,6 +17,7 @@ impl World {
         if !self.is_up(to) {
             return Ok(());
         }
+        self.note(|| format!("{from} -> {to} {wire:?}"));
         match wire {
             Wire::Peer(PeerMessage::ToLeader(message)) => {
                 self.leader_step(to, LeaderEvent::Message { from, message })
@@ -127,19 +128,23 @@ impl World {
 
     fn write(&mut self, id: NodeId, seq: WriteSeq, records: Vec<Record>) -> Result<(), Violation> {
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        for record in &records {
-            if let Record::Append { shard, previous, .. } = record {
+        for record in records {
+            if let Record::Append { shard, previous, .. } = &record {
                 let disk = &node.disk.shards[shard.index()];
                 if (previous.position.0 as usize) < disk.state.len() || previous.position > disk.last() {
                     return Err(Violation(format!(
-                        "(a) shard {shard}: {id} cuts its log at {} below its state at {}",
+                        "(a) shard {shard}: {id} writes after {}, but its state ends at {} and its log at {}",
                         previous.position,
-                        disk.state.len()
+                        disk.state.len(),
+                        disk.last()
                     )));
                 }
             }
+            if self.trace && !matches!(record, Record::Seal { .. }) {
+                println!("{:>9.3} ms  {id} writes {} {record:?}", self.now as f64 / MS as f64, seq.0);
+            }
+            node.disk.write(seq, record);
         }
-        node.disk.write(seq, records);
         self.sync(id);
         Ok(())
     }

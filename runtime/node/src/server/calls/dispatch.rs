@@ -7,7 +7,7 @@ use shardloom_sharding::ids::{NodeId, ShardId};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::outcome::{Answer, Outcome};
+use super::outcome::{Answer, Outcome, Place};
 use super::slots::{QueueFull, Slots};
 use super::task::{Job, Ticket};
 use super::trip::{Step, Taken};
@@ -46,7 +46,7 @@ pub async fn dispatch(
     }
     match timeout_at(taken.deadline, outcome).await {
         Ok(Ok(Outcome::Ran { epoch, version, answer })) => {
-            Step::Done(Ok(Answer { node, shard, epoch, version, answer }))
+            Step::Done(Ok(Answer { place: Place { node, shard, epoch, version }, said: answer }))
         }
         Ok(Ok(Outcome::NotRun)) => Step::AgainLater,
         Ok(Ok(Outcome::Failed(problem))) => Step::Done(Err(problem)),

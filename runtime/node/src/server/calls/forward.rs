@@ -9,7 +9,7 @@ use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
 use tokio::time::{Instant, sleep};
 
 use super::dispatch::too_late;
-use super::outcome::Answer;
+use super::outcome::{Answer, Place};
 use super::trip::{Step, Trip};
 use crate::server::fabric::{Class, Fabric, FabricError};
 use crate::server::problem::{Code, Problem};
@@ -43,8 +43,12 @@ pub async fn forward(
     else {
         return Step::Done(Err(too_late(Executed::No).at(owner.epoch)));
     };
+    let id = match trip.id() {
+        Ok(id) => id,
+        Err(error) => return Step::Done(Err(no_sending(&format!("no random numbers: {error}")))),
+    };
     let call = Call {
-        id: trip.id,
+        id,
         workload: workload.name.clone(),
         version: workload.version,
         shard: owner.shard,
@@ -57,7 +61,7 @@ pub async fn forward(
     let class = if body_bytes > SMALL_BODY_BYTES_MAX { Class::Bulk } else { Class::Requests };
     let bytes = match PeerRequest::Call(call).encode() {
         Ok(bytes) => bytes,
-        Err(error) => return Step::Done(Err(not_encodable(&error.to_string()))),
+        Err(error) => return Step::Done(Err(no_sending(&error.to_string()))),
     };
     tokio::select! {
         biased;
@@ -89,7 +93,8 @@ fn read(
     };
     match PeerReply::decode(&bytes) {
         Ok(PeerReply::Call(CallReply::Ran { epoch, version, answer })) => {
-            Step::Done(Ok(Answer { node: owner.node, shard: owner.shard, epoch, version, answer }))
+            let place = Place { node: owner.node, shard: owner.shard, epoch, version };
+            Step::Done(Ok(Answer { place, said: answer }))
         }
         Ok(PeerReply::Call(CallReply::Moved { epoch })) if epoch > owner.epoch => {
             // It went by an epoch that is over: a hop. The next attempt waits until this node knows the newer one.
@@ -122,6 +127,6 @@ async fn lost(fabric: &Arc<dyn Fabric>, owner: Owner) {
     }
 }
 
-fn not_encodable(detail: &str) -> Problem {
+fn no_sending(detail: &str) -> Problem {
     Problem::new(Code::Internal, format!("the call cannot be sent on: {detail}")).executed(Executed::No)
 }

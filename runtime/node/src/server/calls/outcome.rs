@@ -10,6 +10,15 @@ use crate::server::problem::{Code, Problem};
 /// A guest has answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
+    /// Where and as what it ran.
+    pub place: Place,
+    /// What it said.
+    pub said: Result<GuestReply, GuestFailure>,
+}
+
+/// Where a call ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
     /// The node that ran it.
     pub node: NodeId,
     /// The shard.
@@ -18,8 +27,6 @@ pub struct Answer {
     pub epoch: Epoch,
     /// The workload's version that ran.
     pub version: u64,
-    /// What the guest said.
-    pub answer: Result<GuestReply, GuestFailure>,
 }
 
 /// What became of a call at a shard task.
@@ -100,7 +107,9 @@ pub fn instantiate_problem(error: &InstantiateError) -> Problem {
 /// The answer to a peer.
 pub fn to_wire(result: Result<Answer, Problem>) -> CallReply {
     match result {
-        Ok(Answer { epoch, version, answer, .. }) => CallReply::Ran { epoch, version, answer },
+        Ok(Answer { place, said }) => {
+            CallReply::Ran { epoch: place.epoch, version: place.version, answer: said }
+        }
         Err(problem) => CallReply::Failed {
             code: problem.code.name().to_owned(),
             detail: problem.detail,

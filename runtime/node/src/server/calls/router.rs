@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use shardloom_protocol::call::{Call, CallReply, Executed};
+use shardloom_protocol::call::{Call, CallReply};
 use shardloom_sharding::ids::ShardId;
 use shardloom_sharding::route::{Route, Travel, route};
 use shardloom_sharding::{key, route::Refusal};
@@ -85,7 +85,7 @@ impl CallRouter {
     /// # Errors
     /// Everything that callers may hear but the guest's own refusals, which are answers.
     pub async fn call(&self, taken: Taken) -> Result<Answer, Problem> {
-        let mut trip = Trip::new(random_id()?, taken);
+        let mut trip = Trip::new(taken);
         loop {
             let view = self.fabric.view();
             let workload = workload(&view, &trip.taken.workload)?;
@@ -235,12 +235,4 @@ impl CallRouter {
 fn workload(view: &View, name: &str) -> Result<Arc<Workload>, Problem> {
     let unknown = || Problem::new(Code::UnknownWorkload, format!("there is no workload {name:?}"));
     view.workloads.get(name).cloned().ok_or_else(unknown)
-}
-
-fn random_id() -> Result<u128, Problem> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        Problem::new(Code::Internal, format!("no random numbers: {error}")).executed(Executed::No)
-    })?;
-    Ok(u128::from_le_bytes(bytes))
 }

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use shardloom_protocol::peer::ShardLoad;
 use shardloom_sharding::ids::{Epoch, ShardId};
 use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::task::TaskTracker;
 
 use super::task::{Bench, Job, ShardTask};
@@ -91,6 +90,13 @@ impl Slots {
         let mut tasks = slot.tasks();
         let name = &job.workload.name;
         let index = match tasks.iter().position(|entry| entry.workload == *name) {
+            Some(index) if tasks[index].jobs.is_closed() => {
+                // Only a bug can have ended a task that still has its entry: it costs the guest's memory, not the shard.
+                tracing::error!(workload = name, %shard, "a shard task had ended by itself");
+                self.tasks.fetch_sub(1, Ordering::Relaxed);
+                tasks[index] = self.start(shard, slot, name);
+                index
+            }
             Some(index) => index,
             None => {
                 tasks.push(self.start(shard, slot, name));
@@ -104,8 +110,7 @@ impl Slots {
         entry.unfinished.fetch_add(1, Ordering::AcqRel);
         slot.load.queued();
         self.bench.metrics.queue_depth.inc();
-        entry.jobs.try_send(job).map_err(|error| {
-            debug_assert!(matches!(error, TrySendError::Full(_)), "a task ends only after its entry is gone");
+        entry.jobs.try_send(job).map_err(|_| {
             entry.unfinished.fetch_sub(1, Ordering::AcqRel);
             slot.load.unqueued();
             self.bench.metrics.queue_depth.dec();

@@ -22,8 +22,8 @@ pub struct Taken {
 /// A call on its way.
 #[derive(Debug)]
 pub struct Trip {
-    /// The same on every attempt.
-    pub id: u128,
+    /// The same on every attempt; drawn when it first leaves this node.
+    id: Option<u128>,
     /// The call.
     pub taken: Taken,
     /// The key's shard, once it is found.
@@ -58,8 +58,21 @@ pub enum Step<T> {
 
 impl Trip {
     /// A call that a client has sent here.
-    pub fn new(id: u128, taken: Taken) -> Trip {
+    pub fn new(taken: Taken) -> Trip {
         let travel = Travel { epoch: Epoch(0), hops: 0 };
-        Trip { id, taken, shard: None, travel, changed: None, waited: Waited::No }
+        Trip { id: None, taken, shard: None, travel, changed: None, waited: Waited::No }
+    }
+
+    /// The request's id.
+    ///
+    /// # Errors
+    /// The system has no random numbers.
+    pub fn id(&mut self) -> Result<u128, getrandom::Error> {
+        if let Some(id) = self.id {
+            return Ok(id);
+        }
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes)?;
+        Ok(*self.id.insert(u128::from_le_bytes(bytes)))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -30,8 +30,8 @@ pub async fn call(State(server): State<Arc<NodeServer>>, request: Request) -> Re
     let workload = target.workload.clone();
     let result = take(&server, target, request, started).await;
     let outcome = match &result {
-        Ok(Answer { answer: Ok(_), .. }) => "ok",
-        Ok(Answer { answer: Err(failure), .. }) => failure_code(failure).name(),
+        Ok(Answer { said: Ok(_), .. }) => "ok",
+        Ok(Answer { said: Err(failure), .. }) => failure_code(failure).name(),
         Err(problem) => problem.code.name(),
     };
     // Names that nobody has deployed get no series of their own: callers must not be able to make any.
@@ -60,9 +60,6 @@ struct Target {
 
 impl Target {
     fn of(request: &Request, server: &NodeServer) -> Result<Target, Problem> {
-        if request.method() != Method::POST {
-            return Err(Problem::new(Code::MethodNotAllowed, "calls are made by POST"));
-        }
         let path = request.uri().path().strip_prefix(CALL_PREFIX).unwrap_or_default();
         let parts = path.split_once('/').filter(|(workload, key)| !workload.is_empty() && !key.contains('/'));
         let Some((workload, key)) = parts else {
@@ -168,27 +165,18 @@ async fn read(body: Body, body_max: u64, deadline: Instant) -> Result<Bytes, Pro
     }
 }
 
-fn answered(mut answer: Answer) -> Response {
-    let said = std::mem::replace(
-        &mut answer.answer,
-        Ok(shardloom_protocol::call::GuestReply { headers: Vec::new(), body: Bytes::new() }),
-    );
-    let mut response = match said {
+fn answered(answer: Answer) -> Response {
+    let place = answer.place;
+    let mut response = match answer.said {
         Ok(reply) => {
             let mut response = Response::new(Body::from(reply.body));
-            *response.status_mut() = StatusCode::OK;
             *response.headers_mut() = headers::from_guest(reply.headers);
             response
         }
-        Err(failure) => failure_problem(failure).at(answer.epoch).into_response(),
+        Err(failure) => failure_problem(failure).at(place.epoch).into_response(),
     };
-    headers::add_place(response.headers_mut(), &answer);
+    headers::add_place(response.headers_mut(), &place);
     response
-}
-
-/// The header that lists the only method that calls have.
-pub fn allow_post() -> (header::HeaderName, HeaderValue) {
-    (header::ALLOW, HeaderValue::from_static("POST"))
 }
 
 #[cfg(test)]

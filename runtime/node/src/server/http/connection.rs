@@ -19,7 +19,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
@@ -28,6 +28,8 @@ use super::plain_words::PlainWords;
 /// How long a connection is read after its last reply, so that a client that is still sending gets to see the reply: to close
 /// at once would reset the connection, and the reply with it.
 const LINGER_MAX: Duration = Duration::from_secs(5);
+/// How long at most when the node is about to end: clients keep idle connections open and do not notice that we are gone.
+const LINGER_AT_END: Duration = Duration::from_millis(250);
 /// How much is read at once meanwhile.
 const LINGER_BUFFER_BYTES: usize = 64 << 10;
 
@@ -121,16 +123,23 @@ where
         // What goes wrong on a connection is its client's to notice.
         let _ = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
     }
-    linger(connection.into_parts().io.into_inner()).await;
+    linger(connection.into_parts().io.into_inner(), &endings.close).await;
 }
 
 /// Says that nothing more comes, and reads on until the client says the same.
-async fn linger<I: AsyncRead + AsyncWrite + Unpin>(mut io: I) {
-    let _ = timeout(LINGER_MAX, async {
+async fn linger<I: AsyncRead + AsyncWrite + Unpin>(mut io: I, close: &CancellationToken) {
+    let read_on = async {
         io.shutdown().await?;
         let mut ignored = vec![0; LINGER_BUFFER_BYTES];
         while io.read(&mut ignored).await? > 0 {}
         std::io::Result::Ok(())
-    })
-    .await;
+    };
+    let long_enough = async {
+        let _ = timeout(LINGER_MAX - LINGER_AT_END, close.cancelled()).await;
+        sleep(LINGER_AT_END).await;
+    };
+    tokio::select! {
+        _ = read_on => {}
+        () = long_enough => {}
+    }
 }

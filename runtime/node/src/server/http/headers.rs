@@ -4,7 +4,7 @@ use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use shardloom_sharding::ids::Epoch;
 
 use super::auth;
-use crate::server::calls::outcome::Answer;
+use crate::server::calls::outcome::Place;
 use crate::server::problem::{Code, Problem};
 
 /// The start of the names that are ours.
@@ -88,13 +88,13 @@ pub fn from_guest(headers: Vec<(String, String)>) -> HeaderMap {
 }
 
 /// Adds where a call ran.
-pub fn add_place(headers: &mut HeaderMap, answer: &Answer) {
-    if let Ok(node) = HeaderValue::try_from(answer.node.to_string()) {
+pub fn add_place(headers: &mut HeaderMap, place: &Place) {
+    if let Ok(node) = HeaderValue::try_from(place.node.to_string()) {
         headers.insert(NODE, node);
     }
-    headers.insert(SHARD, HeaderValue::from(answer.shard.0));
-    add_epoch(headers, answer.epoch);
-    headers.insert(VERSION, HeaderValue::from(answer.version));
+    headers.insert(SHARD, HeaderValue::from(place.shard.0));
+    add_epoch(headers, place.epoch);
+    headers.insert(VERSION, HeaderValue::from(place.version));
 }
 
 /// Adds the epoch that an answer rests on.

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use shardloom_sharding::ids::NodeId;
 
 use super::extract::Segment;
-use crate::server::NodeServer;
 use crate::server::fabric::{ControlCommand, ControlReply, Force};
 use crate::server::problem::{Code, Problem};
+use crate::server::{NodeServer, deploy};
 
 type Server = State<Arc<NodeServer>>;
 
@@ -68,7 +68,7 @@ fn node(id: &str) -> Result<NodeId, Problem> {
 }
 
 async fn change(server: &NodeServer, node: NodeId, command: ControlCommand) -> Result<Json<Value>, Problem> {
-    server.fabric.write(command).await?;
+    deploy::write_everywhere(server, command).await?;
     let view = server.fabric.view();
     let state = view.members.get(&node).map_or(json!("removed"), |member| json!(member.state));
     Ok(Json(json!({ "id": node, "state": state })))

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post, put};
+use axum::routing::{get, post, put};
 
 use super::{auth, calls, components, nodes, openapi, state, weigher, workloads};
 use crate::server::NodeServer;
@@ -38,7 +38,7 @@ pub fn routes(server: Arc<NodeServer>) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .route_layer(middleware::from_fn_with_state(Arc::clone(&server), auth::admin_only));
     Router::new()
-        .route("/v1/call/{*rest}", any(calls::call))
+        .route("/v1/call/{*rest}", post(calls::call))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .method_not_allowed_fallback(method_not_allowed)

@@ -12,7 +12,7 @@ use shardloom_protocol::peer::WeightsOutline;
 use super::extract::Manifest;
 use crate::server::fabric::ControlCommand;
 use crate::server::problem::Problem;
-use crate::server::{NodeServer, weigh};
+use crate::server::{NodeServer, deploy, weigh};
 
 type Server = State<Arc<NodeServer>>;
 
@@ -51,7 +51,7 @@ pub async fn run(State(server): Server) -> Result<Json<Value>, Problem> {
 
 /// `DELETE /v1/admin/weigher`
 pub async fn unset(State(server): Server) -> Result<Json<Value>, Problem> {
-    server.fabric.write(ControlCommand::UnsetWeigher).await?;
+    deploy::write_everywhere(&server, ControlCommand::UnsetWeigher).await?;
     Ok(Json(json!({})))
 }
 

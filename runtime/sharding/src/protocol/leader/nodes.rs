@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ids::{Boot, Epoch, NodeId};
+use crate::ids::{Boot, DiskId, Epoch, NodeId, Replica};
 
 use super::super::lease::GrantedLease;
 use super::super::timing::{Time, Timing};
@@ -11,6 +11,7 @@ use super::super::timing::{Time, Timing};
 struct Seen {
     renewed: Time,
     boot: Boot,
+    disk: Option<DiskId>,
     through: Epoch,
     lease: GrantedLease,
     leaving: Option<Boot>,
@@ -34,6 +35,7 @@ impl Nodes {
         self.seen.entry(node).or_insert_with(|| Seen {
             renewed: since,
             boot: Boot(0),
+            disk: None,
             through: Epoch(0),
             lease: GrantedLease::default(),
             leaving: None,
@@ -50,9 +52,16 @@ impl Nodes {
         boot == seen.boot
     }
 
-    /// Notes a renewal.
-    pub(super) fn renewed(&mut self, node: NodeId, now: Time) {
-        self.seen(node).renewed = now;
+    /// Notes a renewal, and the disk of the node's logs.
+    pub(super) fn renewed(&mut self, node: NodeId, now: Time, disk: DiskId) {
+        let seen = self.seen(node);
+        seen.renewed = now;
+        seen.disk = Some(disk);
+    }
+
+    /// Whether the node's logs are on this disk, as far as is known.
+    pub(super) fn is_on(&self, replica: Replica) -> bool {
+        self.seen.get(&replica.node).and_then(|seen| seen.disk).is_none_or(|disk| disk == replica.disk)
     }
 
     /// Notes a grant that is made now.

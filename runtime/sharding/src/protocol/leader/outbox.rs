@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ids::NodeId;
+use crate::ids::{NodeId, Replica};
 
 use super::super::messages::{FromLeader, Learners, MESSAGE_SHARDS_MAX, ShardEpoch};
 use super::LeaderCommand;
@@ -10,13 +10,13 @@ use super::LeaderCommand;
 /// What one step has gathered so far; empty between steps.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outbox {
-    recovers: BTreeMap<NodeId, Vec<(ShardEpoch, Option<NodeId>)>>,
+    recovers: BTreeMap<NodeId, Vec<(ShardEpoch, Option<Replica>)>>,
     learns: BTreeMap<NodeId, Vec<(ShardEpoch, Learners)>>,
     holds: BTreeMap<NodeId, Vec<ShardEpoch>>,
 }
 
 impl Outbox {
-    pub(super) fn recover(&mut self, owner: NodeId, shard: ShardEpoch, source: Option<NodeId>) {
+    pub(super) fn recover(&mut self, owner: NodeId, shard: ShardEpoch, source: Option<Replica>) {
         self.recovers.entry(owner).or_default().push((shard, source));
     }
 

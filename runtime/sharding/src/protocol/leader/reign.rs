@@ -148,8 +148,11 @@ impl Reign {
         commands: &mut Vec<LeaderCommand>,
     ) {
         match message {
-            ToLeader::Renew { boot, number, .. } => {
-                self.renew(court, now, control, from, (boot, number), commands)
+            ToLeader::Renew { boot, disk, number } => {
+                if self.nodes.is_current(from, boot) {
+                    self.nodes.renewed(from, now, disk);
+                    self.grant(court, now, control, from, (boot, number), commands);
+                }
             }
             ToLeader::SealAck { boot, disk, number, through, tails } => {
                 if !self.nodes.is_current(from, boot) {
@@ -186,7 +189,7 @@ impl Reign {
     }
 
     /// Grants a lease, if a quorum has lately heard this leader (rules 16 and 17).
-    fn renew<R: Rules>(
+    fn grant<R: Rules>(
         &mut self,
         court: &Court<R>,
         now: Time,
@@ -195,10 +198,6 @@ impl Reign {
         (boot, number): (Boot, u64),
         commands: &mut Vec<LeaderCommand>,
     ) {
-        if !self.nodes.is_current(from, boot) {
-            return;
-        }
-        self.nodes.renewed(from, now);
         let timing = &court.settings.timing;
         let heard = self.quorum_heard.is_some_and(|sent| now.since(sent) <= timing.quorum_window);
         if !court.is_member(from) || (!heard && court.rules.holds(Rule::GrantWithQuorum)) {
@@ -425,21 +424,23 @@ impl Reign {
         let timing = &court.settings.timing;
         self.outlook.surveyed = Some(now);
         self.outlook.stale = false;
+        self.forget_pleas(control);
         let members = self.standings(court, now);
         let planned = plan(control.committed(), &members, &court.weights, &court.settings.plan);
         let live = std::mem::take(&mut self.outlook.live);
-        let is_live = |node: NodeId| live.binary_search(&node).is_ok();
+        let nodes = &self.nodes;
+        let is_live = |replica: Replica| live.binary_search(&replica.node).is_ok() && nodes.is_on(replica);
         let mut urgent = Vec::new();
         let mut unavailable = Vec::new();
         for shard in control.committed().shards() {
-            let plea = self.plea(control, shard);
-            let owner = control.committed().owner(shard);
+            let plea = self.plea(shard);
+            let owner = control.committed().owner_replica(shard);
             let orphan = owner.is_none_or(|owner| !is_live(owner));
             let pending = control.pending(shard);
             if plea.is_none() && pending.is_none() && !orphan {
                 let held = control.committed().replicas(shard);
                 let needed = write_quorum(held.len());
-                if held.filter(|replica| is_live(replica.node)).count() < needed {
+                if held.filter(|replica| is_live(*replica)).count() < needed {
                     unavailable.push(shard);
                 }
                 continue;
@@ -473,10 +474,15 @@ impl Reign {
         }
         let busy = self.rounds.any_since(Time(now.0.saturating_sub(timing.retry.as_nanos() as u64)));
         if urgent.is_empty() && self.moves.is_empty() && !busy {
-            let live = |node: NodeId| self.outlook.live.binary_search(&node).is_ok();
+            let (nodes, live) = (&self.nodes, &self.outlook.live);
+            let is_live =
+                |replica: Replica| live.binary_search(&replica.node).is_ok() && nodes.is_on(replica);
             let calm = planned.into_iter().filter(|change| {
-                let owner = control.committed().owner(change.shard);
-                control.pending(change.shard).is_none() && owner.is_some_and(&live) && live(change.owner)
+                let old = control.committed().owner_replica(change.shard);
+                let new = change.replicas.iter().find(|replica| replica.node == change.owner);
+                control.pending(change.shard).is_none()
+                    && old.is_some_and(is_live)
+                    && new.is_some_and(|new| is_live(*new))
             });
             for change in calm.take(court.settings.moves_in_flight_max) {
                 self.moves.begin(now, control, change, &mut self.out);
@@ -485,15 +491,18 @@ impl Reign {
         urgent
     }
 
-    /// What the shard's owner has asked for, if that is still about the wanted epoch.
-    fn plea(&mut self, control: &ShardControl, shard: ShardId) -> Option<Plea> {
-        let (epoch, plea) = *self.pleas.get(&shard)?;
-        let wanted = control.pending(shard).map_or(control.committed().epoch(shard), |pending| pending.epoch);
-        if wanted != epoch {
-            self.pleas.remove(&shard);
-            return None;
-        }
-        Some(plea)
+    /// What the shard's owner has asked for.
+    fn plea(&self, shard: ShardId) -> Option<Plea> {
+        self.pleas.get(&shard).map(|(_, plea)| *plea)
+    }
+
+    /// Forgets what owners have asked for where another epoch is wanted by now.
+    fn forget_pleas(&mut self, control: &ShardControl) {
+        self.pleas.retain(|shard, (epoch, _)| {
+            let wanted =
+                control.pending(*shard).map_or(control.committed().epoch(*shard), |pending| pending.epoch);
+            wanted == *epoch
+        });
     }
 
     /// Whether a proposal under way should be made anew: its owner or its quorum is silent, or it takes too long.
@@ -503,7 +512,7 @@ impl Reign {
         now: Time,
         shard: ShardId,
         pending: &super::super::control::Assignment,
-        is_live: &impl Fn(NodeId) -> bool,
+        is_live: &impl Fn(Replica) -> bool,
     ) -> bool {
         let timing = &court.settings.timing;
         let Some(round) = self.rounds.of(shard).filter(|round| round.epoch == pending.epoch) else {
@@ -517,7 +526,8 @@ impl Reign {
         let quiet = now.since(self.nodes.heard(owner)) >= timing.ack_wait;
         let mute = quiet && now.since(since) >= timing.ack_wait && self.nodes.through(owner) < pending.epoch;
         let few = count_live(&pending.replicas, is_live) < write_quorum(pending.replicas.len());
-        !is_live(owner) || mute || few || now.since(since) >= self.tries.patience(shard, timing)
+        let dead = !pending.replicas.iter().any(|replica| replica.node == owner && is_live(*replica));
+        dead || mute || few || now.since(since) >= self.tries.patience(shard, timing)
     }
 
     /// The members as the planner is to see them: silence and leave-taking join what the control state says.

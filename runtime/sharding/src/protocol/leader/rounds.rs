@@ -135,7 +135,7 @@ impl Rounds {
         let source = match choose_source(rules, &committed, &round.seals, owner) {
             Source::NotYet => return,
             Source::Nothing => None,
-            Source::Copy(node) => Some(node),
+            Source::Copy(replica) => Some(replica),
         };
         round.asked = Some(now);
         out.recover(owner, at, source);

@@ -93,17 +93,16 @@ impl<'a> Case<'a> {
     }
 
     /// Whether enough of the committed replicas are live for a recovery.
-    pub(super) fn can_seal(&self, is_live: &impl Fn(NodeId) -> bool) -> bool {
+    pub(super) fn can_seal(&self, is_live: &impl Fn(Replica) -> bool) -> bool {
         count_live(&self.committed, is_live) >= seal_quorum(self.committed.len())
     }
 
     /// Chooses what to propose; none if nothing would help.
-    pub(super) fn choose(&self, is_live: &impl Fn(NodeId) -> bool) -> Option<Change> {
+    pub(super) fn choose(&self, is_live: &impl Fn(Replica) -> bool) -> Option<Change> {
         let avoid = if let Some(Plea::Stuck(node)) = self.plea { Some(node) } else { None };
         let fits = |owner: NodeId, replicas: &[Replica]| {
-            is_live(owner)
-                && avoid != Some(owner)
-                && replicas.iter().any(|replica| replica.node == owner)
+            avoid != Some(owner)
+                && replicas.iter().any(|replica| replica.node == owner && is_live(*replica))
                 && count_live(replicas, is_live) >= write_quorum(replicas.len())
         };
         if !self.can_seal(is_live) {
@@ -146,7 +145,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// How many of these replicas are on live nodes.
-pub(super) fn count_live(replicas: &[Replica], is_live: &impl Fn(NodeId) -> bool) -> usize {
-    replicas.iter().filter(|replica| is_live(replica.node)).count()
+/// How many of these replicas are live.
+pub(super) fn count_live(replicas: &[Replica], is_live: &impl Fn(Replica) -> bool) -> usize {
+    replicas.iter().filter(|replica| is_live(**replica)).count()
 }

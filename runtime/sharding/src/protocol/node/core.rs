@@ -288,7 +288,7 @@ impl<R: Rules> NodeCore<R> {
             }
             PeerMessage::Fetch(fetches) => {
                 for fetch in fetches {
-                    self.shard(now, fetch.shard.shard, |core, _, out| core.give(from, &fetch, out));
+                    self.shard(now, fetch.shard.shard, |core, cx, out| core.give(cx, from, &fetch, out));
                 }
             }
             PeerMessage::Fetched(parts) => {

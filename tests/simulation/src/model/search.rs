@@ -1,0 +1,80 @@
+//! Breadth-first search through a world.
+
+use super::seen::Seen;
+use super::state::{State, Step, World};
+use super::worlds::Shape;
+use crate::rules::Without;
+
+/// What a search has found.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// How many states were seen.
+    pub states: usize,
+    /// How many steps lead to the furthest.
+    pub depth: usize,
+    /// Whether all states were seen.
+    pub whole: bool,
+    /// What is wrong with one of them, and the steps that lead there.
+    pub violation: Option<(String, Vec<String>)>,
+}
+
+/// Searches a world until a violation, its end, or so many states.
+pub fn search(shape: &Shape, rules: Without, states_max: usize) -> Finding {
+    let world = World::new(shape.clone(), rules);
+    let mut first = world.first();
+    world.canon(&mut first);
+    let mut seen = Seen::new();
+    seen.add(first.fingerprint(), 0);
+    let mut level = vec![first.clone()];
+    let mut depth = 0;
+    let mut steps: Vec<(Step, State)> = Vec::new();
+    while !level.is_empty() {
+        let mut next_level = Vec::new();
+        for state in level {
+            let key = state.fingerprint();
+            world.next(&state, &mut steps);
+            for (_, mut next) in steps.drain(..) {
+                world.canon(&mut next);
+                let next_key = next.fingerprint();
+                if !seen.add(next_key, key) {
+                    continue;
+                }
+                if let Some(wrong) = world.wrong(&next) {
+                    let way = retrace(&world, first, &seen.way_to(next_key));
+                    return Finding {
+                        states: seen.len(),
+                        depth: depth + 1,
+                        whole: false,
+                        violation: Some((wrong, way)),
+                    };
+                }
+                next_level.push(next);
+            }
+            if seen.len() > states_max {
+                return Finding { states: seen.len(), depth, whole: false, violation: None };
+            }
+        }
+        level = next_level;
+        depth += 1;
+    }
+    Finding { states: seen.len(), depth, whole: true, violation: None }
+}
+
+/// Walks again the way that leads to a state, and notes the steps.
+fn retrace(world: &World, first: State, way: &[u64]) -> Vec<String> {
+    let mut state = first;
+    let mut notes = Vec::new();
+    for key in way.iter().skip(1) {
+        let mut steps = Vec::new();
+        world.next(&state, &mut steps);
+        for (step, mut next) in steps {
+            world.canon(&mut next);
+            if next.fingerprint() == *key {
+                notes.push(format!("{step:?}"));
+                state = next;
+                break;
+            }
+        }
+    }
+    notes
+}
