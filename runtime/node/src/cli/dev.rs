@@ -47,7 +47,7 @@ pub(super) struct Dev {
 
 impl Dev {
     pub(super) fn run(self, _global: &Global) -> anyhow::Result<()> {
-        node::start_log(LogFormat::Text, "warn");
+        node::start_log(LogFormat::Text, "warn,openraft=off");
         match &self.data {
             Some(data) => self.run_in(data).map(drop),
             None => {

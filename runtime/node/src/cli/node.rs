@@ -17,8 +17,9 @@ use super::members::Member;
 use crate::server;
 use crate::server::config::{LogFormat, NodeConfig};
 
-/// What is logged where SHARDLOOM_LOG says nothing: ours, and of the consensus library only what is wrong.
-const LOG_LEVEL: &str = "info,openraft=warn";
+/// What is logged where SHARDLOOM_LOG says nothing. The consensus library repeats itself at each try to reach a peer that
+/// is gone, as errors: we say that ourselves, once.
+const LOG_LEVEL: &str = "info,openraft=error,openraft::replication=off,openraft::engine=off";
 /// The most bytes of a configuration file.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 

@@ -55,8 +55,12 @@ fn shards_of_a_killed_owner_are_served_by_the_others() {
         cluster.kill(victim)?;
         left(cluster, &id)?;
         all_answered(cluster, &mut witness)?;
-        let state = cluster.status(cluster.any()?)?.nodes.into_iter().find(|node| node.id == id);
-        ensure!(state.context("it is no member any more")?.state == "silent");
+        cluster.wait("the victim to be silent", HEAL_MAX, |cluster| {
+            let state = cluster.status(cluster.any()?)?.nodes.into_iter().find(|node| node.id == id);
+            let state = state.context("it is no member any more")?.state;
+            ensure!(state == "silent", "it is {state}");
+            Ok(())
+        })?;
 
         cluster.restart(victim)?;
         cluster.wait_for_members(3, HEAL_MAX)?;
@@ -130,8 +134,11 @@ fn without_a_majority_nothing_is_served_and_callers_are_told_so() {
             ensure!(matches!(reply.status, 503 | 504), "{}: {}", reply.status, reply.text());
             Ok(())
         })?;
-        let ready = cluster.ask(survivor, "GET", "/readyz").send()?;
-        ensure!(ready.status == 503, "it says that it is ready");
+        cluster.wait("the survivor to say that it is not ready", HEAL_MAX, |cluster| {
+            let ready = cluster.ask(survivor, "GET", "/readyz").send()?;
+            ensure!(ready.status == 503, "it says that it is ready");
+            Ok(())
+        })?;
         for victim in (0..3).filter(|index| *index != survivor) {
             cluster.restart(victim)?;
         }
