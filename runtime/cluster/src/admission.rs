@@ -94,12 +94,7 @@ impl Watch {
 
 impl Admission {
     /// Decides by the applied state and the tokens in `tokens`.
-    pub fn new(
-        writer: Writer,
-        applied: Arc<Applied>,
-        tokens: Arc<TokenBook>,
-        watch: Watch,
-    ) -> Admission {
+    pub fn new(writer: Writer, applied: Arc<Applied>, tokens: Arc<TokenBook>, watch: Watch) -> Admission {
         Admission { writer, applied, tokens, watch }
     }
 

@@ -12,7 +12,6 @@ use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
 use sha2::{Digest, Sha256};
 use shardloom_sharding::ids::{ClusterId, NodeId};
 
-use crate::identity::NodeRequest;
 use crate::name::{node_name, parse_node_name};
 
 /// What can be wrong with keys and certificates.
@@ -56,6 +55,13 @@ pub struct ClusterCa {
     key: KeyPair,
 }
 
+/// What a node sends to be signed: a certificate signing request (DER), which proves that it holds the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeRequest {
+    /// The request, DER.
+    pub der: Vec<u8>,
+}
+
 /// The answer to a node's signing request; plain text, nothing secret in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedNode {
@@ -63,6 +69,18 @@ pub struct SignedNode {
     pub certificate_pem: String,
     /// The authority's certificate, PEM.
     pub ca_pem: String,
+}
+
+impl NodeRequest {
+    /// The SHA-256 of the key to be signed: tells a node that asks again from another that claims its id.
+    ///
+    /// # Errors
+    /// When the request is malformed or its sender does not hold the key.
+    pub fn key_hash(&self) -> Result<[u8; 32], IdentityError> {
+        let der = CertificateSigningRequestDer::from(self.der.as_slice());
+        let request = CertificateSigningRequestParams::from_der(&der).map_err(IdentityError::Request)?;
+        Ok(Sha256::digest(request.public_key.der_bytes()).into())
+    }
 }
 
 impl ClusterCa {

@@ -1,23 +1,16 @@
 //! Who a node is: a key that never leaves it, and the certificate by which its cluster vouches for it.
 
-use rcgen::{CertificateParams, CertificateSigningRequestParams, KeyPair, PublicKeyData};
-use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rcgen::{CertificateParams, KeyPair, PublicKeyData};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
 use shardloom_sharding::ids::{ClusterId, NodeId};
 
-use crate::ca::{IdentityError, SignedNode, cluster_of_ca, parse_certificate, pin_of};
+use crate::ca::{IdentityError, NodeRequest, SignedNode, cluster_of_ca, parse_certificate, pin_of};
 use crate::name::ids_of;
 
 /// A node's private key. Made on the node before it joins, and kept.
 pub struct NodeKey {
     pair: KeyPair,
-}
-
-/// What a node sends to be signed: a certificate signing request (DER), which proves that it holds the key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeRequest {
-    /// The request, DER.
-    pub der: Vec<u8>,
 }
 
 /// A node's key together with the certificates of its cluster: what it takes to talk to peers.
@@ -76,18 +69,6 @@ impl NodeKey {
         hash.update(b"shardloom endpoint secret\0");
         hash.update(self.pair.serialized_der());
         hash.finalize().into()
-    }
-}
-
-impl NodeRequest {
-    /// The SHA-256 of the key to be signed: tells a node that asks again from another that claims its id.
-    ///
-    /// # Errors
-    /// When the request is malformed or its sender does not hold the key.
-    pub fn key_hash(&self) -> Result<[u8; 32], IdentityError> {
-        let der = CertificateSigningRequestDer::from(self.der.as_slice());
-        let request = CertificateSigningRequestParams::from_der(&der).map_err(IdentityError::Request)?;
-        Ok(Sha256::digest(request.public_key.der_bytes()).into())
     }
 }
 

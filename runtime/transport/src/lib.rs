@@ -28,11 +28,11 @@ mod socket;
 mod tls;
 mod token;
 
-pub use ca::{ClusterCa, IdentityError, SignedNode};
+pub use ca::{ClusterCa, IdentityError, NodeRequest, SignedNode};
 pub use class::Class;
 pub use error::{Delivery, Peer, TransportError};
 pub use handler::{Handler, Incoming};
-pub use identity::{NodeIdentity, NodeKey, NodeRequest};
+pub use identity::{NodeIdentity, NodeKey};
 pub use net::PeerNet;
 pub use options::{ClassLimits, PeerOptions};
 pub use token::{JoinToken, TokenError};

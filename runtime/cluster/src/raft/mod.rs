@@ -1,5 +1,6 @@
 //! The control group: openraft over the write-ahead log and the peer streams.
 
+mod applied;
 mod config;
 mod heartbeats;
 mod log_store;
@@ -7,9 +8,10 @@ mod network;
 mod snapshots;
 mod state_machine;
 
+pub use applied::{Applied, AppliedEvent, AppliedState};
 pub use config::{Entry, LogId, Raft, RaftMetrics, RaftTiming, TypeConfig};
 pub use heartbeats::HeartbeatLedger;
 pub use log_store::LogStore;
 pub use network::{Network, RaftRpc, answer};
 pub use snapshots::{SnapshotError, SnapshotStore};
-pub use state_machine::{Applied, AppliedEvent, AppliedState, StateMachine};
+pub use state_machine::StateMachine;

@@ -13,8 +13,8 @@ use openraft::{EmptyNode, StoredMembership};
 use shardloom_sharding::ids::NodeId;
 use shardloom_store::{Db, DbError, Table};
 
+use super::applied::AppliedState;
 use super::config::LogId;
-use super::state_machine::AppliedState;
 use crate::control::ControlState;
 
 const MAGIC: [u8; 4] = *b"SLcs";

@@ -3,74 +3,20 @@
 //! The state lives in memory. What makes it last is the log, and the newest snapshot: after a restart openraft applies the log from the
 //! snapshot to the last index known to be committed.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 
 use openraft::storage::RaftStateMachine;
 use openraft::{
     EmptyNode, EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta, StorageError,
     StorageIOError, StoredMembership,
 };
-use shardloom_sharding::ids::{Epoch, NodeId, ShardId, Term};
-use tokio::sync::{mpsc, watch};
+use shardloom_sharding::ids::{NodeId, ShardId, Term};
+use tokio::sync::mpsc;
 
+use super::applied::{Applied, AppliedEvent, AppliedState};
 use super::config::{Entry, LogId, TypeConfig};
 use super::snapshots::SnapshotStore;
 use crate::control::{ControlReply, ControlState, Outcome};
-
-/// The last applied entry, the members of the control group, and the control state: one consistent reading.
-#[derive(Clone, Debug, Default)]
-pub struct AppliedState {
-    /// The last applied entry.
-    pub last: Option<LogId>,
-    /// Voters and learners of the control group.
-    pub membership: StoredMembership<NodeId, EmptyNode>,
-    /// The control state, once the cluster has been founded.
-    pub control: Option<ControlState>,
-}
-
-/// The applied control state, shared between the state machine (which writes) and everybody else.
-#[derive(Debug)]
-pub struct Applied {
-    state: RwLock<AppliedState>,
-    index: watch::Sender<u64>,
-}
-
-/// Told to the protocol's shell for every batch of applied entries.
-#[derive(Debug)]
-pub struct AppliedEvent {
-    /// Index of the last entry in the batch.
-    pub index: u64,
-    /// The newest proposal up to there.
-    pub newest_proposal: Epoch,
-    /// Shards whose assignment changed.
-    pub changed: Vec<ShardId>,
-    /// The whole state was replaced by a snapshot: every shard may have changed.
-    pub replaced: bool,
-}
-
-impl AppliedState {
-    fn newest_proposal(&self) -> Epoch {
-        self.control.as_ref().map_or(Epoch(0), |state| state.shards.newest_proposal())
-    }
-}
-
-impl Applied {
-    /// Reads the state. Hold the guard briefly and never across an await: the state machine waits for it.
-    pub fn read(&self) -> RwLockReadGuard<'_, AppliedState> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Index of the last applied entry, as it grows.
-    pub fn index(&self) -> watch::Receiver<u64> {
-        self.index.subscribe()
-    }
-
-    fn replace(&self, next: AppliedState) {
-        let index = next.last.map_or(0, |id| id.index);
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = next;
-        self.index.send_replace(index);
-    }
-}
 
 /// openraft's view of [`Applied`].
 #[derive(Debug)]
@@ -92,9 +38,7 @@ impl StateMachine {
         events: mpsc::Sender<AppliedEvent>,
     ) -> Result<StateMachine, crate::ClusterError> {
         let state = snapshots.load()?.unwrap_or_default();
-        let index = state.last.map_or(0, |id| id.index);
-        let applied = Applied { state: RwLock::new(state), index: watch::channel(index).0 };
-        Ok(StateMachine { applied: Arc::new(applied), snapshots, events })
+        Ok(StateMachine { applied: Arc::new(Applied::new(state)), snapshots, events })
     }
 
     /// The shared state.
@@ -147,16 +91,15 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         I::IntoIter: OptionalSend,
     {
         let mut changed = Vec::new();
-        let (replies, index, newest_proposal) = {
-            let mut state = self.applied.state.write().unwrap_or_else(PoisonError::into_inner);
+        let (replies, index, newest_proposal) = self.applied.write(|state| {
             let replies: Vec<ControlReply> =
-                entries.into_iter().map(|e| Self::apply_entry(&mut state, e, &mut changed)).collect();
+                entries.into_iter().map(|entry| Self::apply_entry(state, entry, &mut changed)).collect();
             (replies, state.last.map_or(0, |id| id.index), state.newest_proposal())
-        };
+        });
         changed.sort_unstable();
         changed.dedup();
         self.tell(AppliedEvent { index, newest_proposal, changed, replaced: false }).await;
-        self.applied.index.send_replace(index);
+        self.applied.reached(index);
         Ok(replies)
     }
 

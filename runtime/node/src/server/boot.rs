@@ -56,7 +56,8 @@ pub async fn run(config: NodeConfig, shutdown: CancellationToken) -> Result<(), 
     let host = open_host(&config).context("cannot open components/")?;
     let fabric: Arc<dyn Fabric> = Arc::new(ClusterFabric::new(handle));
     let metrics = Arc::new(Metrics::default());
-    let server = NodeServer::new(fabric.clone(), host, metrics.clone(), config.limits.clone(), config.timings.clone());
+    let server =
+        NodeServer::new(fabric.clone(), host, metrics.clone(), config.limits.clone(), config.timings.clone());
     cluster.serve(Arc::new(Answering(server.clone())));
     let mut tasks = JoinSet::new();
     let serving = server.clone();

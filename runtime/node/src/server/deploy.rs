@@ -1,7 +1,5 @@
 //! Deploying: every live node has the components, compiled and tried, before one log entry switches all of them.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -29,31 +27,6 @@ pub struct Deployed {
     pub version: u64,
     /// The nodes that had compiled and tried it before.
     pub confirmed_by: Vec<NodeId>,
-}
-
-/// The names that are being deployed through this node.
-#[derive(Debug, Default)]
-pub struct Deploys(Mutex<BTreeSet<String>>);
-
-/// One of them, until it is dropped.
-struct UnderWay<'a> {
-    deploys: &'a Deploys,
-    name: String,
-}
-
-impl Deploys {
-    fn begin(&self, name: &str) -> Result<UnderWay<'_>, Problem> {
-        if !self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned()) {
-            return Err(Problem::new(Code::DeployConflict, format!("a deploy of {name} is under way")));
-        }
-        Ok(UnderWay { deploys: self, name: name.to_owned() })
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.deploys.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
-    }
 }
 
 /// Deploys a workload on all live nodes.

@@ -7,6 +7,7 @@ pub mod cluster_fabric;
 pub mod config;
 pub mod config_error;
 pub mod deploy;
+pub mod deploys;
 pub mod fabric;
 pub mod guests;
 pub mod http;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::calls::router::CallRouter;
-use super::deploy::Deploys;
+use super::deploys::Deploys;
 use super::fabric::Fabric;
 use super::guests::Guests;
 use super::http::connection::{self, Endings};

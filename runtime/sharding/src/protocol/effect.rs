@@ -3,7 +3,7 @@
 use crate::ids::{Epoch, NodeId, Position, Replica};
 
 use super::messages::{Append, Appended, Fetch};
-use super::node::{AppendRange, FetchedRange};
+use super::ranges::{AppendRange, FetchedRange};
 use super::record::{Record, SnapshotId, WriteSeq};
 use super::rules::Rules;
 use super::timing::{Time, Timing};

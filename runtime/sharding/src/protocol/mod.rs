@@ -1,7 +1,7 @@
 //! The hand-over and replication protocol of shards, as step functions.
 //!
 //! In reading order:
-//! - [`messages`], [`record`], [`timing`]: what is said, what is written, and the spans of time.
+//! - [`messages`], [`record`], [`ranges`], [`timing`]: what is said, what is written, what is read, and the spans of time.
 //! - [`rules`]: what can be broken on purpose, in tests.
 //! - [`control`]: what the control log has decided.
 //! - [`log`], [`quorum`]: what a log is, how many are enough, which one wins.
@@ -19,6 +19,7 @@ pub mod messages;
 pub mod node;
 pub mod owner;
 pub mod quorum;
+pub mod ranges;
 pub mod record;
 pub mod replica;
 pub mod rules;

@@ -17,6 +17,7 @@ use super::record::{Record, SnapshotId, WriteSeq};
 use super::timing::Time;
 
 pub use self::core::NodeCore;
+pub use super::ranges::{AppendRange, FetchedRange};
 
 /// What happens to a node.
 #[derive(Clone, Debug)]
@@ -179,30 +180,4 @@ pub enum NodeCommand {
         /// Up to where.
         upto: Position,
     },
-}
-
-/// A part of a shard log that an owner sends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AppendRange {
-    /// The shard, and the epoch under which its owner sends.
-    pub shard: ShardEpoch,
-    /// The entry before the first.
-    pub previous: Tail,
-    /// The last entry to send; `previous.position` where there is none.
-    pub last: Position,
-    /// The owner's commit.
-    pub commit: Position,
-}
-
-/// A part of a shard log that a source sends to a new owner.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FetchedRange {
-    /// The shard, and the epoch of the request.
-    pub shard: ShardEpoch,
-    /// The entry before the first.
-    pub previous: Tail,
-    /// The last entry to send; `previous.position` where there is none.
-    pub last: Position,
-    /// Where the log ends.
-    pub tail: Tail,
 }

@@ -10,7 +10,7 @@ use crate::ids::{Epoch, NodeId, Position, ShardId, Tail};
 use super::effect::{Context, ShardEffect};
 use super::log::LogIndex;
 use super::messages::{Append, Appended, Entry, Fetch, Outcome, RANGE_ENTRIES_MAX, ShardEpoch};
-use super::node::FetchedRange;
+use super::ranges::FetchedRange;
 use super::record::{Record, SnapshotId, StoredShard, WriteSeq};
 use super::rules::{Rule, Rules};
 

@@ -1,3 +1,5 @@
+//! The data directory: one process at a time, and small files that are there whole or not at all.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 

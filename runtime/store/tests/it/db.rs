@@ -1,3 +1,5 @@
+//! Tables over sled: what was checkpointed is there, and what is damaged is said to be.
+
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,3 +1,5 @@
+//! The log as its users see it: what is submitted is read, kept, cut and given up.
+
 use bytes::Bytes;
 use shardloom_sharding::ids::{Boot, ShardId};
 use shardloom_store::{LogId, Record, Wal, WalError, WalOptions};

@@ -19,7 +19,7 @@ const EVICTED_PART: usize = 16;
 #[derive(Debug, Default)]
 pub struct Slot {
     /// How busy the shard is, over all workloads.
-    pub load: LoadCounter,
+    pub load: Arc<LoadCounter>,
     /// Calls that wait for the shard to be served, not yet in a queue.
     pub waiting: AtomicU32,
     tasks: Mutex<Vec<Entry>>,
@@ -121,7 +121,8 @@ impl Slots {
     fn start(&self, shard: ShardId, slot: &Arc<Slot>, workload: &str) -> Entry {
         let (jobs, queue) = mpsc::channel(self.queue_max);
         let unfinished = Arc::new(AtomicU32::new(0));
-        let task = ShardTask::new(Arc::clone(&self.bench), shard, Arc::clone(slot), Arc::clone(&unfinished));
+        let task =
+            ShardTask::new(Arc::clone(&self.bench), shard, Arc::clone(&slot.load), Arc::clone(&unfinished));
         self.tracker.spawn(task.run(queue));
         self.tasks.fetch_add(1, Ordering::Relaxed);
         Entry { workload: workload.to_owned(), epoch: Epoch(0), jobs, used: 0, unfinished }
@@ -169,7 +170,7 @@ impl Slots {
 
     /// Takes a sample of all loads, `over` after the last one.
     pub fn sample_loads(&self, over: std::time::Duration) {
-        self.rates.sample(self.slots.iter().map(|slot| &slot.load), over);
+        self.rates.sample(self.slots.iter().map(|slot| &*slot.load), over);
     }
 
     /// The loads of the shards that this node owns.

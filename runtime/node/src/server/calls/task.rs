@@ -10,9 +10,9 @@ use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::outcome::{self, Outcome};
-use super::slots::Slot;
 use crate::server::fabric::Permit;
 use crate::server::guests::{self, Guests};
+use crate::server::loads::LoadCounter;
 use crate::server::metrics::Metrics;
 use crate::server::problem::{Code, Problem};
 use crate::server::view::Workload;
@@ -85,7 +85,7 @@ struct Warm {
 pub struct ShardTask {
     bench: Arc<Bench>,
     shard: ShardId,
-    slot: Arc<Slot>,
+    load: Arc<LoadCounter>,
     /// Jobs that were accepted and are not finished: while there are any, the task is not evicted.
     unfinished: Arc<AtomicU32>,
     warm: Option<Warm>,
@@ -93,14 +93,19 @@ pub struct ShardTask {
 
 impl ShardTask {
     /// A task without an instance; the first call makes one.
-    pub fn new(bench: Arc<Bench>, shard: ShardId, slot: Arc<Slot>, unfinished: Arc<AtomicU32>) -> ShardTask {
-        ShardTask { bench, shard, slot, unfinished, warm: None }
+    pub fn new(
+        bench: Arc<Bench>,
+        shard: ShardId,
+        load: Arc<LoadCounter>,
+        unfinished: Arc<AtomicU32>,
+    ) -> ShardTask {
+        ShardTask { bench, shard, load, unfinished, warm: None }
     }
 
     /// Runs calls until nobody can send any more.
     pub async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         while let Some(job) = jobs.recv().await {
-            self.slot.load.unqueued();
+            self.load.unqueued();
             self.bench.metrics.queue_depth.dec();
             if job.ticket.start() {
                 let outcome = self.call(&job).await;
@@ -124,7 +129,7 @@ impl ShardTask {
         let request = to_host(&job.request);
         let started = Instant::now();
         let result = warm.instance.call(request, started + CALL_HOLDS_SHARD_MAX).await;
-        self.slot.load.ran(started.elapsed());
+        self.load.ran(started.elapsed());
 
         if let Err(CallError::Trap(trap)) = &result {
             tracing::warn!(workload = job.workload.name, shard = %self.shard, reason = trap.reason,

@@ -14,11 +14,13 @@ use shardloom_protocol::call::{Executed, GuestRequest};
 use tokio::time::{Instant, timeout_at};
 
 use super::headers;
-use super::routes::CALL_PREFIX;
 use crate::server::NodeServer;
 use crate::server::calls::outcome::{Answer, failure_code, failure_problem};
 use crate::server::calls::trip::Taken;
 use crate::server::problem::{Code, Problem};
+
+/// Where calls go. What follows is taken apart by hand, since a key may hold any character, percent-encoded.
+pub const CALL_PREFIX: &str = "/v1/call/";
 
 /// Takes a call, has it answered, and notes how long that took.
 pub async fn call(State(server): State<Arc<NodeServer>>, request: Request) -> Response {

@@ -13,9 +13,6 @@ use super::{auth, calls, components, nodes, openapi, state, weigher, workloads};
 use crate::server::NodeServer;
 use crate::server::problem::{Code, Problem};
 
-/// Where calls go. What follows is taken apart by hand, since a key may hold any character, percent-encoded.
-pub const CALL_PREFIX: &str = "/v1/call/";
-
 /// All routes of a node, for one server.
 pub fn routes(server: Arc<NodeServer>) -> Router {
     let guarded = Router::new()
