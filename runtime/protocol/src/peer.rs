@@ -31,6 +31,8 @@ pub enum PeerRequest {
     Loads,
     /// You lead: run the weigher now.
     Weigh,
+    /// Tell which shards you serve.
+    Serving,
 }
 
 /// The answer to the request of the same name.
@@ -52,6 +54,8 @@ pub enum PeerReply {
     NotLeader(Option<NodeId>),
     /// The request could not be read or served; for people.
     Refused(String),
+    /// The shards that the node serves, with a live lease.
+    Serving(Vec<ShardId>),
 }
 
 /// A component that is to be deployed.

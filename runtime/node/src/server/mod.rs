@@ -18,6 +18,7 @@ pub mod node_server;
 pub mod observe;
 mod peer;
 pub mod problem;
+pub mod serving;
 mod tls;
 pub mod view;
 pub mod weigh;

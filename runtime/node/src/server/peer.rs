@@ -10,6 +10,7 @@ use shardloom_sharding::ids::NodeId;
 use tokio::time::Instant;
 
 use super::node_server::NodeServer;
+use super::serving;
 use super::weigh;
 
 /// The longest that a peer may have a node wait for the control log.
@@ -47,6 +48,7 @@ impl NodeServer {
                 let view = self.router.view_when(|view| view.applied >= index, Instant::now() + wait).await;
                 PeerReply::Applied(view.applied)
             }
+            PeerRequest::Serving => PeerReply::Serving(serving::own(self)),
             PeerRequest::Loads => PeerReply::Loads(weigh::own_loads(self)),
             PeerRequest::Weigh => weigh::run_here(self).await,
         }

@@ -9,6 +9,7 @@ use shardloom_sharding::ids::{NodeId, ShardId};
 use shardloom_sharding::route::Progress;
 
 use crate::server::NodeServer;
+use crate::server::serving;
 use crate::server::view::{Member, View, Workload};
 
 type Server = State<Arc<NodeServer>>;
@@ -16,7 +17,8 @@ type Server = State<Arc<NodeServer>>;
 /// `GET /v1/status`
 pub async fn status(State(server): Server) -> Json<Value> {
     let view = server.fabric.view();
-    let states = view.map.shards().map(|shard| shard_state(&view, shard));
+    let serving = serving::survey(&server, &view).await;
+    let states = view.map.shards().map(|shard| shard_state(&view, &serving, shard));
     let (mut served, mut unavailable) = (0_u32, 0_u32);
     for state in states {
         served += u32::from(state == "served");
@@ -45,6 +47,7 @@ pub async fn nodes(State(server): Server) -> Json<Value> {
 /// `GET /v1/shards`
 pub async fn shards(State(server): Server) -> Json<Value> {
     let view = server.fabric.view();
+    let serving = serving::survey(&server, &view).await;
     let weight =
         |shard: ShardId| view.weights.as_ref().and_then(|weights| weights.get(shard.index())).copied();
     let rows = view.map.shards().map(|shard| {
@@ -53,7 +56,7 @@ pub async fn shards(State(server): Server) -> Json<Value> {
             "owner": view.map.owner(shard),
             "replicas": view.map.replicas(shard).map(|replica| replica.node).collect::<Vec<NodeId>>(),
             "epoch": view.map.epoch(shard),
-            "state": shard_state(&view, shard),
+            "state": shard_state(&view, &serving, shard),
             "weight": weight(shard).unwrap_or(1),
         })
     });
@@ -106,15 +109,14 @@ fn node_list(view: &View) -> Vec<Value> {
     view.members.iter().map(|(node, member)| node_row(view, *node, member)).collect()
 }
 
-/// Served is what a live owner has and no change is under way for; another node cannot see more of it than that.
-fn shard_state(view: &View, shard: ShardId) -> &'static str {
-    let owner_lives =
-        view.map.owner(shard).and_then(|owner| view.members.get(&owner)).map(|owner| owner.live);
-    match (view.unsettled.get(&shard), owner_lives) {
-        (Some(Progress::Unavailable), _) | (_, None) => "unavailable",
-        (Some(Progress::Resharding), _) => "resharding",
-        (Some(Progress::Settled) | None, Some(true)) => "served",
-        // Its owner is silent, and the leader has not yet given it to another.
-        (Some(Progress::Settled) | None, Some(false)) => "resharding",
+/// Served is what its owner says it serves, and no change is under way for.
+fn shard_state(view: &View, serving: &[bool], shard: ShardId) -> &'static str {
+    match view.unsettled.get(&shard) {
+        Some(Progress::Unavailable) => "unavailable",
+        Some(Progress::Resharding) => "resharding",
+        Some(Progress::Settled) | None if view.map.owner(shard).is_none() => "unavailable",
+        Some(Progress::Settled) | None if serving[shard.index()] => "served",
+        // Its owner is silent, or has just begun and recovers.
+        Some(Progress::Settled) | None => "resharding",
     }
 }
