@@ -17,11 +17,24 @@ pub use world::World;
 use crate::random::Random;
 use crate::rules::Without;
 
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mix {
+    /// Everything.
+    All,
+    /// Elections, moves, and nodes that apply late.
+    Laggards,
+    /// Crashes, and disks that are lost.
+    Disks,
+}
+
 /// The shape of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
     /// The rules in force.
     pub rules: Without,
+    /// What goes wrong.
+    pub mix: Mix,
     /// How many nodes there are at the start; all of them vote.
     pub nodes: u64,
     /// How many shards.
@@ -47,6 +60,7 @@ impl Setup {
         let nodes = random.range(3, 5);
         Setup {
             rules,
+            mix: Mix::All,
             nodes,
             shards: random.range(1, 8) as u32,
             replicas: *random.pick(&[3, 3, 3, 3, 2, 1, 5]).min(&(nodes as u8)),
@@ -68,6 +82,15 @@ pub struct Outcome {
     pub events: u64,
     /// How many replies to writes and reads the oracle has seen.
     pub replies: (u64, u64),
+}
+
+/// Runs one seed with a mix of its own.
+///
+/// # Errors
+/// A [`Violation`] of a promise.
+pub fn run_mix(rules: Without, mix: Mix, seed: u64) -> Result<Outcome, Violation> {
+    let setup = Setup { mix, fault_every_ms: 150, replicas: 3, ..Setup::of_seed(rules, seed) };
+    World::new(setup, seed, false).run()
 }
 
 /// Runs one seed.

@@ -140,6 +140,30 @@ impl ShardControl {
         ShardRow { committed, pending: self.pending.get(&shard).cloned() }
     }
 
+    /// As [`ShardControl::apply_commit`], with these rules only.
+    pub fn apply_commit_under<R: Rules>(
+        &mut self,
+        rules: R,
+        (written, decided): (Term, Term),
+        epoch: Epoch,
+        shards: &[ShardId],
+    ) -> Vec<ShardId> {
+        let mut changed = Vec::with_capacity(shards.len());
+        for shard in shards {
+            let mut row = self.row(*shard);
+            if !row.commit(rules, epoch, decided, written) {
+                continue;
+            }
+            let Assignment { epoch, owner, replicas } = row.committed;
+            // A full replica table is the one refusal left (proposals were checked): the shard stays pending on every node alike.
+            if self.committed.assign(*shard, epoch, owner, &replicas).is_ok() {
+                self.pending.remove(shard);
+                changed.push(*shard);
+            }
+        }
+        changed
+    }
+
     /// Applies `Propose`, which stands at control-log index `index`; says which shards have changed.
     pub fn apply_propose(&mut self, index: u64, changes: &[Change]) -> Vec<ShardId> {
         let epoch = Epoch(index);
@@ -166,20 +190,7 @@ impl ShardControl {
         epoch: Epoch,
         shards: &[ShardId],
     ) -> Vec<ShardId> {
-        let mut changed = Vec::with_capacity(shards.len());
-        for shard in shards {
-            let mut row = self.row(*shard);
-            if !row.commit(AllRules, epoch, decided, written) {
-                continue;
-            }
-            let Assignment { epoch, owner, replicas } = row.committed;
-            // A full replica table is the one refusal left (proposals were checked): the shard stays pending on every node alike.
-            if self.committed.assign(*shard, epoch, owner, &replicas).is_ok() {
-                self.pending.remove(shard);
-                changed.push(*shard);
-            }
-        }
-        changed
+        self.apply_commit_under(AllRules, (written, decided), epoch, shards)
     }
 }
 

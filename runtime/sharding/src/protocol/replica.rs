@@ -330,7 +330,7 @@ impl ReplicaCore {
             return admitted;
         }
         if !cx.rules.holds(Rule::SnapshotAtomic) {
-            out.push(ShardEffect::Write(Record::Drop { shard: self.shard }));
+            out.push(ShardEffect::Write(Record::Truncate { shard: self.shard, base }));
         }
         out.push(ShardEffect::Write(Record::Snapshot { shard: self.shard, base, snapshot }));
         self.forget_log();

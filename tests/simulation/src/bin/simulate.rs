@@ -6,6 +6,9 @@ use shardloom_sharding::protocol::rules::Rule;
 use shardloom_simulation::rules::Without;
 use shardloom_simulation::{cluster, model};
 
+/// How long a random walk is: every proposal, write and crash of a world has long happened by then.
+const WALK_STEPS_MAX: usize = 200;
+
 #[derive(Parser)]
 #[command(about = "Runs whole clusters of protocol cores on seeded schedules and checks every promise.")]
 struct Arguments {
@@ -21,12 +24,18 @@ struct Arguments {
     /// Leaves a rule of the protocol out, by its name.
     #[arg(long)]
     without: Option<String>,
+    /// Lets only a part of everything go wrong: `laggards` or `disks`.
+    #[arg(long)]
+    mix: Option<String>,
     /// Searches the small worlds instead.
     #[arg(long)]
     model: bool,
     /// Searches this world only.
     #[arg(long)]
     world: Option<String>,
+    /// Walks so many times at random through each world instead of searching it.
+    #[arg(long)]
+    walks: Option<usize>,
     /// The most states of one world.
     #[arg(long, default_value_t = 20_000_000)]
     states: usize,
@@ -55,7 +64,12 @@ fn main() -> Result<()> {
     let mut slowest = 0;
     let mut replies = (0, 0);
     for seed in arguments.start..arguments.start + arguments.seeds {
-        match cluster::run(rules, seed, false) {
+        let result = match arguments.mix.as_deref() {
+            Some("laggards") => cluster::run_mix(rules, cluster::Mix::Laggards, seed),
+            Some("disks") => cluster::run_mix(rules, cluster::Mix::Disks, seed),
+            _ => cluster::run(rules, seed, false),
+        };
+        match result {
             Ok(outcome) => {
                 slowest = slowest.max(outcome.recovered_ms);
                 replies = (replies.0 + outcome.replies.0, replies.1 + outcome.replies.1);
@@ -77,7 +91,10 @@ fn search_worlds(arguments: &Arguments, rules: Without) -> Result<()> {
     let wanted = |name: &str| arguments.world.as_ref().is_none_or(|world| world == name);
     for shape in model::shapes().into_iter().filter(|shape| wanted(shape.name)) {
         let start = std::time::Instant::now();
-        let finding = model::search(&shape, rules, arguments.states);
+        let finding = match arguments.walks {
+            Some(walks) => model::walk(&shape, rules, arguments.start, walks, WALK_STEPS_MAX),
+            None => model::search(&shape, rules, arguments.states),
+        };
         let extent = if finding.whole { "all" } else { "the first" };
         println!(
             "{}: {extent} {} states, {} steps deep, {:.1} s",

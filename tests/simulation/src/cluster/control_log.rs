@@ -12,6 +12,8 @@ use shardloom_sharding::protocol::control::ShardControl;
 use shardloom_sharding::protocol::leader::Ticket;
 use shardloom_sharding::protocol::node::Changed;
 
+use crate::rules::Without;
+
 /// What stands in the control log.
 #[derive(Clone, Debug)]
 pub(super) enum Decision {
@@ -61,12 +63,13 @@ pub(super) struct Applied {
     pub(super) control: ShardControl,
     /// The members.
     pub(super) members: Vec<Member>,
+    rules: Without,
 }
 
 impl Applied {
     /// The start of the log.
-    pub(super) fn new(shard_count: u32, members: Vec<Member>) -> Applied {
-        Applied { index: 0, control: ShardControl::new(shard_count), members }
+    pub(super) fn new(shard_count: u32, members: Vec<Member>, rules: Without) -> Applied {
+        Applied { index: 0, control: ShardControl::new(shard_count), members, rules }
     }
 
     /// Applies the next entry; says which shards have changed, and whether the members have.
@@ -76,7 +79,7 @@ impl Applied {
             Decision::Blank => Vec::new(),
             Decision::Propose(changes) => self.control.apply_propose(self.index, changes),
             Decision::Commit(decided, epoch, shards) => {
-                self.control.apply_commit(*written, *decided, *epoch, shards)
+                self.control.apply_commit_under(self.rules, (*written, *decided), *epoch, shards)
             }
             Decision::Members(members) => {
                 self.members.clone_from(members);
@@ -89,13 +92,13 @@ impl Applied {
 
 impl ControlLog {
     /// An empty log.
-    pub(super) fn new(shard_count: u32, members: Vec<Member>) -> ControlLog {
+    pub(super) fn new(shard_count: u32, members: Vec<Member>, rules: Without) -> ControlLog {
         ControlLog {
             entries: Vec::new(),
             writes: VecDeque::new(),
             term: Term(0),
             leader: None,
-            newest: Applied::new(shard_count, members),
+            newest: Applied::new(shard_count, members, rules),
         }
     }
 

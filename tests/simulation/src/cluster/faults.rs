@@ -4,6 +4,7 @@ use shardloom_sharding::ids::{DiskId, NodeId, ShardId};
 use shardloom_sharding::plan::{Member, Standing};
 use shardloom_sharding::protocol::node::NodeEvent;
 
+use super::Mix;
 use super::control_log::{Decision, Write};
 use super::disk::Disk;
 use super::oracle::Violation;
@@ -19,7 +20,12 @@ impl World {
         self.queue.push(self.now + pause * MS, Event::Fault);
         let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
         let id = *self.random.pick(&ids);
-        match self.random.range(0, 99) {
+        let dice = match self.setup.mix {
+            Mix::All => self.random.range(0, 99),
+            Mix::Laggards => *self.random.pick(&[68, 68, 76, 76, 86, 86, 86, 30]),
+            Mix::Disks => *self.random.pick(&[0, 0, 30, 45, 76, 82, 82, 95]),
+        };
+        match dice {
             0..22 => {
                 self.crash(id);
                 let delay = self.down_time();

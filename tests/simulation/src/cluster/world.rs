@@ -45,7 +45,7 @@ impl World {
         let mut random = Random::new(seed);
         let ids: Vec<NodeId> = (1..=setup.nodes).map(NodeId).collect();
         let members: Vec<Member> = ids.iter().map(|id| member(*id, DiskId(id.0 * 100))).collect();
-        let log = ControlLog::new(setup.shards, members.clone());
+        let log = ControlLog::new(setup.shards, members.clone(), setup.rules);
         let node = |id: NodeId, random: &mut Random| Node {
             id,
             disk_id: DiskId(id.0 * 100),
@@ -54,7 +54,7 @@ impl World {
             process: None,
             paused: None,
             term: Term(0),
-            saved: Applied::new(setup.shards, members.clone()),
+            saved: Applied::new(setup.shards, members.clone(), setup.rules),
             clock: (random.range(0, 1000) * MS, random.range(9950, 10_050)),
             lag: 0,
             disk_lag: 0,

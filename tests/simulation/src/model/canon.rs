@@ -14,11 +14,11 @@ impl World {
         for id in self.active.clone() {
             self.apply_idle(state, id);
         }
+        self.deliver_acks(state);
         if !self.forgets() {
             return;
         }
         let floor = |id: Id| state.node(id).disk.durable.seal;
-        let low = self.active.iter().map(|id| floor(*id)).min().unwrap_or_default();
         let row = self.row(&state.log, state.log.len() as u8);
         let alive = |message: &Message| match message {
             Message::Append { to, epoch, .. }
@@ -44,7 +44,6 @@ impl World {
                     || row.pending.as_ref().is_some_and(|p| p.epoch == *epoch)
             }
         };
-        let _ = low;
         if !state.net.iter().all(alive) {
             let net: Vec<Message> = state.net.iter().filter(|message| alive(message)).cloned().collect();
             state.net = Arc::new(net);
@@ -84,6 +83,19 @@ impl World {
         owns || node.core.replica().seal() < epoch
             || node.core.lost(&node.row, super::message::replica(id).node).is_none()
                 && node.core.replica().seal() == epoch
+    }
+
+    /// In worlds where acknowledgements are prompt, brings them to their owner at once.
+    fn deliver_acks(&self, state: &mut State) {
+        if !self.shape.prompt_acks {
+            return;
+        }
+        loop {
+            let ack = |message: &&Message| matches!(message, Message::Matched { .. });
+            let Some(message) = state.net.iter().find(ack).cloned() else { return };
+            Arc::make_mut(&mut state.net).retain(|other| *other != message);
+            self.deliver(state, &message, usize::MAX);
+        }
     }
 
     /// A commit that a node only takes note of is applied at once.

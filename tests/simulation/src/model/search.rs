@@ -1,8 +1,9 @@
-//! Breadth-first search through a world.
+//! Breadth-first search through a world, and random walks in it.
 
 use super::seen::Seen;
 use super::state::{State, Step, World};
 use super::worlds::Shape;
+use crate::random::Random;
 use crate::rules::Without;
 
 /// What a search has found.
@@ -58,6 +59,40 @@ pub fn search(shape: &Shape, rules: Without, states_max: usize) -> Finding {
         depth += 1;
     }
     Finding { states: seen.len(), depth, whole: true, violation: None }
+}
+
+/// Walks at random, so many times and so many steps: deeper than a search comes, and not everywhere.
+pub fn walk(shape: &Shape, rules: Without, seed: u64, walks: usize, steps_max: usize) -> Finding {
+    let world = World::new(shape.clone(), rules);
+    let mut first = world.first();
+    world.canon(&mut first);
+    let mut random = Random::new(seed);
+    let mut states = 0;
+    let mut steps: Vec<(Step, State)> = Vec::new();
+    for _ in 0..walks {
+        let mut state = first.clone();
+        let mut way = Vec::new();
+        for depth in 1..=steps_max {
+            let key = state.fingerprint();
+            world.next(&state, &mut steps);
+            let mut next = None;
+            while next.is_none() && !steps.is_empty() {
+                let place = random.range(0, steps.len() as u64 - 1) as usize;
+                let (step, mut candidate) = steps.swap_remove(place);
+                world.canon(&mut candidate);
+                next = (candidate.fingerprint() != key).then_some((step, candidate));
+            }
+            steps.clear();
+            let Some((step, candidate)) = next else { break };
+            states += 1;
+            way.push(format!("{step:?}"));
+            if let Some(wrong) = world.wrong(&candidate) {
+                return Finding { states, depth, whole: false, violation: Some((wrong, way)) };
+            }
+            state = candidate;
+        }
+    }
+    Finding { states, depth: steps_max, whole: false, violation: None }
 }
 
 /// Walks again the way that leads to a state, and notes the steps.

@@ -68,6 +68,7 @@ pub(super) enum Step {
     Learn(Id, u8),
     AcknowledgeSeal(Id),
     Renew(Id),
+    Probe(Id, Id, u64),
 }
 
 /// A state of a world. Nodes and messages are shared between states that have them in common.
@@ -403,13 +404,33 @@ impl World {
         }
     }
 
+    /// Whether a message can have any effect now; a quick look that spares most of the work.
+    fn matters(&self, state: &State, message: &Message) -> bool {
+        if self.rules != Without(None) {
+            return !matches!(message, Message::SealAck { .. } | Message::Confirm { .. });
+        }
+        match message {
+            Message::Append { to, epoch, .. } | Message::Snapshot { to, epoch, .. } => {
+                let replica = state.node(*to).core.replica();
+                replica.seal() < *epoch || replica.seal() == *epoch
+            }
+            Message::Fetch { to, epoch, .. } => state.node(*to).core.replica().is_sealed_at(*epoch),
+            Message::Matched { to, epoch, .. }
+            | Message::Mismatch { to, epoch, .. }
+            | Message::Fetched { to, epoch, .. } => {
+                state.node(*to).core.owner().is_some_and(|owner| owner.epoch() == *epoch)
+            }
+            Message::SealAck { .. } | Message::Confirm { .. } => false,
+        }
+    }
+
     /// Everything that may happen next.
     pub(super) fn next(&self, state: &State, out: &mut Vec<(Step, State)>) {
         self.lead(state, out);
         for id in self.active.iter().copied() {
             self.live(state, id, out);
         }
-        for message in state.net.iter() {
+        for message in state.net.iter().filter(|message| self.matters(state, message)) {
             let many = match message {
                 Message::Append { cells, .. } | Message::Fetched { cells, .. } => cells.len() > 1,
                 _ => false,
@@ -425,7 +446,9 @@ impl World {
     fn lead(&self, state: &State, out: &mut Vec<(Step, State)>) {
         let row = self.row(&state.log, state.log.len() as u8);
         if state.proposals > 0 {
-            for place in 1..=self.shape.menu.len() as u8 {
+            let done = self.shape.proposals - state.proposals;
+            let all = 1..=self.shape.menu.len() as u8;
+            for place in all.filter(|place| !self.shape.in_order || *place == done + 1) {
                 let mut next = state.clone();
                 next.log.push(Entry::Propose(place, row.committed.epoch.0 as u8));
                 next.proposals -= 1;
@@ -489,6 +512,15 @@ impl World {
         if !node.out || !self.rules.holds(Rule::ReplyWithLease) {
             branch(Step::Acknowledge(id), &mut |next| acknowledge(next, id, epoch));
         }
+        if self.shape.probe {
+            self.probe(state, id, epoch, out);
+        }
+        let node = state.node(id);
+        let mut branch = |step: Step, act: &mut dyn FnMut(&mut State)| {
+            let mut next = state.clone();
+            act(&mut next);
+            out.push((step, next));
+        };
         if self.shape.truncate && node.core.replica().applied() > node.core.replica().log().base().position {
             let upto = node.core.replica().applied();
             branch(Step::Truncate(id), &mut |next| {
@@ -502,6 +534,20 @@ impl World {
                 let learners = learners.clone();
                 self.step(next, id, |core, cx, _, out| core.learn(cx, epoch, learners, out));
             });
+        }
+    }
+
+    /// An owner may send no entry, to ask whether one matches.
+    fn probe(&self, state: &State, id: Id, epoch: Epoch, out: &mut Vec<(Step, State)>) {
+        let log = state.node(id).core.replica().log();
+        for to in self.active.iter().copied().filter(|to| *to != id) {
+            for position in 1..=log.tail().position.0 {
+                let Some(previous) = log.tail_at(Position(position)) else { continue };
+                let mut next = state.clone();
+                let commit = Position(0);
+                next.send(Message::Append { to, from: id, epoch, previous, cells: Vec::new(), commit });
+                out.push((Step::Probe(id, to, position), next));
+            }
         }
     }
 
@@ -607,6 +653,9 @@ impl World {
                 if node.state.iter().zip(&other.state).any(|(a, b)| a != b) {
                     return Some(format!("(a) node {id} has applied what another has not"));
                 }
+            }
+            if !node.disk.newest.cells.starts_with(&node.state) {
+                return Some(format!("(a) the log of node {id} lacks what it has applied"));
             }
             let Some(epoch) = node.core.serving(self.rules) else { continue };
             let may_read = !node.out || !self.rules.holds(Rule::ReplyWithLease);
