@@ -166,7 +166,7 @@ fn choose_voters(candidates: &[Candidate], leader: NodeId) -> BTreeSet<NodeId> {
         chosen.push(order.remove(at));
     }
     // An even number of voters is no better than one less: only while too few are near enough.
-    if chosen.len() % 2 == 0 && chosen.len() > 1 && !chosen[chosen.len() - 1].votes {
+    if chosen.len().is_multiple_of(2) && chosen.len() > 1 && !chosen[chosen.len() - 1].votes {
         chosen.pop();
     }
     chosen.iter().map(|c| c.node).collect()

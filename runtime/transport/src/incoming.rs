@@ -1,86 +1,32 @@
 //! The dialled side: who may connect, how many, and what each connection may open.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use quinn::{Connection, Endpoint, Incoming as Knock, VarInt};
 use rustls::pki_types::CertificateDer;
 use shardloom_sharding::ids::NodeId;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::class::Class;
 use crate::frame::{FrameError, Use};
-use crate::handler::Handler;
+use crate::gate::Gate;
+use crate::gate::HANDSHAKES_MAX;
 use crate::link::close_code;
 use crate::name::ids_of;
-use crate::options::PeerOptions;
 use crate::reader::{ReadFailure, read_stream_head};
 use crate::serving::{Caller, serve_own, serve_shared};
 
 /// Handshakes under way at a time, from this many on, make a newcomer prove its address first, so that packets with forged
 /// senders cost nothing but a reply.
 const UNPROVEN_HANDSHAKES_MAX: usize = 64;
-/// Handshakes under way at a time; more are refused.
-const HANDSHAKES_MAX: usize = 512;
 /// The longest that a handshake, or the head of a stream, may take.
 const GREETING_MAX: Duration = Duration::from_secs(5);
-/// Refusals are logged no more often than this.
-const REFUSAL_LOG_EVERY: Duration = Duration::from_secs(1);
 /// Streams that a joining node may have open.
 const STRANGER_STREAMS_MAX: u32 = 2;
 /// Bytes that a joining node may have in flight.
 const STRANGER_WINDOW_BYTES: u32 = 128 * 1024;
-
-/// What all connections share.
-pub(crate) struct Gate {
-    pub(crate) handler: Arc<dyn Handler>,
-    pub(crate) options: Arc<PeerOptions>,
-    /// Handlers running, by class.
-    pub(crate) handled: [Arc<Semaphore>; Class::ALL.len()],
-    /// Memory for bodies on streams of their own, in KiB.
-    pub(crate) incoming_kib: Arc<Semaphore>,
-    handshakes: Arc<Semaphore>,
-    strangers: Arc<Semaphore>,
-    peers: Arc<Semaphore>,
-    refusals: Mutex<Refusals>,
-}
-
-/// What was refused to strangers, counted so that they cannot flood the log.
-#[derive(Default)]
-struct Refusals {
-    logged: Option<Instant>,
-    unlogged: u64,
-}
-
-impl Gate {
-    pub(crate) fn new(handler: Arc<dyn Handler>, options: Arc<PeerOptions>) -> Gate {
-        let places = |count| Arc::new(Semaphore::new(count));
-        Gate {
-            handler,
-            handled: Class::ALL.map(|class| places(options.limits(class).handled_max)),
-            incoming_kib: places(options.incoming_bytes_max.div_ceil(1024)),
-            handshakes: places(HANDSHAKES_MAX),
-            strangers: places(options.strangers_max),
-            peers: places(options.peers_max),
-            refusals: Mutex::default(),
-            options,
-        }
-    }
-
-    /// Says whom this node has refused, once in a while.
-    fn log_refusal(&self, address: SocketAddr, reason: &str) {
-        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        if refusals.logged.is_some_and(|logged| logged.elapsed() < REFUSAL_LOG_EVERY) {
-            refusals.unlogged += 1;
-            return;
-        }
-        tracing::warn!(%address, reason, others = refusals.unlogged, "a connection was refused");
-        *refusals = Refusals { logged: Some(Instant::now()), unlogged: 0 };
-    }
-}
 
 /// Lets peers in until the endpoint is closed.
 pub(crate) async fn run_gate(endpoint: Endpoint, gate: Arc<Gate>) {

@@ -11,6 +11,7 @@ mod ca;
 mod class;
 mod error;
 mod frame;
+mod gate;
 mod handler;
 pub mod https;
 mod identity;

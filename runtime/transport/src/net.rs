@@ -13,10 +13,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::class::Class;
-use crate::error::{Peer as Who, TransportError};
+use crate::error::{Delivery, Peer as Who, TransportError};
+use crate::gate::Gate;
 use crate::handler::Handler;
 use crate::identity::{NodeIdentity, NodeKey};
-use crate::incoming::{Gate, node_at, run_gate};
+use crate::incoming::{node_at, run_gate};
 use crate::link::{Wire, close_code};
 use crate::name::{join_name, node_name};
 use crate::options::PeerOptions;
@@ -149,6 +150,7 @@ impl PeerNet {
         deadline: Instant,
     ) -> Result<Bytes, TransportError> {
         self.check_size(class, &body)?;
+        check_deadline(deadline)?;
         let member = self.member()?;
         let peer = self.peer(node);
         let place = peer.place(class, deadline, &self.inner.options).await?;
@@ -174,6 +176,7 @@ impl PeerNet {
         deadline: Instant,
     ) -> Result<(), TransportError> {
         self.check_size(class, &body)?;
+        check_deadline(deadline)?;
         let member = self.member()?;
         let peer = self.peer(node);
         let link =
@@ -329,4 +332,12 @@ impl Drop for Inner {
 /// What the locks here guard stays whole whatever happens to their holders.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A message whose deadline has passed already is not sent, however fast the way would be.
+fn check_deadline(deadline: Instant) -> Result<(), TransportError> {
+    if Instant::now() < deadline {
+        return Ok(());
+    }
+    Err(TransportError::Deadline { delivery: Delivery::NotSent })
 }

@@ -18,8 +18,8 @@ use tokio::time::timeout_at;
 
 use crate::class::Class;
 use crate::frame::{Batch, FrameError, FrameHead, Kind};
+use crate::gate::Gate;
 use crate::handler::Incoming;
-use crate::incoming::Gate;
 use crate::reader::{FrameReader, ReadFailure};
 
 /// Replies taken together for one write.

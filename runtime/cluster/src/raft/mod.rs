@@ -1,5 +1,7 @@
 //! The control group: openraft over the write-ahead log and the peer streams.
 
+#![allow(clippy::result_large_err, reason = "openraft's own error types, in its own traits")]
+
 mod applied;
 mod config;
 mod heartbeats;

@@ -8,6 +8,7 @@ pub mod config;
 pub mod config_error;
 pub mod deploy;
 pub mod deploys;
+pub mod endings;
 pub mod fabric;
 pub mod guests;
 pub mod http;

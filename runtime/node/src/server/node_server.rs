@@ -1,10 +1,8 @@
 //! A node's server: everything that answers clients and peers, over one [`Fabric`].
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::Listener;
 use shardloom_host::Host;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -12,10 +10,9 @@ use tokio_util::task::TaskTracker;
 
 use super::calls::router::CallRouter;
 use super::deploys::Deploys;
+use super::endings::Endings;
 use super::fabric::Fabric;
 use super::guests::Guests;
-use super::http::connection::{self, Endings};
-use super::http::routes::routes;
 use super::limits::{Limits, Timings};
 use super::metrics::Metrics;
 
@@ -42,7 +39,7 @@ pub struct NodeServer {
     pub timings: Timings,
     pub(super) uploads: Semaphore,
     pub(super) deploys: Deploys,
-    endings: Endings,
+    pub(super) endings: Endings,
     tasks: TaskTracker,
 }
 
@@ -76,26 +73,6 @@ impl NodeServer {
             endings: Endings::default(),
             tasks,
         })
-    }
-
-    /// Answers clients until [`NodeServer::finish`] is called and the last connection has ended.
-    ///
-    /// # Cancel safety
-    /// Dropping the future cuts all connections off.
-    pub async fn serve<L: Listener<Addr = SocketAddr>>(self: &Arc<Self>, listener: L) {
-        let routes = routes(Arc::clone(self));
-        connection::serve(listener, routes, self.bounds(), self.endings.clone()).await;
-    }
-
-    fn bounds(&self) -> connection::Bounds {
-        let key_encoded_bytes = self.limits.key_bytes_max.saturating_mul(3);
-        let head_bytes = self.limits.header_bytes_max.saturating_add(key_encoded_bytes);
-        connection::Bounds {
-            connections: usize::try_from(self.limits.connections_max).unwrap_or(Semaphore::MAX_PERMITS),
-            head_bytes: usize::try_from(head_bytes).unwrap_or(usize::MAX),
-            head_wait: Duration::from_millis(self.timings.header_read_ms),
-            open: self.metrics.connections.clone(),
-        }
     }
 
     /// Says from now on that the node is not ready, and asks clients to go elsewhere with each reply. It still answers,

@@ -7,6 +7,7 @@ mod core;
 mod moves;
 mod nodes;
 mod outbox;
+mod outlook;
 mod reign;
 mod rounds;
 mod survey;

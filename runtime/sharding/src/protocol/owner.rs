@@ -9,8 +9,8 @@ use crate::ids::{Epoch, Position, Replica, ShardId};
 use super::effect::{Context, ShardEffect};
 use super::log::LogIndex;
 use super::messages::{Learners, Outcome, RANGE_ENTRIES_MAX, ShardEpoch};
-use super::node::AppendRange;
 use super::quorum::write_quorum;
+use super::ranges::AppendRange;
 use super::rules::{Rule, Rules};
 use super::timing::Time;
 

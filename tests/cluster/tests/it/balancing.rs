@@ -47,8 +47,14 @@ fn a_weigher_levels_the_load() {
         let keys = hot_keys(cluster, &busy)?;
         let before = load(cluster, &keys)?;
         let weigher = artefacts::guest("by-busy-time")?.display().to_string();
-        let reply: Value = serde_json::from_str(&cluster.cli(&["weigher", "set", &weigher, "--json"])?)?;
-        ensure!(reply["weights"]["max"].as_u64() > reply["weights"]["min"].as_u64(), "{reply}");
+        cluster.cli(&["weigher", "set", &weigher])?;
+        // Loads are sampled now and then, and smoothed: the weigher sees them after some calls.
+        cluster.wait("weights that tell busy shards from idle ones", LEVEL_MAX, |cluster| {
+            load(cluster, &keys)?;
+            let reply: Value = serde_json::from_str(&cluster.cli(&["weigher", "run", "--json"])?)?;
+            ensure!(reply["weights"]["max"].as_u64() > reply["weights"]["min"].as_u64(), "{reply}");
+            Ok(())
+        })?;
 
         let after = cluster.wait("the hot shards to spread", LEVEL_MAX, |cluster| {
             let after = load(cluster, &keys)?;

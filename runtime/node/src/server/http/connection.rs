@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use super::plain_words::PlainWords;
+use crate::server::endings::Endings;
 
 /// How long a connection is read after its last reply, so that a client that is still sending gets to see the reply: to close
 /// at once would reset the connection, and the reply with it.
@@ -44,17 +45,6 @@ pub struct Bounds {
     pub head_wait: Duration,
     /// Shows how many are open.
     pub open: Gauge,
-}
-
-/// The ways to an end.
-#[derive(Debug, Clone, Default)]
-pub struct Endings {
-    /// From now on, each reply asks its client to leave.
-    pub leave: CancellationToken,
-    /// From now on, nobody is accepted, and idle connections are closed.
-    pub close: CancellationToken,
-    /// The last connection has ended.
-    pub done: CancellationToken,
 }
 
 /// Accepts and serves until `endings.close`, and then until the last connection has ended.

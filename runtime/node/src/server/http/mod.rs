@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`routes`] is the table of all of them; [`auth`] guards; [`calls`] are calls of workloads; [`state`] shows
 //! the cluster; [`components`], [`workloads`], [`nodes`] and [`weigher`] change it; [`openapi`] describes everything;
-//! [`connection`] serves sockets, and `plain_words` sees to it that even what is not HTTP is told so.
+//! `serve` and [`connection`] serve sockets, and `plain_words` sees to it that even what is not HTTP is told so.
 
 pub mod auth;
 pub mod calls;
@@ -14,6 +14,7 @@ pub mod nodes;
 pub mod openapi;
 mod plain_words;
 pub mod routes;
+mod serve;
 pub mod state;
 pub mod weigher;
 pub mod workloads;
