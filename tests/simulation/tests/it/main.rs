@@ -1,1 +1,5 @@
-//! Integration tests of the simulation.
+//! The protocol in small worlds, in whole clusters, and with each of its rules left out.
+
+mod broken_rules;
+mod clusters;
+mod worlds;

@@ -403,9 +403,13 @@ impl<R: Rules> NodeCore<R> {
             let tails = shards.into_iter().filter_map(|shard| {
                 let epoch = control.pending(shard)?.epoch;
                 let replica = self.shards.get(shard.index())?.replica();
-                let counts = replica.is_sealed_at(epoch)
-                    && control.committed().replicas(shard).any(|of| of == self.me);
+                let mut of = control.committed().replicas(shard);
+                let counts = match self.rules.holds(Rule::TailsOfSameDisk) {
+                    true => of.any(|of| of == self.me),
+                    false => of.any(|of| of.node == self.me.node),
+                };
                 let counts = counts || !self.rules.holds(Rule::TailsOfCommitted);
+                let counts = counts && replica.is_sealed_at(epoch);
                 counts.then(|| (ShardEpoch { shard, epoch }, replica.sealed_tail(self.rules)))
             });
             let (boot, disk) = (self.boot, self.me.disk);
