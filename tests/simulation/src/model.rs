@@ -23,5 +23,5 @@ mod seen;
 mod state;
 mod worlds;
 
-pub use search::{Finding, search, walk};
+pub use search::{Finding, search, search_after, walk};
 pub use worlds::{Shape, Sync, shapes};

@@ -101,7 +101,7 @@ impl OwnerCore {
         let follower = |replica: &Replica| Follower {
             replica: *replica,
             counts: true,
-            next: barrier,
+            next: barrier.max(Position(1)),
             acked: Position(0),
             told: Position(0),
             sent: cx.now,
@@ -178,6 +178,10 @@ impl OwnerCore {
                 self.stage = Stage::Confirmed;
                 self.waiting = None;
                 out.push(ShardEffect::Confirm(self.shard.epoch));
+                if !cx.rules.holds(Rule::ServeAfterCommit) {
+                    self.stage = Stage::Serving;
+                    out.push(ShardEffect::Serving(self.shard.epoch));
+                }
             }
             Stage::Serving => {
                 if reached > self.commit {
@@ -265,7 +269,11 @@ impl OwnerCore {
                     follower.send_snapshot(cx.now, shard, out);
                     continue;
                 }
-                follower.next = if follower.acked > Position(0) { follower.acked.next() } else { barrier };
+                follower.next = if follower.acked > Position(0) {
+                    follower.acked.next()
+                } else {
+                    barrier.max(Position(1))
+                };
                 follower.pump(cx.now, shard, commit, log, out);
             } else if follower.told < commit && follower.acked == log.tail().position {
                 follower.probe(cx.now, shard, commit, log, out);
@@ -335,10 +343,9 @@ impl OwnerCore {
         }
     }
 
-    /// Whether replies may leave under this epoch as far as the owner knows; the lease is for the caller to look at.
-    pub fn is_serving<R: Rules>(&self, rules: R) -> bool {
+    /// Whether calls may run under this epoch as far as the owner knows; the lease is for the caller to look at.
+    pub fn is_serving(&self) -> bool {
         self.stage == Stage::Serving
-            || (self.stage == Stage::Confirmed && !rules.holds(Rule::ServeAfterCommit))
     }
 }
 

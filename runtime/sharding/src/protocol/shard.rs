@@ -49,7 +49,7 @@ impl ShardCore {
 
     /// The epoch under which calls may run, the lease aside.
     pub fn serving<R: Rules>(&self, rules: R) -> Option<Epoch> {
-        let owner = self.owner.as_ref().filter(|owner| owner.is_serving(rules))?;
+        let owner = self.owner.as_ref().filter(|owner| owner.is_serving())?;
         let unsealed = self.replica.seal() == owner.epoch() || !rules.holds(Rule::ReplyUnsealed);
         unsealed.then_some(owner.epoch())
     }
@@ -131,7 +131,7 @@ impl ShardCore {
     fn progress<R: Rules>(&mut self, cx: &Context<R>, out: &mut Vec<ShardEffect>) {
         let Some(owner) = &mut self.owner else { return };
         owner.advance(cx, self.replica.log(), self.replica.durable(), out);
-        if owner.is_serving(cx.rules) {
+        if owner.is_serving() {
             self.replica.apply_upto(owner.commit(), out);
         }
     }

@@ -127,9 +127,17 @@ pub fn shapes() -> Vec<Shape> {
             ..Shape::new("three in order", (1, ABC), &[(2, ABC), (3, ABC), (2, ABC)]).times(3, 2, 0)
         },
         Shape { ..Shape::new("two owners, two writes", (1, ABC), &[(2, ABC), (3, ABC)]).times(2, 2, 0) },
-        Shape { probe: true, ..Shape::new("probes", (1, ABC), &[(2, ABC), (3, ABC)]).times(2, 3, 0) },
+        Shape {
+            probe: true,
+            in_order: true,
+            ..Shape::new("probes", (1, ABC), &[(2, ABC), (3, ABC)]).times(2, 3, 0)
+        },
+        Shape {
+            in_order: true,
+            ..Shape::new("two in order", (1, ABC), &[(2, ABC), (3, ABC)]).times(2, 2, 1)
+        },
         Shape { truncate: true, ..one("snapshots, two writes", 3, ABC).times(1, 3, 0) },
-        Shape { truncate: true, sync: Sync::Late, ..one("snapshots, crash", 3, ABC).times(1, 3, 1) },
+        Shape { truncate: true, sync: Sync::Late, ..one("snapshots, crash", 2, ABC).times(1, 2, 1) },
         // For random walks: everything at once.
         Shape {
             sync: Sync::Late,

@@ -2,4 +2,5 @@
 
 mod broken_rules;
 mod clusters;
+mod terms;
 mod worlds;
