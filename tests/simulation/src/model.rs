@@ -17,10 +17,12 @@
 mod canon;
 mod disk;
 mod message;
+mod moves;
 mod node;
 mod search;
 mod seen;
 mod state;
+mod world;
 mod worlds;
 
 pub use search::{Finding, search, search_after, walk};

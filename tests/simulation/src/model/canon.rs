@@ -6,7 +6,8 @@ use shardloom_sharding::ids::Epoch;
 use shardloom_sharding::protocol::rules::Rule;
 
 use super::message::{Id, Message};
-use super::state::{Entry, State, World};
+use super::state::{Entry, State};
+use super::world::World;
 
 impl World {
     /// Brings a state into its plainest form.

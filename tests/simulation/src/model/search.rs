@@ -1,7 +1,8 @@
 //! Breadth-first search through a world, and random walks in it.
 
 use super::seen::Seen;
-use super::state::{State, Step, World};
+use super::state::{State, Step};
+use super::world::World;
 use super::worlds::Shape;
 use crate::random::Random;
 use crate::rules::Without;
