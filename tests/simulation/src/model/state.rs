@@ -118,6 +118,9 @@ impl State {
     }
 }
 
+/// Takes a step and what it does to a state.
+type Branch<'a> = dyn FnMut(Step, &mut dyn FnMut(&mut State)) + 'a;
+
 /// A shape under some rules.
 #[derive(Clone, Debug)]
 pub(super) struct World {
@@ -154,12 +157,12 @@ impl World {
         }
         self.step(&mut state, owner, |core, cx, row, out| core.recover(cx, Epoch(1), None, row, out));
         self.sync(&mut state, owner);
-        for message in state.net.to_vec() {
-            self.deliver(&mut state, &message, usize::MAX);
+        for message in state.net.clone().iter() {
+            self.deliver(&mut state, message, usize::MAX);
         }
         self.active.clone().into_iter().for_each(|id| self.sync(&mut state, id));
-        for message in state.net.to_vec() {
-            self.deliver(&mut state, &message, usize::MAX);
+        for message in state.net.clone().iter() {
+            self.deliver(&mut state, message, usize::MAX);
         }
         state.log.push(Entry::Commit(1));
         self.active.clone().into_iter().for_each(|id| self.apply(&mut state, id));
@@ -552,7 +555,7 @@ impl World {
     }
 
     /// The leader, whoever it is, has heard of some seals: each log that wins in some quorum of them may be named.
-    fn recover(&self, state: &State, id: Id, branch: &mut dyn FnMut(Step, &mut dyn FnMut(&mut State))) {
+    fn recover(&self, state: &State, id: Id, branch: &mut Branch<'_>) {
         let node = state.node(id);
         let Some(pending) = node.row.pending.as_ref().filter(|pending| pending.is_mine(replica(id))) else {
             return;
