@@ -18,6 +18,7 @@ mod canon;
 mod disk;
 mod message;
 mod node;
+mod promises;
 mod search;
 mod seen;
 mod state;

@@ -123,7 +123,7 @@ const STATES_MAX: usize = 400_000;
 const WALKS_MAX: usize = 20_000;
 
 fn shape(name: &str) -> Shape {
-    shapes().into_iter().find(|shape| shape.name == name).unwrap()
+    shapes().into_iter().find(|shape| shape.name == name).expect("the table names worlds that there are")
 }
 
 #[test]

@@ -1,23 +1,24 @@
 //! One leader in one term: hears seals and confirmations, grants leases, proposes and commits.
 
+mod planning;
+
 use std::collections::BTreeMap;
 
-use crate::change::Change;
 use crate::ids::{Boot, DiskId, Epoch, NodeId, Replica, ShardId, Tail, Term};
-use crate::plan::{Member, Standing, plan};
+use crate::plan::Member;
 
 use super::super::control::ShardControl;
 use super::super::messages::{FromLeader, SealVerdict, ShardEpoch, ToLeader};
 use super::super::node::Changed;
-use super::super::quorum::{Seal, write_quorum};
+use super::super::quorum::Seal;
 use super::super::rules::{Rule, Rules};
 use super::super::timing::Time;
 use super::moves::Moves;
 use super::nodes::Nodes;
 use super::outbox::Outbox;
 use super::rounds::{Rounds, old_owner};
-use super::survey::{Case, Plea, Tries, count_live};
-use super::{Alarm, LeaderCommand, LeaderEvent, LeaderSettings, Ticket};
+use super::survey::{Plea, Tries};
+use super::{LeaderCommand, LeaderEvent, LeaderSettings, Ticket};
 
 /// What a leader is given, whatever its term.
 #[derive(Clone, Debug)]
@@ -411,140 +412,5 @@ impl Reign {
         let ticket = self.writing.ticket();
         self.writing.proposal = Some((ticket, now));
         commands.push(LeaderCommand::Propose { ticket, changes });
-    }
-
-    /// Looks at all shards: returns the urgent changes, and begins planned moves where nothing is urgent.
-    fn survey<R: Rules>(
-        &mut self,
-        court: &Court<R>,
-        now: Time,
-        control: &ShardControl,
-        commands: &mut Vec<LeaderCommand>,
-    ) -> Vec<Change> {
-        let timing = &court.settings.timing;
-        self.outlook.surveyed = Some(now);
-        self.outlook.stale = false;
-        self.forget_pleas(control);
-        let members = self.standings(court, now);
-        let planned = plan(control.committed(), &members, &court.weights, &court.settings.plan);
-        let live = std::mem::take(&mut self.outlook.live);
-        let nodes = &self.nodes;
-        let is_live = |replica: Replica| live.binary_search(&replica.node).is_ok() && nodes.is_on(replica);
-        let mut urgent = Vec::new();
-        let mut unavailable = Vec::new();
-        for shard in control.committed().shards() {
-            let plea = self.plea(shard);
-            let owner = control.committed().owner_replica(shard);
-            let orphan = owner.is_none_or(|owner| !is_live(owner));
-            let pending = control.pending(shard);
-            if plea.is_none() && pending.is_none() && !orphan {
-                let held = control.committed().replicas(shard);
-                let needed = write_quorum(held.len());
-                if held.filter(|replica| is_live(*replica)).count() < needed {
-                    unavailable.push(shard);
-                }
-                continue;
-            }
-            let case = Case::of(control, shard, &planned, plea);
-            if !case.can_seal(&is_live) {
-                unavailable.push(shard);
-                continue;
-            }
-            let hopeless =
-                pending.is_some_and(|pending| self.is_hopeless(court, now, shard, pending, &is_live));
-            let needed = plea.is_some() || hopeless || (pending.is_none() && orphan);
-            if !needed || !self.tries.may(shard, now, timing) {
-                continue;
-            }
-            match case.choose(&is_live) {
-                Some(change) => {
-                    self.tries.note(shard, now);
-                    self.pleas.remove(&shard);
-                    self.moves.drop_move(shard);
-                    urgent.push(change);
-                }
-                None if plea.is_none() => unavailable.push(shard),
-                None => {}
-            }
-        }
-        self.outlook.live = live;
-        if unavailable != self.outlook.unavailable {
-            self.outlook.unavailable.clone_from(&unavailable);
-            commands.push(LeaderCommand::Alarm(Alarm::Unavailable { shards: unavailable }));
-        }
-        let busy = self.rounds.any_since(Time(now.0.saturating_sub(timing.retry.as_nanos() as u64)));
-        if urgent.is_empty() && self.moves.is_empty() && !busy {
-            let (nodes, live) = (&self.nodes, &self.outlook.live);
-            let is_live =
-                |replica: Replica| live.binary_search(&replica.node).is_ok() && nodes.is_on(replica);
-            let calm = planned.into_iter().filter(|change| {
-                let old = control.committed().owner_replica(change.shard);
-                let new = change.replicas.iter().find(|replica| replica.node == change.owner);
-                control.pending(change.shard).is_none()
-                    && old.is_some_and(is_live)
-                    && new.is_some_and(|new| is_live(*new))
-            });
-            for change in calm.take(court.settings.moves_in_flight_max) {
-                self.moves.begin(now, control, change, &mut self.out);
-            }
-        }
-        urgent
-    }
-
-    /// What the shard's owner has asked for.
-    fn plea(&self, shard: ShardId) -> Option<Plea> {
-        self.pleas.get(&shard).map(|(_, plea)| *plea)
-    }
-
-    /// Forgets what owners have asked for where another epoch is wanted by now.
-    fn forget_pleas(&mut self, control: &ShardControl) {
-        self.pleas.retain(|shard, (epoch, _)| {
-            let wanted =
-                control.pending(*shard).map_or(control.committed().epoch(*shard), |pending| pending.epoch);
-            wanted == *epoch
-        });
-    }
-
-    /// Whether a proposal under way should be made anew: its owner or its quorum is silent, or it takes too long.
-    fn is_hopeless<R: Rules>(
-        &self,
-        court: &Court<R>,
-        now: Time,
-        shard: ShardId,
-        pending: &super::super::control::Assignment,
-        is_live: &impl Fn(Replica) -> bool,
-    ) -> bool {
-        let timing = &court.settings.timing;
-        let Some(round) = self.rounds.of(shard).filter(|round| round.epoch == pending.epoch) else {
-            return false;
-        };
-        let Some(since) = round.since else { return false };
-        if round.committing || round.confirmed {
-            return false;
-        }
-        let Some(owner) = pending.owner else { return true };
-        let quiet = now.since(self.nodes.heard(owner)) >= timing.ack_wait;
-        let mute = quiet && now.since(since) >= timing.ack_wait && self.nodes.through(owner) < pending.epoch;
-        let few = count_live(&pending.replicas, is_live) < write_quorum(pending.replicas.len());
-        let dead = !pending.replicas.iter().any(|replica| replica.node == owner && is_live(*replica));
-        dead || mute || few || now.since(since) >= self.tries.patience(shard, timing)
-    }
-
-    /// The members as the planner is to see them: silence and leave-taking join what the control state says.
-    fn standings<R: Rules>(&self, court: &Court<R>, now: Time) -> Vec<Member> {
-        let timing = &court.settings.timing;
-        let see = |member: &Member| {
-            let node = member.replica.node;
-            let silence = now.since(self.nodes.heard(node));
-            let standing = match member.standing {
-                Standing::Gone => Standing::Gone,
-                _ if silence >= timing.replica_grace => Standing::Gone,
-                _ if silence >= timing.lease => Standing::Silent,
-                Standing::Live if self.nodes.is_leaving(node) => Standing::Silent,
-                standing => standing,
-            };
-            Member { standing, ..*member }
-        };
-        court.members.iter().map(see).collect()
     }
 }
