@@ -1,7 +1,7 @@
 //! From a shard to its owner and replicas, each under the epoch that set them.
 //!
 //! One dense row per shard, so that the lookup on every request's path is one row and one table entry. Nodes and disks have
-//! long random names; a row holds 16-bit slots of a table instead ([`table`]).
+//! long random names; a row holds 16-bit slots of a table instead (`table`).
 
 mod table;
 
@@ -9,7 +9,7 @@ use std::fmt;
 
 use crate::ids::{Epoch, NodeId, Replica, ShardId};
 use table::ReplicaTable;
-pub(crate) use table::{SLOTS_MAX, Slot};
+pub(crate) use table::{SLOTS_MAX, Slot, Uses};
 
 /// The most shards that a cluster may be created with. A map entry of the control log stays in the hundreds of kilobytes.
 pub const SHARD_COUNT_MAX: u32 = 65_536;
@@ -159,7 +159,7 @@ impl ShardMap {
 
     /// Returns how many shards the node owns.
     pub fn owned(&self, node: NodeId) -> u32 {
-        self.table.iter().filter(|row| row.replica.node == node).map(|row| row.owned).sum()
+        self.table.iter().filter(|row| row.replica.node == node).map(|row| row.uses.owned).sum()
     }
 
     /// Returns every replica that the map names, with the shards it owns and the shards it holds, in ascending order.
@@ -167,8 +167,8 @@ impl ShardMap {
         let mut holders: Vec<Holder> = self
             .table
             .iter()
-            .filter(|row| row.held > 0)
-            .map(|row| Holder { replica: row.replica, owned: row.owned, held: row.held })
+            .filter(|row| row.uses.held > 0)
+            .map(|row| Holder { replica: row.replica, owned: row.uses.owned, held: row.uses.held })
             .collect();
         holders.sort_unstable_by_key(|holder| holder.replica);
         holders
@@ -222,7 +222,7 @@ impl ShardMap {
     }
 
     /// Builds a map from rows whose slots are places in `replicas`, with how many shards each of these owns and holds.
-    pub(crate) fn from_parts(rows: Vec<Row>, replicas: &[Replica], uses: &[(u32, u32)]) -> ShardMap {
+    pub(crate) fn from_parts(rows: Vec<Row>, replicas: &[Replica], uses: &[Uses]) -> ShardMap {
         ShardMap { rows, table: ReplicaTable::from_sorted(replicas, uses) }
     }
 

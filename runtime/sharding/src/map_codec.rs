@@ -37,8 +37,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::change::Change;
 use crate::ids::{Epoch, Replica, ShardId};
-use crate::map::{AssignError, REPLICAS_MAX, Row, SHARD_COUNT_MAX, ShardMap, Slot, in_order};
-use columns::{Rows, table_place};
+use crate::map::{AssignError, REPLICAS_MAX, Row, SHARD_COUNT_MAX, ShardMap, Slot, Uses, in_order};
+use columns::{COLUMNS_MAX, Names, Numbers, RowReader};
 use frame::{Kind, Reader, Writer};
 
 /// The bytes are no map, or no changes, of ours.
@@ -73,21 +73,47 @@ pub enum CodecError {
 /// Writes a map.
 pub fn encode_map(map: &ShardMap) -> Vec<u8> {
     let (table, places) = map.table().sorted();
-    let none = table.len() as u16;
-    let place = |slot: Slot| places.get(slot.index()).copied().unwrap_or(none);
-
+    let mut epochs = (u64::MAX, 0);
+    let mut columns = 0;
+    for row in map.rows() {
+        epochs = (epochs.0.min(row.epoch.0), epochs.1.max(row.epoch.0));
+        columns = columns.max(columns_of(row));
+    }
     let mut writer = Writer::new(Kind::Map);
     writer.varint(map.rows().len() as u64);
     writer.table(&table);
-    writer.numbers(map.rows().iter().map(|row| row.epoch.0));
-    let columns = map.rows().iter().map(|row| columns_of(row.replica_count, row.owner != Slot::NONE)).max();
-    let mut rows = writer.rows(columns.unwrap_or(0), table.len(), map.rows().len());
-    for row in map.rows() {
-        let others = if row.owner == Slot::NONE { row.slots() } else { row.slots().get(1..).unwrap_or(&[]) };
-        rows.put(place(row.owner), others.iter().map(|slot| place(*slot)));
+    writer.numbers(epochs, map.rows().iter().map(|row| row.epoch.0));
+    let none = table.len() as u16;
+    match columns {
+        0 => write_rows::<0>(&mut writer, map.rows(), &places, none),
+        1 => write_rows::<1>(&mut writer, map.rows(), &places, none),
+        2 => write_rows::<2>(&mut writer, map.rows(), &places, none),
+        3 => write_rows::<3>(&mut writer, map.rows(), &places, none),
+        4 => write_rows::<4>(&mut writer, map.rows(), &places, none),
+        5 => write_rows::<5>(&mut writer, map.rows(), &places, none),
+        _ => write_rows::<COLUMNS_MAX>(&mut writer, map.rows(), &places, none),
     }
-    rows.end();
     writer.close()
+}
+
+fn write_rows<const C: usize>(writer: &mut Writer, rows: &[Row], places: &[u16], none: u16) {
+    let place = |slot: Slot| places.get(slot.index()).copied().unwrap_or(none);
+    let columns = |row: &Row| {
+        if row.owner != Slot::NONE || row.replica_count == 0 {
+            std::array::from_fn(|column| row.replicas.get(column).map_or(none, |slot| place(*slot)))
+        } else {
+            // Without an owner, the replicas begin at the second column.
+            let slot = |column: usize| column.checked_sub(1).and_then(|at| row.replicas.get(at));
+            std::array::from_fn::<u16, C, _>(|column| slot(column).map_or(none, |slot| place(*slot)))
+        }
+    };
+    writer.rows(usize::from(none), rows.iter().map(columns));
+}
+
+/// How many columns a row takes: one more than its replicas if none of them is the owner's.
+fn columns_of(row: &Row) -> usize {
+    let ownerless = row.owner == Slot::NONE && row.replica_count > 0;
+    usize::from(row.replica_count) + usize::from(ownerless)
 }
 
 /// Reads a map.
@@ -99,35 +125,76 @@ pub fn decode_map(bytes: &[u8]) -> Result<ShardMap, CodecError> {
     let shard_count = reader.count(SHARD_COUNT_MAX as usize, "more shards than there may be")?;
     let table = reader.table()?;
     let epochs = reader.numbers(shard_count)?;
-    let rows = reader.rows(&table, shard_count)?;
+    let (columns, packed) = reader.rows(table.len(), shard_count)?;
     reader.close()?;
-    read_map(epochs, rows, &table)
+    match columns {
+        0 => read_map::<0>(shard_count, epochs, packed, &table),
+        1 => read_map::<1>(shard_count, epochs, packed, &table),
+        2 => read_map::<2>(shard_count, epochs, packed, &table),
+        3 => read_map::<3>(shard_count, epochs, packed, &table),
+        4 => read_map::<4>(shard_count, epochs, packed, &table),
+        5 => read_map::<5>(shard_count, epochs, packed, &table),
+        _ => read_map::<COLUMNS_MAX>(shard_count, epochs, packed, &table),
+    }
 }
 
-fn read_map(
-    mut epochs: columns::Numbers<'_>,
-    mut packed: Rows<'_>,
+fn read_map<const C: usize>(
+    shard_count: usize,
+    epochs: Numbers<'_>,
+    packed: &[u8],
     table: &[Replica],
 ) -> Result<ShardMap, CodecError> {
-    let mut rows = Vec::with_capacity(packed.len());
-    let mut uses = vec![(0, 0); table.len()];
-    for _ in 0..packed.len() {
-        let mut row = Row { epoch: Epoch(epochs.next()?), ..Row::UNSET };
-        let (owned, count) = packed.next(&mut row.replicas)?;
-        row.replica_count = count as u8;
-        if owned {
-            row.owner = row.replicas[0];
-            uses[row.owner.index()].0 += 1;
+    let packed = RowReader::<C>::new(table, shard_count, packed);
+    let rows = if packed.all_plain() && epochs.all_fit() {
+        plain_rows(&packed, &epochs)
+    } else {
+        careful_rows(shard_count, &packed, &epochs)?
+    };
+    let mut uses = vec![Uses::default(); table.len()];
+    for row in &rows {
+        if let Some(uses) = uses.get_mut(row.owner.index()) {
+            uses.owned += 1;
         }
         for slot in row.slots() {
-            uses[slot.index()].1 += 1;
+            uses[slot.index()].held += 1;
         }
-        rows.push(row);
     }
-    if uses.iter().any(|(_, held)| *held == 0) {
+    if uses.iter().any(|uses| uses.held == 0) {
         return Err(CodecError::Impossible { what: "a replica in the table that no shard has" });
     }
     Ok(ShardMap::from_parts(rows, table, &uses))
+}
+
+/// Every row is an owner and others in as many columns as there are: nothing to look at row by row.
+fn plain_rows<const C: usize>(packed: &RowReader<C>, epochs: &Numbers<'_>) -> Vec<Row> {
+    let row = |(at, places): (usize, &[u16; C])| Row {
+        epoch: Epoch(epochs.at_fitting(at)),
+        replicas: std::array::from_fn(|column| places.get(column).map_or(Slot::NONE, |place| Slot(*place))),
+        owner: places.first().map_or(Slot::NONE, |place| Slot(*place)),
+        replica_count: C as u8,
+    };
+    let mut rows = Vec::with_capacity(packed.len());
+    rows.extend(packed.plain().enumerate().map(row));
+    rows
+}
+
+fn careful_rows<const C: usize>(
+    shard_count: usize,
+    packed: &RowReader<C>,
+    epochs: &Numbers<'_>,
+) -> Result<Vec<Row>, CodecError> {
+    let mut rows = vec![Row::UNSET; shard_count];
+    for (at, row) in rows.iter_mut().enumerate() {
+        let (Some(epoch), Some(shape)) = (epochs.at(at), packed.row(at, &mut row.replicas)) else {
+            return Err(CodecError::Impossible { what: "owners, replicas or epochs that cannot be" });
+        };
+        row.epoch = Epoch(epoch);
+        row.replica_count = shape.count;
+        if shape.owned {
+            row.owner = row.replicas[0];
+        }
+    }
+    Ok(rows)
 }
 
 /// Writes the changes of one proposal, in ascending order of shards.
@@ -138,26 +205,44 @@ pub fn encode_changes(changes: &[Change]) -> Result<Vec<u8>, AssignError> {
     let mut sorted: Vec<&Change> = changes.iter().collect();
     sorted.sort_by_key(|change| change.shard);
     check(&sorted)?;
-    let mut table: Vec<Replica> = changes.iter().flat_map(|change| change.replicas.iter().copied()).collect();
-    table.sort_unstable();
-    table.dedup();
+    let mut names = Names::default();
+    for change in &sorted {
+        change.replicas.iter().for_each(|replica| names.add(*replica));
+    }
+    let table = names.sorted();
+    let mut rows = Vec::with_capacity(sorted.len());
+    for change in &sorted {
+        let mut ordered = [Replica::default(); REPLICAS_MAX];
+        let ordered = in_order(change.shard, Some(change.owner), &change.replicas, &mut ordered)?;
+        let mut row = [table.len() as u16; REPLICAS_MAX];
+        row.iter_mut().zip(ordered).for_each(|(place, replica)| *place = names.place(*replica));
+        rows.push(row);
+    }
 
+    let above = |(place, change): (usize, &&Change)| u64::from(change.shard.0) - place as u64;
     let mut writer = Writer::new(Kind::Changes);
     writer.varint(sorted.len() as u64);
     writer.table(&table);
-    writer.numbers(sorted.iter().enumerate().map(|(place, change)| u64::from(change.shard.0) - place as u64));
-    writer.numbers(sorted.iter().map(|change| change.base.0));
+    writer.numbers(range(sorted.iter().enumerate().map(above)), sorted.iter().enumerate().map(above));
+    let bases = sorted.iter().map(|change| change.base.0);
+    writer.numbers(range(bases.clone()), bases);
     let columns = sorted.iter().map(|change| change.replicas.len()).max().unwrap_or(0);
-    let mut rows = writer.rows(columns, table.len(), sorted.len());
-    for change in sorted {
-        let mut ordered = [Replica::default(); REPLICAS_MAX];
-        let ordered = in_order(change.shard, Some(change.owner), &change.replicas, &mut ordered)?;
-        let mut places = ordered.iter().map(|replica| table_place(&table, *replica));
-        let owner = places.next().unwrap_or(table.len() as u16);
-        rows.put(owner, places);
+    match columns {
+        0..=1 => writer.rows(table.len(), rows.iter().map(first::<1>)),
+        2 => writer.rows(table.len(), rows.iter().map(first::<2>)),
+        3 => writer.rows(table.len(), rows.iter().map(first::<3>)),
+        4 => writer.rows(table.len(), rows.iter().map(first::<4>)),
+        _ => writer.rows(table.len(), rows.iter().map(first::<5>)),
     }
-    rows.end();
     Ok(writer.close())
+}
+
+fn first<const C: usize>(row: &[u16; REPLICAS_MAX]) -> [u16; C] {
+    std::array::from_fn(|column| row[column])
+}
+
+fn range(numbers: impl Iterator<Item = u64>) -> (u64, u64) {
+    numbers.fold((u64::MAX, 0), |(least, most), number| (least.min(number), most.max(number)))
 }
 
 /// Looks at what holds between changes; each by itself is checked when it is written.
@@ -181,39 +266,47 @@ pub fn decode_changes(bytes: &[u8]) -> Result<Vec<Change>, CodecError> {
     let mut reader = Reader::open(Kind::Changes, bytes)?;
     let count = reader.count(SHARD_COUNT_MAX as usize, "more changes than there may be shards")?;
     let table = reader.table()?;
-    let mut shards = reader.numbers(count)?;
-    let mut bases = reader.numbers(count)?;
-    let mut rows = reader.rows(&table, count)?;
+    let shards = reader.numbers(count)?;
+    let bases = reader.numbers(count)?;
+    let (columns, packed) = reader.rows(table.len(), count)?;
     reader.close()?;
-
-    let mut changes = Vec::with_capacity(count);
-    let mut least = 0;
-    for place in 0..count as u64 {
-        let above = shards.next()?;
-        if above < least || above + place >= u64::from(SHARD_COUNT_MAX) {
-            return Err(CodecError::Impossible { what: "shards that do not ascend" });
-        }
-        least = above;
-        let mut slots = [Slot::NONE; REPLICAS_MAX];
-        let (owned, replica_count) = rows.next(&mut slots)?;
-        if !owned {
-            return Err(CodecError::Impossible { what: "a change without an owner" });
-        }
-        let replica = |slot: &Slot| table[slot.index()];
-        changes.push(Change {
-            shard: ShardId((above + place) as u32),
-            base: Epoch(bases.next()?),
-            owner: replica(&slots[0]).node,
-            replicas: slots[..replica_count].iter().map(replica).collect(),
-        });
-    }
-    Ok(changes)
+    let changes = match columns {
+        1 => read_changes::<1>(count, shards, bases, packed, &table),
+        2 => read_changes::<2>(count, shards, bases, packed, &table),
+        3 => read_changes::<3>(count, shards, bases, packed, &table),
+        4 => read_changes::<4>(count, shards, bases, packed, &table),
+        5 => read_changes::<5>(count, shards, bases, packed, &table),
+        _ => None,
+    };
+    changes.ok_or(CodecError::Impossible { what: "shards, owners, replicas or epochs that cannot be" })
 }
 
-/// How many columns a row takes: one more than its replicas if none of them is the owner's.
-fn columns_of(replica_count: u8, owned: bool) -> usize {
-    let replicas = usize::from(replica_count);
-    if owned || replicas == 0 { replicas } else { replicas + 1 }
+fn read_changes<const C: usize>(
+    count: usize,
+    shards: Numbers<'_>,
+    bases: Numbers<'_>,
+    packed: &[u8],
+    table: &[Replica],
+) -> Option<Vec<Change>> {
+    let rows = RowReader::<C>::new(table, count, packed);
+    let mut changes = Vec::with_capacity(count);
+    let mut least = 0;
+    for at in 0..count {
+        let place = at as u64;
+        let above = shards.at(at)?;
+        if above < least || above + place >= u64::from(SHARD_COUNT_MAX) {
+            return None;
+        }
+        least = above;
+        let base = Epoch(bases.at(at)?);
+        let mut slots = [Slot::NONE; REPLICAS_MAX];
+        let shape = rows.row(at, &mut slots).filter(|shape| shape.owned)?;
+        let replica = |slot: &Slot| table[slot.index()];
+        let owner = replica(&slots[0]).node;
+        let replicas = slots[..usize::from(shape.count)].iter().map(replica).collect();
+        changes.push(Change { shard: ShardId((above + place) as u32), base, owner, replicas });
+    }
+    Some(changes)
 }
 
 /// A map travels inside other messages and snapshots as its own bytes.

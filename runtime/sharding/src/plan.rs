@@ -1,14 +1,14 @@
 //! Which changes are wanted, given the committed map, the members and the weights.
 //!
 //! Four steps, each of which leaves alone what is fine already:
-//! 1. [`repair`]: replicas that are lost or leaving are made anew, and owners that do not answer replaced, by nodes that
+//! 1. `repair`: replicas that are lost or leaving are made anew, and owners that do not answer replaced, by nodes that
 //!    have the shard's log where there are any.
-//! 2. [`spread`]: replicas of one shard that share a zone without need move apart.
-//! 3. [`level_replicas`]: replicas move from nodes that hold more than their share to those that hold less.
-//! 4. [`level_owners`]: owners hand over to other replicas of the shard, which moves no data.
+//! 2. `spread`: replicas of one shard that share a zone without need move apart.
+//! 3. `level_replicas`: replicas move from nodes that hold more than their share to those that hold less.
+//! 4. `level_owners`: owners hand over to other replicas of the shard, which moves no data.
 //!
 //! What counts as fine depends on the members and the weights alone, never on the map, and every step makes things strictly
-//! better by one measure ([`level`]). So planning ends, and the plan after a plan is empty. (One exception: where the owner is
+//! better by one measure (`level`). So planning ends, and the plan after a plan is empty. (One exception: where the owner is
 //! dead, nodes without the log are not asked to take over in the same plan, as the shard would have to wait for their copy.
 //! They are asked by the plan after.)
 //!

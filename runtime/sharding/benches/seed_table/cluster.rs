@@ -5,12 +5,12 @@ use shardloom_sharding::ids::{DiskId, Epoch, NodeId, Replica, ShardId};
 use shardloom_sharding::map::ShardMap;
 use shardloom_sharding::plan::{Member, PlanSettings, Standing, Zone, plan};
 
-pub const SHARDS: u32 = 10_000;
-pub const NODES: u64 = 50;
+pub(crate) const SHARDS: u32 = 10_000;
+pub(crate) const NODES: u64 = 50;
 
 /// What the epochs of a map are like.
 #[derive(Clone, Copy)]
-pub enum Epochs {
+pub(crate) enum Epochs {
     /// All from one proposal.
     One,
     /// Each shard its own, one after the other.
@@ -20,7 +20,7 @@ pub enum Epochs {
 }
 
 /// Numbers without any pattern that a division or a table could be quick at.
-pub fn scattered() -> Vec<u64> {
+pub(crate) fn scattered() -> Vec<u64> {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let step = |_| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -29,7 +29,7 @@ pub fn scattered() -> Vec<u64> {
     (0..SHARDS).map(step).collect()
 }
 
-pub fn settings(replicas: u8) -> PlanSettings {
+pub(crate) fn settings(replicas: u8) -> PlanSettings {
     PlanSettings { replicas, threshold_percent: 5, moves_max: None }
 }
 
@@ -39,35 +39,35 @@ fn member(number: u64) -> Member {
     Member { replica, capacity: 100, zone: Zone(0), standing: Standing::Live }
 }
 
-pub fn members() -> Vec<Member> {
+pub(crate) fn members() -> Vec<Member> {
     (0..NODES).map(member).collect()
 }
 
-pub fn zoned() -> Vec<Member> {
+pub(crate) fn zoned() -> Vec<Member> {
     (0..NODES).map(|number| Member { zone: Zone((number % 3) as u32), ..member(number) }).collect()
 }
 
-pub fn one_out_one_in() -> Vec<Member> {
+pub(crate) fn one_out_one_in() -> Vec<Member> {
     let mut members = members();
     members[17].standing = Standing::Gone;
     members.push(member(NODES));
     members
 }
 
-pub fn one_silent() -> Vec<Member> {
+pub(crate) fn one_silent() -> Vec<Member> {
     let mut members = members();
     members[17].standing = Standing::Silent;
     members
 }
 
-pub fn apply(map: &mut ShardMap, changes: &[Change], epoch: impl Fn(ShardId) -> Epoch) {
+pub(crate) fn apply(map: &mut ShardMap, changes: &[Change], epoch: impl Fn(ShardId) -> Epoch) {
     for change in changes {
         map.assign(change.shard, epoch(change.shard), Some(change.owner), &change.replicas).unwrap();
     }
 }
 
 /// The map that the planner makes for a new cluster.
-pub fn planned(replicas: u8, epochs: Epochs) -> ShardMap {
+pub(crate) fn planned(replicas: u8, epochs: Epochs) -> ShardMap {
     let mut map = ShardMap::new(SHARDS);
     let changes = plan(&map, &members(), &[], &settings(replicas));
     let anywhere = scattered();
@@ -80,7 +80,7 @@ pub fn planned(replicas: u8, epochs: Epochs) -> ShardMap {
 }
 
 /// The owner of each shard.
-pub fn owners_only() -> Vec<NodeId> {
+pub(crate) fn owners_only() -> Vec<NodeId> {
     let map = planned(1, Epochs::One);
     map.shards().map(|shard| map.owner(shard).unwrap()).collect()
 }

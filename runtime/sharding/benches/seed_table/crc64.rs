@@ -2,12 +2,12 @@
 
 const POLYNOMIAL: u64 = 0xd800_0000_0000_0000;
 
-pub fn table() -> [u64; 256] {
+pub(crate) fn table() -> [u64; 256] {
     std::array::from_fn(|byte| {
         (0..8).fold(byte as u64, |crc, _| if crc & 1 == 1 { (crc >> 1) ^ POLYNOMIAL } else { crc >> 1 })
     })
 }
 
-pub fn checksum(table: &[u64; 256], bytes: &[u8]) -> u64 {
+pub(crate) fn checksum(table: &[u64; 256], bytes: &[u8]) -> u64 {
     !bytes.iter().fold(!0u64, |crc, byte| table[usize::from(crc as u8 ^ byte)] ^ (crc >> 8))
 }

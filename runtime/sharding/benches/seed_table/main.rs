@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p shardloom-sharding --bench seed_table`
 
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on says so at once")]
+
 mod cluster;
 mod crc64;
 mod records;
@@ -13,7 +15,7 @@ use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
 use shardloom_sharding::key::{shard_of_i64, shard_of_str, shard_of_u64};
 use shardloom_sharding::map::ShardMap;
 use shardloom_sharding::map_codec::{decode_changes, decode_map, encode_changes, encode_map};
-use shardloom_sharding::plan::plan;
+use shardloom_sharding::plan::{PlanSettings, plan};
 
 use cluster::{Epochs, NODES, SHARDS, members, owners_only, planned, scattered, settings, zoned};
 
@@ -263,5 +265,22 @@ mod planning {
         let (map, members) = (planned(3, Epochs::One), members());
         let weights: Vec<u32> = scattered().iter().map(|key| 1 + (key % 100) as u32).collect();
         bencher.bench_local(|| plan(black_box(&map), &members, &weights, &settings(3)));
+    }
+
+    /// No threshold at all: the planner's worst case, which nobody should set.
+    #[divan::bench]
+    fn new_weights_levelled_to_the_letter(bencher: Bencher<'_, '_>) {
+        let (map, members) = (planned(3, Epochs::One), members());
+        let weights: Vec<u32> = scattered().iter().map(|key| 1 + (key % 100) as u32).collect();
+        let settings = PlanSettings { threshold_percent: 0, ..settings(3) };
+        bencher.bench_local(|| plan(black_box(&map), &members, &weights, &settings));
+    }
+
+    #[divan::bench]
+    fn one_node_silent_levelled_to_the_letter(bencher: Bencher<'_, '_>) {
+        let map = planned(3, Epochs::One);
+        let members = cluster::one_silent();
+        let settings = PlanSettings { threshold_percent: 0, ..settings(3) };
+        bencher.bench_local(|| plan(black_box(&map), &members, &[], &settings));
     }
 }

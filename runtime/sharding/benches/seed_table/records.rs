@@ -8,53 +8,53 @@ use shardloom_sharding::ids::{NodeId, ShardId};
 use shardloom_sharding::map::ShardMap;
 
 #[derive(Clone, PartialEq, Message)]
-pub struct WireNode {
+pub(crate) struct WireNode {
     #[prost(int32, tag = "1")]
-    pub node_id: i32,
+    pub(crate) node_id: i32,
     #[prost(string, tag = "2")]
-    pub node_name: String,
+    pub(crate) node_name: String,
     #[prost(int32, tag = "3")]
-    pub worker_id: i32,
+    pub(crate) worker_id: i32,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct WireShard {
+pub(crate) struct WireShard {
     #[prost(int32, tag = "1")]
-    pub id: i32,
+    pub(crate) id: i32,
     #[prost(int32, tag = "2")]
-    pub weight: i32,
+    pub(crate) weight: i32,
     #[prost(int32, tag = "3")]
-    pub node_id: i32,
+    pub(crate) node_id: i32,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Distribution {
+pub(crate) struct Distribution {
     #[prost(message, repeated, tag = "1")]
-    pub nodes: Vec<WireNode>,
+    pub(crate) nodes: Vec<WireNode>,
     #[prost(message, repeated, tag = "2")]
-    pub shards: Vec<WireShard>,
+    pub(crate) shards: Vec<WireShard>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct ReplicatedShard {
+pub(crate) struct ReplicatedShard {
     #[prost(int32, tag = "1")]
-    pub id: i32,
+    pub(crate) id: i32,
     #[prost(int32, tag = "2")]
-    pub weight: i32,
+    pub(crate) weight: i32,
     #[prost(int32, tag = "3")]
-    pub node_id: i32,
+    pub(crate) node_id: i32,
     #[prost(int32, repeated, tag = "4")]
-    pub replicas: Vec<i32>,
+    pub(crate) replicas: Vec<i32>,
     #[prost(uint64, tag = "5")]
-    pub epoch: u64,
+    pub(crate) epoch: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct ReplicatedDistribution {
+pub(crate) struct ReplicatedDistribution {
     #[prost(message, repeated, tag = "1")]
-    pub nodes: Vec<WireNode>,
+    pub(crate) nodes: Vec<WireNode>,
     #[prost(message, repeated, tag = "2")]
-    pub shards: Vec<ReplicatedShard>,
+    pub(crate) shards: Vec<ReplicatedShard>,
 }
 
 fn nodes(names: impl Iterator<Item = NodeId>) -> (Vec<WireNode>, BTreeMap<NodeId, i32>) {
@@ -68,7 +68,7 @@ fn nodes(names: impl Iterator<Item = NodeId>) -> (Vec<WireNode>, BTreeMap<NodeId
     (nodes.collect(), numbers)
 }
 
-pub fn message(owners: &[NodeId]) -> Distribution {
+pub(crate) fn message(owners: &[NodeId]) -> Distribution {
     let (nodes, numbers) = nodes(owners.iter().copied());
     let shards = owners
         .iter()
@@ -78,17 +78,17 @@ pub fn message(owners: &[NodeId]) -> Distribution {
     Distribution { nodes, shards }
 }
 
-pub fn encode(owners: &[NodeId]) -> Vec<u8> {
+pub(crate) fn encode(owners: &[NodeId]) -> Vec<u8> {
     message(owners).encode_to_vec()
 }
 
-pub fn decode(bytes: &[u8]) -> Vec<NodeId> {
+pub(crate) fn decode(bytes: &[u8]) -> Vec<NodeId> {
     let message = Distribution::decode(bytes).unwrap();
     let names: Vec<NodeId> = message.nodes.iter().map(|node| node.node_name.parse().unwrap()).collect();
     message.shards.iter().map(|shard| names[shard.node_id as usize]).collect()
 }
 
-pub fn encode_replicated(map: &ShardMap) -> Vec<u8> {
+pub(crate) fn encode_replicated(map: &ShardMap) -> Vec<u8> {
     let (nodes, numbers) = nodes(map.holders().iter().map(|holder| holder.replica.node));
     let shard = |shard: ShardId| ReplicatedShard {
         id: shard.0 as i32,
@@ -100,7 +100,7 @@ pub fn encode_replicated(map: &ShardMap) -> Vec<u8> {
     ReplicatedDistribution { nodes, shards: map.shards().map(shard).collect() }.encode_to_vec()
 }
 
-pub fn decode_replicated(bytes: &[u8]) -> Vec<(NodeId, Vec<NodeId>, u64)> {
+pub(crate) fn decode_replicated(bytes: &[u8]) -> Vec<(NodeId, Vec<NodeId>, u64)> {
     let message = ReplicatedDistribution::decode(bytes).unwrap();
     let names: Vec<NodeId> = message.nodes.iter().map(|node| node.node_name.parse().unwrap()).collect();
     let name = |number: &i32| names[*number as usize];

@@ -21,13 +21,19 @@ impl Slot {
     }
 }
 
-#[derive(Clone, Copy)]
-pub(crate) struct TableRow {
-    pub(crate) replica: Replica,
+/// What a map makes of one replica.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Uses {
     /// Shards whose owner this is.
     pub(crate) owned: u32,
     /// Shards of which this is a replica; the slot is free when there are none.
     pub(crate) held: u32,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct TableRow {
+    pub(crate) replica: Replica,
+    pub(crate) uses: Uses,
 }
 
 #[derive(Clone, Default)]
@@ -38,11 +44,10 @@ pub(crate) struct ReplicaTable {
 }
 
 impl ReplicaTable {
-    /// A table without free slots; `uses` has how many shards each replica owns and holds.
-    pub(crate) fn from_sorted(replicas: &[Replica], uses: &[(u32, u32)]) -> ReplicaTable {
+    /// A table without free slots, of replicas in ascending order.
+    pub(crate) fn from_sorted(replicas: &[Replica], uses: &[Uses]) -> ReplicaTable {
         let rows = replicas.iter().zip(uses);
-        let rows =
-            rows.map(|(replica, (owned, held))| TableRow { replica: *replica, owned: *owned, held: *held });
+        let rows = rows.map(|(replica, uses)| TableRow { replica: *replica, uses: *uses });
         let slots = replicas.iter().enumerate().map(|(at, replica)| (*replica, Slot(at as u16)));
         ReplicaTable { rows: rows.collect(), slots: slots.collect(), free: Vec::new() }
     }
@@ -77,7 +82,7 @@ impl ReplicaTable {
             self.hold_again(slot);
             return Some(slot);
         }
-        let row = TableRow { replica, owned: 0, held: 1 };
+        let row = TableRow { replica, uses: Uses { owned: 0, held: 1 } };
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.rows[slot.index()] = row;
@@ -94,23 +99,23 @@ impl ReplicaTable {
     }
 
     pub(crate) fn hold_again(&mut self, slot: Slot) {
-        self.rows[slot.index()].held += 1;
+        self.rows[slot.index()].uses.held += 1;
     }
 
     pub(crate) fn release(&mut self, slot: Slot) {
         let row = &mut self.rows[slot.index()];
-        row.held -= 1;
-        if row.held == 0 {
+        row.uses.held -= 1;
+        if row.uses.held == 0 {
             self.slots.remove(&row.replica);
             self.free.push(slot);
         }
     }
 
     pub(crate) fn own(&mut self, slot: Slot) {
-        self.rows[slot.index()].owned += 1;
+        self.rows[slot.index()].uses.owned += 1;
     }
 
     pub(crate) fn disown(&mut self, slot: Slot) {
-        self.rows[slot.index()].owned -= 1;
+        self.rows[slot.index()].uses.owned -= 1;
     }
 }

@@ -47,41 +47,75 @@ impl<'a> BitWriter<'a> {
     }
 }
 
-/// Reads fields of one width back.
-#[derive(Clone)]
+/// Reads fields of one width back, in any order: a place that is counted on would have to be kept in memory.
+#[derive(Clone, Copy)]
 pub(super) struct BitReader<'a> {
-    words: std::slice::ChunksExact<'a, u8>,
+    bytes: &'a [u8],
     bits: u32,
     mask: u64,
-    word: u64,
-    left: u32,
 }
 
 impl<'a> BitReader<'a> {
     /// Takes bytes of whole words, [`packed_bytes`] of them.
     pub(super) fn new(bytes: &'a [u8], bits: u32) -> BitReader<'a> {
         let mask = if bits == 0 { 0 } else { u64::MAX >> (u64::BITS - bits) };
-        BitReader { words: bytes.chunks_exact(WORD_BYTES), bits, mask, word: 0, left: 0 }
+        BitReader { bytes, bits, mask }
     }
 
-    /// Returns the next field, or 0 after the last.
+    /// Returns the largest number that a field can be.
+    pub(super) fn field_max(&self) -> u64 {
+        self.mask
+    }
+
+    /// Returns one field, or zeroes after the last.
     #[inline]
-    pub(super) fn next(&mut self) -> u64 {
-        if self.left >= self.bits {
-            let field = self.word & self.mask;
-            self.word = self.word.checked_shr(self.bits).unwrap_or(0);
-            self.left -= self.bits;
-            return field;
+    pub(super) fn field(&self, index: usize) -> u64 {
+        if self.bits == 0 {
+            return 0;
         }
-        let mut next = [0; WORD_BYTES];
-        if let Some(bytes) = self.words.next() {
-            next.copy_from_slice(bytes);
+        let at = index * self.bits as usize;
+        let (byte, shift) = (at / 8, at % 8);
+        let mut field = self.word(byte) >> shift;
+        if self.bits as usize + shift > u64::BITS as usize {
+            field |= self.word(byte + WORD_BYTES) << (u64::BITS as usize - shift);
         }
-        let next = u64::from_le_bytes(next);
-        let field = (self.word | next << self.left) & self.mask;
-        let taken = self.bits - self.left;
-        self.word = next.checked_shr(taken).unwrap_or(0);
-        self.left = u64::BITS - taken;
-        field
+        field & self.mask
+    }
+
+    /// The eight bytes from there on, as if zeroes followed the last.
+    #[inline]
+    fn word(&self, at: usize) -> u64 {
+        let rest = self.bytes.get(at..).unwrap_or(&[]);
+        match rest.first_chunk::<WORD_BYTES>() {
+            Some(word) => u64::from_le_bytes(*word),
+            None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_every_width_come_back() {
+        for bits in 0..=u64::BITS {
+            let mask = if bits == 0 { 0 } else { u64::MAX >> (u64::BITS - bits) };
+            let fields: Vec<u64> = (1..200u64)
+                .map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(n as u32) & mask)
+                .collect();
+            let mut out = Vec::new();
+            let mut writer = BitWriter::new(&mut out, fields.len(), bits);
+            fields.iter().for_each(|field| writer.put(*field));
+            writer.end();
+            assert_eq!(out.len(), packed_bytes(fields.len(), bits));
+            let reader = BitReader::new(&out, bits);
+            assert!(fields.iter().enumerate().all(|(at, field)| reader.field(at) == *field), "{bits} bits");
+        }
+    }
+
+    #[test]
+    fn a_number_takes_as_many_bits_as_it_has() {
+        assert_eq!([0, 1, 2, 255, 256, u64::MAX].map(bits_of), [0, 1, 2, 8, 9, 64]);
     }
 }

@@ -5,10 +5,10 @@ use std::fmt;
 use serde::de::{Error, SeqAccess, Visitor};
 
 use super::bits::{BitReader, BitWriter, bits_of, packed_bytes};
-use super::columns::{Numbers, PlacesWriter, Rows};
+use super::columns::{COLUMNS_MAX, Numbers, RowWriter};
 use super::{CodecError, decode_map};
 use crate::ids::{DiskId, NodeId, Replica};
-use crate::map::{REPLICAS_MAX, SLOTS_MAX, ShardMap};
+use crate::map::{SLOTS_MAX, ShardMap};
 
 const FORMAT_VERSION: u8 = 1;
 const HEAD_BYTES: usize = 5;
@@ -61,12 +61,10 @@ impl Writer {
         }
     }
 
-    pub(super) fn numbers(&mut self, numbers: impl ExactSizeIterator<Item = u64> + Clone) {
-        let (least, most) = numbers
-            .clone()
-            .fold((u64::MAX, 0), |(least, most), number| (least.min(number), most.max(number)));
-        let least = least.min(most);
-        let bits = bits_of(most - least);
+    /// Writes the numbers, given the least and the most of them.
+    pub(super) fn numbers(&mut self, range: (u64, u64), numbers: impl ExactSizeIterator<Item = u64>) {
+        let least = range.0.min(range.1);
+        let bits = bits_of(range.1 - least);
         self.varint(least);
         self.out.push(bits as u8);
         if bits > 0 {
@@ -76,11 +74,16 @@ impl Writer {
         }
     }
 
-    /// Begins the rows; the caller puts `row_count` of them.
-    pub(super) fn rows(&mut self, columns: usize, table_len: usize, row_count: usize) -> PlacesWriter<'_> {
-        self.out.push(columns as u8);
-        let bits = bits_of(table_len as u64);
-        PlacesWriter::new(BitWriter::new(&mut self.out, columns * row_count, bits), columns, table_len as u16)
+    /// Writes rows, each as its `C` places in a table of that length.
+    pub(super) fn rows<const C: usize>(
+        &mut self,
+        table_len: usize,
+        rows: impl ExactSizeIterator<Item = [u16; C]>,
+    ) {
+        self.out.push(C as u8);
+        let mut writer = RowWriter::<C>::new(&mut self.out, rows.len(), table_len);
+        rows.for_each(|row| writer.put(row));
+        writer.end();
     }
 
     pub(super) fn close(mut self) -> Vec<u8> {
@@ -177,14 +180,14 @@ impl<'a> Reader<'a> {
         Ok(Numbers::new(least, BitReader::new(packed, bits)))
     }
 
-    pub(super) fn rows(&mut self, table: &[Replica], count: usize) -> Result<Rows<'a>, CodecError> {
+    /// Reads how many columns the rows have, and their bytes.
+    pub(super) fn rows(&mut self, table_len: usize, count: usize) -> Result<(usize, &'a [u8]), CodecError> {
         let columns = usize::from(self.byte()?);
-        if columns > REPLICAS_MAX + 1 {
+        if columns > COLUMNS_MAX {
             return Err(CodecError::Impossible { what: "more replicas than a shard may have" });
         }
-        let bits = bits_of(table.len() as u64);
-        let packed = self.take(packed_bytes(columns * count, bits))?;
-        Ok(Rows::new(table, count, columns, BitReader::new(packed, bits)))
+        let bits = bits_of(table_len as u64);
+        Ok((columns, self.take(packed_bytes(columns * count, bits))?))
     }
 
     pub(super) fn close(self) -> Result<(), CodecError> {

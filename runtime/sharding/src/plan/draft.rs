@@ -76,9 +76,9 @@ impl<'a> Draft<'a> {
             for holder in map.table().iter().enumerate() {
                 let (slot, row) = holder;
                 let peer = usize::from(peers.of_slot(crate::map::Slot(slot as u16)));
-                if row.held > 0 && peer < peers.len() {
-                    held[peer] = u64::from(row.held) * weight;
-                    owned[peer] = u64::from(row.owned) * weight;
+                if row.uses.held > 0 && peer < peers.len() {
+                    held[peer] = u64::from(row.uses.held) * weight;
+                    owned[peer] = u64::from(row.uses.owned) * weight;
                 }
             }
         } else {
@@ -219,8 +219,14 @@ impl<'a> Draft<'a> {
     /// The live one that owns least for its capacity.
     pub(super) fn least_owning(&self, peers: impl Iterator<Item = Peer>) -> Option<Peer> {
         let live = peers.filter(|peer| self.peers.is_live(*peer));
-        let ratios = live.map(|peer| (self.owned.ratio_with(peer, 1), peer));
-        ratios.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))).map(|(_, peer)| peer)
+        let mut least: Option<(f64, Peer)> = None;
+        for peer in live {
+            let entry = (self.owned.ratio_with(peer, 1), peer);
+            if least.is_none_or(|least| entry < least) {
+                least = Some(entry);
+            }
+        }
+        least.map(|(_, peer)| peer)
     }
 
     /// How many replicas of the shard are not in the committed map.

@@ -29,6 +29,8 @@ struct Load {
     least: u64,
     most: u64,
     capacity: u64,
+    /// 1 / capacity.
+    inverse: f64,
 }
 
 impl Load {
@@ -47,7 +49,7 @@ pub(super) struct Level {
 
 impl Level {
     pub(super) fn new(loads: impl Iterator<Item = u64>) -> Level {
-        let loads = loads.map(|load| Load { load, least: 0, most: u64::MAX, capacity: 0 });
+        let loads = loads.map(|load| Load { load, most: u64::MAX, ..Load::default() });
         Level { loads: loads.collect(), above: 0, below: 0 }
     }
 
@@ -58,11 +60,13 @@ impl Level {
     /// The load in proportion to the capacity. For choosing between peers only.
     pub(super) fn ratio_with(&self, peer: Peer, weight: u64) -> f64 {
         let load = &self.loads[usize::from(peer)];
-        (load.load + weight) as f64 / load.capacity.max(1) as f64
+        (load.load + weight) as f64 * load.inverse
     }
 
     pub(super) fn set_capacity(&mut self, peer: Peer, capacity: u64) {
-        self.loads[usize::from(peer)].capacity = capacity;
+        let load = &mut self.loads[usize::from(peer)];
+        load.capacity = capacity;
+        load.inverse = 1.0 / capacity.max(1) as f64;
     }
 
     /// Bounds a live peer to its share, give or take the threshold, and at least to the whole numbers beside it.

@@ -27,21 +27,26 @@ pub(super) fn level_owners(draft: &mut Draft<'_>, threshold_percent: u32) {
         return;
     }
     // Shards that change anyway come first, so that as few others as possible pause.
-    let mut shards = draft.edited();
-    let edited: Vec<bool> = {
-        let mut edited = vec![false; draft.shard_count() as usize];
-        shards.iter().for_each(|shard| edited[*shard as usize] = true);
-        edited
-    };
-    shards.extend(draft.weights.heaviest_first().into_iter().filter(|shard| !edited[*shard as usize]));
+    rounds(draft, &draft.edited());
+    if draft.owned.is_level() {
+        return;
+    }
+    let shards = draft.weights.heaviest_first();
+    rounds(draft, &shards);
+    while hand_round(draft, &shards) {
+        rounds(draft, &shards);
+    }
+}
+
+/// Makes all passes over these shards until none finds anything.
+fn rounds(draft: &mut Draft<'_>, shards: &[u32]) {
     for _ in 0..ROUNDS_MAX {
         let mut moved = false;
         for reach in [Reach::WithLog, Reach::Any] {
             for pass in Pass::ALL {
-                moved |= run(draft, &shards, reach, pass);
+                moved |= run(draft, shards, reach, pass);
             }
         }
-        moved |= hand_round(draft, &shards);
         if !moved {
             return;
         }
@@ -59,8 +64,10 @@ fn run(draft: &mut Draft<'_>, shards: &[u32], reach: Reach, pass: Pass) -> bool 
         if from == NOBODY || !draft.peers.is_live(from) || !draft.owned.may_give(pass, from, weight) {
             continue;
         }
-        let takers = takers(draft, shard, reach).filter(|to| draft.owned.may_move(pass, from, *to, weight));
-        if let Some(to) = draft.least_owning(takers) {
+        let wanted = |to: &Peer| *to != from && draft.owned.may_move(pass, from, *to, weight);
+        let takers =
+            placement.set().iter().copied().filter(wanted).filter(|to| may_own(draft, shard, *to, reach));
+        if let Some(to) = draft.least_owning(takers).filter(|_| may_hand_over(draft, shard)) {
             hand_over(draft, shard, to);
             moved = true;
         }
@@ -68,24 +75,18 @@ fn run(draft: &mut Draft<'_>, shards: &[u32], reach: Reach, pass: Pass) -> bool 
     moved
 }
 
-/// The peers that could own the shard instead.
-fn takers(draft: &Draft<'_>, shard: u32, reach: Reach) -> impl Iterator<Item = Peer> {
-    let placement = draft.read(shard);
+/// Whether the replica could own its shard.
+fn may_own(draft: &Draft<'_>, shard: u32, peer: Peer, reach: Reach) -> bool {
+    if !draft.peers.is_live(peer) {
+        return false;
+    }
     let committed = draft.committed(shard);
-    let logged_only = reach == Reach::WithLog || draft.is_urgent(shard);
-    let allowed = draft.may_move(&[shard]) && draft.can_recover(shard);
-    let live: [Peer; crate::map::REPLICAS_MAX] = {
-        let mut live = [NOBODY; crate::map::REPLICAS_MAX];
-        for (place, peer) in live.iter_mut().zip(placement.set()) {
-            let with_log = committed.has(*peer) || committed.set().is_empty();
-            if allowed && *peer != placement.owner && draft.peers.is_live(*peer) && (with_log || !logged_only)
-            {
-                *place = *peer;
-            }
-        }
-        live
-    };
-    live.into_iter().filter(|peer| *peer != NOBODY)
+    let with_log = committed.has(peer) || committed.set().is_empty();
+    with_log || (reach == Reach::Any && !draft.is_urgent(shard))
+}
+
+fn may_hand_over(draft: &Draft<'_>, shard: u32) -> bool {
+    draft.may_move(&[shard]) && draft.can_recover(shard)
 }
 
 fn hand_over(draft: &mut Draft<'_>, shard: u32, to: Peer) {
@@ -152,8 +153,12 @@ fn search(
     while let Some(from) = queue.get(next).copied() {
         next += 1;
         for shard in owned_by[usize::from(from)].iter().copied() {
-            for to in takers(draft, shard, Reach::Any) {
-                if seen[usize::from(to)] {
+            let placement = draft.read(shard);
+            if !may_hand_over(draft, shard) {
+                continue;
+            }
+            for to in placement.set().iter().copied() {
+                if seen[usize::from(to)] || !may_own(draft, shard, to, Reach::Any) {
                     continue;
                 }
                 seen[usize::from(to)] = true;

@@ -12,6 +12,8 @@ const ROUNDS_MAX: usize = 16;
 /// Which replicas a pass may move.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reach {
+    /// Those that this plan has placed itself: nothing else moves if they go elsewhere.
+    Placed,
     /// Those of other nodes than the owner, and never so many of a shard that no write quorum of it would have the log.
     Gentle,
     /// Any.
@@ -27,11 +29,17 @@ pub(super) fn level_replicas(draft: &mut Draft<'_>, wanted: usize, threshold_per
     if draft.held.is_level() {
         return;
     }
+    for pass in Pass::ALL {
+        run(draft, &draft.edited(), Reach::Placed, pass);
+    }
+    if draft.held.is_level() {
+        return;
+    }
     let shards = draft.weights.heaviest_first();
     for _ in 0..ROUNDS_MAX {
         let mut moved = false;
-        for reach in [Reach::Gentle, Reach::Full] {
-            for pass in Pass::ALL {
+        for pass in Pass::ALL {
+            for reach in [Reach::Gentle, Reach::Full] {
                 moved |= run(draft, &shards, reach, pass);
             }
         }
@@ -48,7 +56,7 @@ fn run(draft: &mut Draft<'_>, shards: &[u32], reach: Reach, pass: Pass) -> bool 
         if !draft.held.needs(pass) {
             return moved;
         }
-        if draft.is_urgent(shard) || !draft.may_move(&[shard]) {
+        if (draft.is_urgent(shard) && reach != Reach::Placed) || !draft.may_move(&[shard]) {
             continue;
         }
         let best = best_move(draft, shard, reach, pass);
@@ -65,13 +73,18 @@ fn best_move(draft: &Draft<'_>, shard: u32, reach: Reach, pass: Pass) -> Option<
     let weight = draft.weights.of(shard);
     let placement = draft.read(shard);
     let set = placement.set();
+    let committed = draft.committed(shard);
     if reach == Reach::Gentle && draft.fresh(shard) >= fresh_max(set.len()) {
         return None;
     }
     let mut best: Option<(f64, Peer, Peer)> = None;
     for from in set.iter().copied() {
-        let skipped = reach == Reach::Gentle && from == placement.owner && set.len() > 1;
-        if skipped || !peers.is_live(from) || !held.may_give(pass, from, weight) {
+        let reached = match reach {
+            Reach::Placed => !committed.has(from),
+            Reach::Gentle => from != placement.owner || set.len() == 1,
+            Reach::Full => true,
+        };
+        if !reached || !peers.is_live(from) || !held.may_give(pass, from, weight) {
             continue;
         }
         for to in peers.live().iter().copied() {

@@ -27,7 +27,7 @@ impl Peers {
         all.sort_by_key(|member| member.replica);
         all.dedup_by_key(|member| member.replica);
         let known = all.len();
-        for row in map.table().iter().filter(|row| row.held > 0) {
+        for row in map.table().iter().filter(|row| row.uses.held > 0) {
             if all[..known].binary_search_by_key(&row.replica, |member| member.replica).is_err() {
                 let (capacity, zone, standing) = (0, Zone::default(), Standing::Gone);
                 all.push(Member { replica: row.replica, capacity, zone, standing });

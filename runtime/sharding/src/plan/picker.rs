@@ -12,14 +12,25 @@ use super::peers::{Peer, Peers};
 /// How many average shards a load is blurred by: a few times round the table for each shuffle.
 const BLUR_SHARDS: f64 = 8.0;
 
-#[derive(Clone, Copy)]
-struct Entry {
-    key: f64,
-    leaf: u16,
-}
+/// How many average shards before its share a node's load is no longer blurred, so that shares are met exactly.
+const SHARP_SHARDS: f64 = 2.0;
+
+/// A key and the leaf that it belongs to, in one word that compares as the key does: the bits of a float above 0 ascend with
+/// it, and the lowest sixteen of them matter to nobody.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry(u64);
 
 impl Entry {
-    const OUT: Entry = Entry { key: f64::INFINITY, leaf: 0 };
+    const OUT: Entry = Entry(u64::MAX);
+    const LEAF: u64 = 0xffff;
+
+    fn new(key: f64, leaf: u16) -> Entry {
+        Entry(key.to_bits() & !Entry::LEAF | u64::from(leaf))
+    }
+
+    fn leaf(self) -> usize {
+        (self.0 & Entry::LEAF) as usize
+    }
 }
 
 struct Tournament {
@@ -34,19 +45,20 @@ impl Tournament {
         Tournament { tree: vec![Entry::OUT; 2 * size], peers }
     }
 
-    fn least(&self) -> Option<(f64, Peer)> {
+    fn least(&self) -> Option<(Entry, Peer)> {
         let top = self.tree[1];
-        (top.key < f64::INFINITY).then(|| (top.key, self.peers[usize::from(top.leaf)]))
+        (top != Entry::OUT).then(|| (top, self.peers[top.leaf()]))
     }
 
     #[inline]
-    fn set(&mut self, leaf: u16, key: f64) {
+    fn set(&mut self, leaf: u16, entry: Entry) {
         let mut at = self.tree.len() / 2 + usize::from(leaf);
-        self.tree[at] = Entry { key, leaf };
+        let mut least = entry;
+        self.tree[at] = least;
         while at > 1 {
-            let (a, b) = (self.tree[at & !1], self.tree[at | 1]);
+            least = least.min(self.tree[at ^ 1]);
             at /= 2;
-            self.tree[at] = if b.key < a.key { b } else { a };
+            self.tree[at] = least;
         }
     }
 }
@@ -67,6 +79,7 @@ pub(super) struct Picker<'a> {
     zones: Vec<Tournament>,
     seats: Vec<Seat>,
     blur: f64,
+    sharp: f64,
     draws: u64,
 }
 
@@ -87,7 +100,8 @@ impl<'a> Picker<'a> {
             zones[zone].push(*peer);
         }
         let zones = zones.into_iter().map(Tournament::new).collect();
-        let mut picker = Picker { peers, zones, seats, blur: BLUR_SHARDS * mean, draws: 0 };
+        let mut picker =
+            Picker { peers, zones, seats, blur: BLUR_SHARDS * mean, sharp: SHARP_SHARDS * mean, draws: 0 };
         peers.live().iter().for_each(|peer| picker.enter(*peer));
         picker
     }
@@ -101,7 +115,7 @@ impl<'a> Picker<'a> {
             match best {
                 Some(peer) if self.peers.meets(peer, set) && passed_count < PASSED_MAX => {
                     let seat = self.seats[usize::from(peer)];
-                    self.zones[usize::from(seat.zone)].set(seat.leaf, f64::INFINITY);
+                    self.zones[usize::from(seat.zone)].set(seat.leaf, Entry::OUT);
                     passed[passed_count] = Some(peer);
                     passed_count += 1;
                 }
@@ -132,7 +146,7 @@ impl<'a> Picker<'a> {
         if let [zone] = &self.zones[..] {
             return zone.least().map(|(_, peer)| peer);
         }
-        let mut best: Option<(usize, f64, Peer)> = None;
+        let mut best: Option<(usize, Entry, Peer)> = None;
         for (zone, tournament) in self.zones.iter().enumerate() {
             let Some((key, peer)) = tournament.least() else { continue };
             let there = self.peers.in_zone(zone, set);
@@ -149,10 +163,13 @@ impl<'a> Picker<'a> {
         // Weyl's sequence: cheap, the same every time, and even over any stretch.
         self.draws = self.draws.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let draw = (self.draws ^ (self.draws >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 11;
-        let blur = (seat.share - seat.load).clamp(0.0, self.blur) * draw as f64 * (1.0 / (1u64 << 53) as f64);
-        self.zones[usize::from(seat.zone)].set(seat.leaf, (seat.load + blur) * seat.inverse);
+        let blur = (seat.share - seat.load - self.sharp).clamp(0.0, self.blur)
+            * draw as f64
+            * (1.0 / (1u64 << 53) as f64);
+        let entry = Entry::new((seat.load + blur).max(0.0) * seat.inverse, seat.leaf);
+        self.zones[usize::from(seat.zone)].set(seat.leaf, entry);
     }
 }
 
-/// The most peers that one search passes by: those of the shard's own nodes, and some with several disks.
-const PASSED_MAX: usize = 16;
+/// The most peers that one search passes by: those of the shard's own nodes, and a few with several disks.
+const PASSED_MAX: usize = 8;

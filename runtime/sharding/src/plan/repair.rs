@@ -44,11 +44,25 @@ fn repaired(
     before: Placement,
     wanted: usize,
 ) -> Placement {
+    if before.set().is_empty() {
+        return placed(draft, picker, draft.weights.of(shard), wanted);
+    }
     let mut after = before;
     if draft.can_recover(shard) {
         after = with_replicas(draft, picker, draft.weights.of(shard), before, wanted);
     }
     after.owner = owner(draft, before, after);
+    after
+}
+
+/// A shard's first replicas and owner.
+fn placed(draft: &Draft<'_>, picker: &mut Picker<'_>, weight: u64, wanted: usize) -> Placement {
+    let mut after = Placement::of(NOBODY);
+    for _ in 0..wanted {
+        let Some(peer) = picker.take(after.set(), weight) else { break };
+        after.add(peer);
+    }
+    after.owner = draft.least_owning(after.set().iter().copied()).unwrap_or(NOBODY);
     after
 }
 

@@ -1,3 +1,11 @@
 //! The pure core from outside.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so at once")]
+
+mod map_bytes;
 mod map_codec;
+mod map_keys;
+mod map_plan;
+mod map_route;
+mod map_table;
+mod map_world;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use shardloom_sharding::change::Change;
 use shardloom_sharding::ids::{DiskId, Epoch, NodeId, Replica, ShardId};
 use shardloom_sharding::map::{REPLICAS_MAX, ShardMap};
-use shardloom_sharding::map_codec::{CodecError, decode_changes, decode_map, encode_changes, encode_map};
+use shardloom_sharding::map_codec::{decode_changes, decode_map, encode_changes, encode_map};
 
 /// A replica out of few nodes and fewer disks, so that several disks of one node meet in one map.
 fn replica(seed: u8) -> Replica {
