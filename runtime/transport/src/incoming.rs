@@ -13,10 +13,10 @@ use crate::class::Class;
 use crate::frame::{FrameError, Use};
 use crate::gate::Gate;
 use crate::gate::HANDSHAKES_MAX;
-use crate::link::close_code;
 use crate::name::ids_of;
 use crate::reader::{ReadFailure, read_stream_head};
 use crate::serving::{Caller, serve_own, serve_shared};
+use crate::wire::close_code;
 
 /// Handshakes under way at a time, from this many on, make a newcomer prove its address first, so that packets with forged
 /// senders cost nothing but a reply.

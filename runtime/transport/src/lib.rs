@@ -28,6 +28,7 @@ mod serving;
 mod socket;
 mod tls;
 mod token;
+mod wire;
 
 pub use ca::{ClusterCa, IdentityError, NodeRequest, SignedNode};
 pub use class::Class;

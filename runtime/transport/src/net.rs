@@ -18,7 +18,6 @@ use crate::gate::Gate;
 use crate::handler::Handler;
 use crate::identity::{NodeIdentity, NodeKey};
 use crate::incoming::{node_at, run_gate};
-use crate::link::{Wire, close_code};
 use crate::name::{join_name, node_name};
 use crate::options::PeerOptions;
 use crate::own_stream::request_on_own_stream;
@@ -27,6 +26,7 @@ use crate::quic::{client_config, endpoint_config, server_config};
 use crate::socket::{Cuts, Socket};
 use crate::tls::{joining_client, member_client, member_server};
 use crate::token::JoinToken;
+use crate::wire::{Wire, close_code};
 
 /// How long closing waits for peers to be told.
 const CLOSE_MAX: Duration = Duration::from_secs(1);

@@ -9,9 +9,9 @@ use tokio::time::timeout_at;
 use crate::class::Class;
 use crate::error::{Delivery, TransportError};
 use crate::frame::{Batch, Kind, Use, encode_stream_head};
-use crate::link::{Wire, left_ms, outcome};
 use crate::options::PeerOptions;
 use crate::reader::{FrameReader, ReadFailure};
+use crate::wire::{Wire, left_ms, outcome};
 
 /// Sends one request on a stream of its own and waits for the reply.
 pub(crate) async fn request_on_own_stream(

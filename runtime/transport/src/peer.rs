@@ -11,8 +11,9 @@ use tokio::time::timeout_at;
 
 use crate::class::Class;
 use crate::error::{Delivery, Peer as Who, TransportError};
-use crate::link::{Link, Wire, close_code, refusal};
+use crate::link::Link;
 use crate::options::PeerOptions;
+use crate::wire::{Wire, close_code, refusal};
 
 /// A connection that broke sooner than this counts as a failed dial, so that a peer that accepts and then refuses is not
 /// dialled without end.

@@ -19,6 +19,7 @@ mod disk;
 mod message;
 mod moves;
 mod node;
+mod promises;
 mod search;
 mod seen;
 mod state;

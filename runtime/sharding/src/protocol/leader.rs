@@ -7,7 +7,6 @@ mod core;
 mod moves;
 mod nodes;
 mod outbox;
-mod outlook;
 mod reign;
 mod rounds;
 mod survey;

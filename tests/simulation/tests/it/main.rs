@@ -2,5 +2,6 @@
 
 mod broken_rules;
 mod clusters;
+mod scale;
 mod terms;
 mod worlds;

@@ -1,5 +1,7 @@
 //! One leader in one term: hears seals and confirmations, grants leases, proposes and commits.
 
+mod planning;
+
 use std::collections::BTreeMap;
 
 use crate::ids::{Boot, DiskId, Epoch, NodeId, Replica, ShardId, Tail, Term};
@@ -54,27 +56,27 @@ impl Writing {
 /// One leader in one term.
 #[derive(Clone, Debug)]
 pub(super) struct Reign {
-    pub(super) term: Term,
-    pub(super) elected: Time,
-    pub(super) quorum_heard: Option<Time>,
-    pub(super) nodes: Nodes,
-    pub(super) rounds: Rounds,
-    pub(super) moves: Moves,
-    pub(super) tries: Tries,
-    pub(super) pleas: BTreeMap<ShardId, (Epoch, Plea)>,
+    term: Term,
+    elected: Time,
+    quorum_heard: Option<Time>,
+    nodes: Nodes,
+    rounds: Rounds,
+    moves: Moves,
+    tries: Tries,
+    pleas: BTreeMap<ShardId, (Epoch, Plea)>,
     writing: Writing,
-    pub(super) out: Outbox,
+    out: Outbox,
     /// What the last survey saw, so that the next is made when something else is to be seen.
-    pub(super) outlook: Outlook,
+    outlook: Outlook,
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Outlook {
+struct Outlook {
     /// Something has changed since the last survey.
-    pub(super) stale: bool,
-    pub(super) live: Vec<NodeId>,
-    pub(super) surveyed: Option<Time>,
-    pub(super) unavailable: Vec<ShardId>,
+    stale: bool,
+    live: Vec<NodeId>,
+    surveyed: Option<Time>,
+    unavailable: Vec<ShardId>,
 }
 
 impl Reign {
@@ -129,7 +131,7 @@ impl Reign {
     }
 
     /// The members that have renewed within the length of a lease, in order.
-    pub(super) fn live<R: Rules>(&self, court: &Court<R>, now: Time) -> Vec<NodeId> {
+    fn live<R: Rules>(&self, court: &Court<R>, now: Time) -> Vec<NodeId> {
         let nodes = court.members.iter().map(|member| member.replica.node);
         let timing = &court.settings.timing;
         let mut live: Vec<NodeId> = nodes.filter(|node| self.nodes.is_live(*node, now, timing)).collect();

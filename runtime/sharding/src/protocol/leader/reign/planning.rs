@@ -1,16 +1,16 @@
-//! What a leader sees when it looks at all shards: what is urgent, what can wait, what cannot be helped.
+//! What a leader proposes: urgent changes at once, planned ones once they have learnt.
 
 use crate::change::Change;
 use crate::ids::{Replica, ShardId};
 use crate::plan::{Member, Standing, plan};
 
-use super::super::control::ShardControl;
-use super::super::quorum::write_quorum;
-use super::super::rules::Rules;
-use super::super::timing::Time;
-use super::reign::{Court, Reign};
-use super::survey::{Case, Plea, count_live};
-use super::{Alarm, LeaderCommand};
+use super::super::super::control::{Assignment, ShardControl};
+use super::super::super::quorum::write_quorum;
+use super::super::super::rules::Rules;
+use super::super::super::timing::Time;
+use super::super::survey::{Case, Plea, count_live};
+use super::super::{Alarm, LeaderCommand};
+use super::{Court, Reign};
 
 impl Reign {
     /// Looks at all shards: returns the urgent changes, and begins planned moves where nothing is urgent.
@@ -92,12 +92,12 @@ impl Reign {
     }
 
     /// What the shard's owner has asked for.
-    pub(super) fn plea(&self, shard: ShardId) -> Option<Plea> {
+    fn plea(&self, shard: ShardId) -> Option<Plea> {
         self.pleas.get(&shard).map(|(_, plea)| *plea)
     }
 
     /// Forgets what owners have asked for where another epoch is wanted by now.
-    pub(super) fn forget_pleas(&mut self, control: &ShardControl) {
+    fn forget_pleas(&mut self, control: &ShardControl) {
         self.pleas.retain(|shard, (epoch, _)| {
             let wanted =
                 control.pending(*shard).map_or(control.committed().epoch(*shard), |pending| pending.epoch);
@@ -106,12 +106,12 @@ impl Reign {
     }
 
     /// Whether a proposal under way should be made anew: its owner or its quorum is silent, or it takes too long.
-    pub(super) fn is_hopeless<R: Rules>(
+    fn is_hopeless<R: Rules>(
         &self,
         court: &Court<R>,
         now: Time,
         shard: ShardId,
-        pending: &super::super::control::Assignment,
+        pending: &Assignment,
         is_live: &impl Fn(Replica) -> bool,
     ) -> bool {
         let timing = &court.settings.timing;
@@ -131,7 +131,7 @@ impl Reign {
     }
 
     /// The members as the planner is to see them: silence and leave-taking join what the control state says.
-    pub(super) fn standings<R: Rules>(&self, court: &Court<R>, now: Time) -> Vec<Member> {
+    fn standings<R: Rules>(&self, court: &Court<R>, now: Time) -> Vec<Member> {
         let timing = &court.settings.timing;
         let see = |member: &Member| {
             let node = member.replica.node;
