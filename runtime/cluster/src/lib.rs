@@ -3,7 +3,7 @@
 //!
 //! In reading order: [`control`] is what is agreed on, [`raft`] how; [`shell`] drives the pure cores of the shard protocol, with
 //! [`shard_logs`] as their disk, [`outbox`] as their mouth and [`serving`] as what comes of it; [`leading`], [`group`] and [`admission`] are
-//! the leader's; [`join`], [`identity`], [`gossip`] and [`addresses`] are how nodes find and know each other; [`start`] puts it together and
+//! the leader's; [`join`], [`identity`], [`gossip`] and [`addresses`] are how nodes find and know each other; [`mod@start`] puts it together and
 //! [`handle`] is what the server above uses.
 
 pub mod addresses;

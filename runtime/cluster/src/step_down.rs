@@ -74,7 +74,7 @@ impl StepDown {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before the end, this node may stay silent for [`STEP_DOWN_WAIT`] although it leads: call it from a task of its own.
+    /// Dropped before the end, this node may stay silent for five seconds although it leads: call it from a task of its own.
     pub async fn step_down(&self) -> Result<NodeId, StepDownError> {
         let leader = self.metrics().current_leader.ok_or(StepDownError::NoLeader)?;
         if leader == self.me {
