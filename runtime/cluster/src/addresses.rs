@@ -43,7 +43,7 @@ impl AddressKeeper {
     ///
     /// # Errors
     ///
-    /// The disk fails.
+    /// The disk fails, or the node was removed from the cluster.
     pub async fn run(mut self) -> Result<(), ClusterError> {
         let mut index = self.applied.index();
         loop {
@@ -62,6 +62,10 @@ impl AddressKeeper {
         let members: BTreeMap<NodeId, Addresses> = {
             let applied = self.applied.read();
             let Some(state) = &applied.control else { return Ok(()) };
+            let node = self.peers.me();
+            if state.removed.contains(&node) {
+                return Err(ClusterError::Removed { node });
+            }
             self.tokens.observe(&state.tokens, self.watch.now(), clock::now());
             state.members.values().map(|member| (member.node, member.addresses.clone())).collect()
         };
