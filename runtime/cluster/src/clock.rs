@@ -3,8 +3,6 @@
 //! Wall clocks decide nothing. `CLOCK_BOOTTIME` is what makes a lease safe on a machine that sleeps: a clock that stops with the
 //! machine would let a node wake up and go on serving under a lease that has long run out.
 
-use std::time::Duration;
-
 use rustix::time::{ClockId, clock_gettime};
 use shardloom_sharding::protocol::timing::Time;
 
@@ -12,9 +10,4 @@ use shardloom_sharding::protocol::timing::Time;
 pub fn now() -> Time {
     let time = clock_gettime(ClockId::Boottime);
     Time(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
-}
-
-/// How long ago `then` was; zero when it lies ahead.
-pub fn since(then: Time) -> Duration {
-    Duration::from_nanos(now().0.saturating_sub(then.0))
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use shardloom_protocol::envelope::{self, Kind};
-use shardloom_sharding::ids::{Boot, ClusterId, NodeId};
+use shardloom_sharding::ids::{Boot, ClusterId};
 use shardloom_transport::{JoinToken, NodeKey, PeerNet, SignedNode};
 
 use crate::ClusterError;
@@ -198,15 +198,6 @@ async fn ask_all(peers: &Peers, body: &Bytes) -> Option<Result<(), JoinRefusal>>
         }
     }
     last
-}
-
-/// Who holds which boot and address now, as the leader knows from lease renewals.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Alive {
-    /// The node.
-    pub node: NodeId,
-    /// The boot that renews.
-    pub boot: Boot,
 }
 
 fn encode<T: Serialize>(kind: Kind, body: &T) -> Result<Bytes, ClusterError> {

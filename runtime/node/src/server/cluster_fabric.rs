@@ -99,10 +99,8 @@ impl Fabric for ClusterFabric {
 
     fn write(&self, command: ControlCommand) -> BoxFuture<'_, Result<ControlReply, ControlError>> {
         async move {
-            let command = match command {
-                ControlCommand::CreateToken => return self.create_token().await,
-                command => log_command(command),
-            };
+            // The cluster draws the secret of a token, and logs its digest only.
+            let Some(command) = log_command(command) else { return self.create_token().await };
             match self.cluster.write(command).await {
                 Ok(LogReply { index, outcome: Ok(Outcome::Done) }) => Ok(ControlReply::Applied { index }),
                 Ok(LogReply { index, outcome: Ok(Outcome::Deployed { version }) }) => {
@@ -136,8 +134,9 @@ impl ClusterFabric {
     }
 }
 
-fn log_command(command: ControlCommand) -> LogCommand {
-    match command {
+/// The entry for a command; none for a token, whose secret is to be drawn first.
+fn log_command(command: ControlCommand) -> Option<LogCommand> {
+    Some(match command {
         ControlCommand::DeployWorkload { name, base, spec } => {
             LogCommand::DeployWorkload { name, spec, replaces: base.unwrap_or(0) }
         }
@@ -147,8 +146,8 @@ fn log_command(command: ControlCommand) -> LogCommand {
         ControlCommand::RaiseWeigherAlarm { component, text } => {
             LogCommand::WeigherFailed { component, reason: text }
         }
-        // Tokens are made by the cluster, which draws the secret; this is not reached.
-        ControlCommand::CreateToken | ControlCommand::UnsetWeigher => LogCommand::UnsetWeigher,
+        ControlCommand::CreateToken => return None,
+        ControlCommand::UnsetWeigher => LogCommand::UnsetWeigher,
         ControlCommand::AddNode(node) => LogCommand::SetStanding { node, standing: MemberStanding::Active },
         ControlCommand::DrainNode(node) => {
             LogCommand::SetStanding { node, standing: MemberStanding::Draining }
@@ -156,7 +155,7 @@ fn log_command(command: ControlCommand) -> LogCommand {
         ControlCommand::RemoveNode { node, force } => {
             LogCommand::RemoveMember { node, force: force == Force::Orphan }
         }
-    }
+    })
 }
 
 fn refusal(refused: Refused) -> ControlError {
