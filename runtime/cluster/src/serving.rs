@@ -38,6 +38,8 @@ pub struct ServingTable {
     /// One a shard; set once the control log has said how many there are.
     rows: OnceLock<Box<[Row]>>,
     lease_until: AtomicU64,
+    /// Whether the lease ran when somebody was last told.
+    told_live: AtomicBool,
     idle: Notify,
     changed: watch::Sender<u64>,
 }
@@ -96,9 +98,14 @@ impl ServingTable {
     }
 
     pub(crate) fn set_lease(&self, until: Time) {
-        let was_live = self.lease_live();
         self.lease_until.store(until.0, Ordering::SeqCst);
-        if !was_live {
+        self.tell_lease();
+    }
+
+    /// Wakes everybody who waits if the lease has begun or run out since they were last told; due on every tick.
+    pub(crate) fn tell_lease(&self) {
+        let live = self.lease_live();
+        if self.told_live.swap(live, Ordering::SeqCst) != live {
             self.bump();
         }
     }
@@ -208,6 +215,17 @@ mod tests {
         assert!(!permit.may_answer());
         table.start(ShardId(1), Epoch(8));
         assert!(!permit.may_answer(), "an epoch later is another epoch");
+    }
+
+    #[test]
+    fn who_waits_is_told_that_the_lease_has_run_out() {
+        let table = table();
+        let told = *table.changed().borrow();
+        table.tell_lease();
+        assert_eq!(*table.changed().borrow(), told, "nothing has changed");
+        table.lease_until.store(1, Ordering::SeqCst);
+        table.tell_lease();
+        assert_eq!(*table.changed().borrow(), told + 1);
     }
 
     #[tokio::test]

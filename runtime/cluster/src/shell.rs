@@ -215,6 +215,7 @@ impl Shell {
 
     async fn on_tick(&mut self) -> Result<(), ClusterError> {
         let now = clock::now();
+        self.parts.serving.tell_lease();
         self.node_step(NodeEvent::Tick);
         for event in self.parts.leading.tick(&self.parts.raft, &self.parts.applied, now) {
             self.leader_step(event);
