@@ -123,8 +123,9 @@ impl Shell {
         self.on_applied(AppliedEvent { index: 0, newest_proposal, changed: Vec::new(), replaced: true })
             .await?;
         loop {
+            // Fair on purpose: however many messages come, the tick that renews leases gets its turn.
             tokio::select! {
-                biased;
+                _ = tick.tick() => self.on_tick().await?,
                 event = self.parts.events.recv() => match event {
                     Some(event) => self.on_applied(event).await?,
                     None => return Ok(()),
@@ -140,7 +141,6 @@ impl Shell {
                     metrics.borrow_and_update();
                     self.on_raft().await?;
                 }
-                Some(message) = self.parts.incoming.recv() => self.on_incoming(message).await?,
                 Some(written) = self.writes.join_next(), if !self.writes.is_empty() => {
                     // What was written is applied: the core hears of that first.
                     while let Ok(event) = self.parts.events.try_recv() {
@@ -155,7 +155,7 @@ impl Shell {
                     self.tell_idle();
                     self.act().await?;
                 }
-                _ = tick.tick() => self.on_tick().await?,
+                Some(message) = self.parts.incoming.recv() => self.on_incoming(message).await?,
             }
         }
     }

@@ -208,15 +208,17 @@ async fn a_client_that_goes_away_does_not_take_the_guest_with_it() {
     let client = world.client(0);
     client.deploy("faulty").await;
     let address = world.address(0);
-    tokio::task::spawn_blocking(move || {
+    let stream = tokio::task::spawn_blocking(move || {
         use std::io::Write;
         let mut stream = std::net::TcpStream::connect(address).unwrap();
         let head = "POST /v1/call/faulty/k?method=slow HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";
         stream.write_all(head.as_bytes()).unwrap();
-        std::thread::sleep(Duration::from_millis(20));
+        stream
     })
     .await
     .unwrap();
+    until("the guest has begun", || world.server(0).metrics.instances_made.get() == 1).await;
+    drop(stream);
     assert_eq!(client.call("faulty", "k", "ok", b"").await.status, 200);
     assert_eq!(world.server(0).metrics.instances_made.get(), 1);
     until("nothing is under way", || {
