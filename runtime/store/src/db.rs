@@ -26,6 +26,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 
 pub use error::DbError;
@@ -95,7 +97,7 @@ impl Db {
         if !dir.exists() {
             make(dir, name)?;
         }
-        let sled = guarded(dir, "open", || config(dir).open())?;
+        let sled = open_when_free(dir)?;
         let found = guarded(dir, "read", || sled.get(SUMMARY_KEY))?;
         let found = found.ok_or_else(|| DbError::damaged(dir, "its summary is missing"))?;
         let summary = Mutex::new(Summary::decode(dir, name, &found)?);
@@ -165,6 +167,27 @@ const SLED_FILE: &str = "db";
 
 fn config(dir: &Path) -> sled::Config {
     sled::Config::new().path(dir).flush_every_ms(None).cache_capacity(CACHE_BYTES_MAX)
+}
+
+/// How long an earlier handle of this process may take to let go of the directory.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Between two tries.
+const LOCK_POLL: Duration = Duration::from_millis(5);
+
+/// Opens what is there. sled gives up its lock in the background, a moment after its last handle is gone; no other process can hold it,
+/// since the data directory has a lock of its own.
+fn open_when_free(dir: &Path) -> Result<sled::Db, DbError> {
+    let deadline = Instant::now() + LOCK_WAIT_MAX;
+    loop {
+        match guarded(dir, "open", || config(dir).open()) {
+            Err(DbError::Io { source, .. })
+                if source.to_string().contains("could not acquire lock") && Instant::now() < deadline =>
+            {
+                std::thread::sleep(LOCK_POLL);
+            }
+            opened => return opened,
+        }
+    }
 }
 
 /// Makes an empty database beside its place, then puts it there: one that is there and has no summary is damaged.

@@ -179,3 +179,20 @@ fn database_cut_short_is_reported() {
         }
     }
 }
+
+#[test]
+fn a_database_opens_at_once_after_its_last_handle_is_gone() {
+    let parent = tempfile::tempdir().unwrap();
+    // Many at a time, so that what sled does in the background comes late.
+    std::thread::scope(|scope| {
+        for thread in 0..16 {
+            let parent = parent.path();
+            scope.spawn(move || {
+                for round in 0..20 {
+                    let dir = parent.join(format!("{thread}-{round}.db"));
+                    (0..3).for_each(|_| drop(Db::open(&dir, "raft").unwrap()));
+                }
+            });
+        }
+    });
+}
