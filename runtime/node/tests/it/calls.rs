@@ -1,7 +1,5 @@
 //! Calls that reach their guest, here or one hop away.
 
-use std::time::Duration;
-
 use shardloom::server::limits::{Limits, Timings};
 
 use crate::client::key_of;
