@@ -17,8 +17,10 @@ use crate::serving::ServingTable;
 use crate::standing::StandingCell;
 use crate::writer::{WriteError, Writer};
 
-/// How long a join token is good.
+/// How long a join token is good, unless its maker says otherwise.
 pub const TOKEN_LIFE: Duration = Duration::from_secs(15 * 60);
+/// The longest that one may be good: what leaks later lets nobody in.
+pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Join tokens that may be out at once: more than an operator hands out in [`TOKEN_LIFE`].
 pub const TOKENS_MAX: usize = 1_000;
 
@@ -26,7 +28,8 @@ pub const TOKENS_MAX: usize = 1_000;
 /// told from the log, and a token that lives too long is worse than one that must be made again.
 #[derive(Debug, Default)]
 pub struct TokenBook {
-    witnessed: Mutex<BTreeMap<Digest, Option<Time>>>,
+    /// Until when each is good.
+    good_until: Mutex<BTreeMap<Digest, Option<Time>>>,
 }
 
 /// Whether this node follows the control log closely enough to date what it applies.
@@ -40,25 +43,26 @@ pub enum Watching {
 
 impl TokenBook {
     /// Takes over the tokens of the control state.
-    pub fn observe(&self, tokens: &BTreeMap<Digest, u64>, watching: Watching, now: Time) {
-        let mut witnessed = self.witnessed.lock().unwrap_or_else(PoisonError::into_inner);
-        witnessed.retain(|token, _| tokens.contains_key(token));
-        for token in tokens.keys() {
-            witnessed.entry(*token).or_insert((watching == Watching::Closely).then_some(now));
+    pub fn observe(&self, tokens: &BTreeMap<Digest, u32>, watching: Watching, now: Time) {
+        let mut good_until = self.good_until.lock().unwrap_or_else(PoisonError::into_inner);
+        good_until.retain(|token, _| tokens.contains_key(token));
+        for (token, life_s) in tokens {
+            let end = now + Duration::from_secs(u64::from(*life_s));
+            good_until.entry(*token).or_insert((watching == Watching::Closely).then_some(end));
         }
     }
 
     /// Whether a token is out and young enough.
     pub fn is_good(&self, token: Digest, now: Time) -> bool {
-        let witnessed = self.witnessed.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(witnessed.get(&token), Some(Some(since)) if now.since(*since) < TOKEN_LIFE)
+        let good_until = self.good_until.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(good_until.get(&token), Some(Some(end)) if now < *end)
     }
 
     /// The tokens that have expired.
     pub fn expired(&self, now: Time) -> Vec<Digest> {
-        let witnessed = self.witnessed.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = |since: &Option<Time>| since.is_none_or(|since| now.since(since) >= TOKEN_LIFE);
-        witnessed.iter().filter(|(_, since)| old(since)).map(|(token, _)| *token).collect()
+        let good_until = self.good_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = |end: &Option<Time>| end.is_none_or(|end| now >= end);
+        good_until.iter().filter(|(_, end)| old(end)).map(|(token, _)| *token).collect()
     }
 }
 
@@ -190,12 +194,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_good_for_fifteen_minutes_of_the_witness() {
+    fn a_token_is_good_for_its_life_by_the_clock_of_the_witness() {
         let book = TokenBook::default();
         let (a, b) = (Digest([1; 32]), Digest([2; 32]));
         let minute = |minutes: u64| Time(minutes * 60_000_000_000);
-        book.observe(&BTreeMap::from([(a, 1)]), Watching::Closely, minute(1));
-        book.observe(&BTreeMap::from([(a, 1), (b, 2)]), Watching::CatchingUp, minute(2));
+        book.observe(&BTreeMap::from([(a, 900)]), Watching::Closely, minute(1));
+        book.observe(&BTreeMap::from([(a, 900), (b, 900)]), Watching::CatchingUp, minute(2));
         assert!(book.is_good(a, minute(15)));
         assert!(!book.is_good(a, minute(16)), "expired");
         assert!(!book.is_good(b, minute(2)), "its making was not witnessed");

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::ClusterError;
-use crate::admission::TOKENS_MAX;
+use crate::admission::{TOKEN_LIFE_MAX, TOKENS_MAX};
 use crate::control::{ControlCommand, ControlReply};
 use crate::gossip::Gossip;
 use crate::peers::Peers;
@@ -60,6 +60,9 @@ pub struct ClusterHandle {
 /// Why no join token was made.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenRefused {
+    /// It would live too short or too long.
+    #[error("a join token is good for 1 second to {} hours", TOKEN_LIFE_MAX.as_secs() / 3600)]
+    Life,
     /// Too many are out.
     #[error("{TOKENS_MAX} join tokens are out: wait until some are used or have expired")]
     TooMany,
@@ -116,13 +119,17 @@ impl ClusterHandle {
         self.writer.write(command).await
     }
 
-    /// Makes a join token. Only the digest of its secret is written down.
+    /// Makes a join token that is good for `life`, in whole seconds. Only the digest of its secret is written down.
     ///
     /// # Errors
     ///
     /// Too many are out, or the control log cannot be written.
-    pub async fn create_token(&self) -> Result<JoinToken, TokenRefused> {
+    pub async fn create_token(&self, life: Duration) -> Result<JoinToken, TokenRefused> {
         let made = |error: &dyn std::fmt::Display| TokenRefused::Make(error.to_string());
+        if life > TOKEN_LIFE_MAX || life < Duration::from_secs(1) {
+            return Err(TokenRefused::Life);
+        }
+        let life_s = u32::try_from(life.as_secs()).unwrap_or(u32::MAX);
         let token = {
             let applied = self.applied.read();
             let state = applied.control.as_ref().ok_or_else(|| made(&"there is no cluster yet"))?;
@@ -134,7 +141,7 @@ impl ClusterHandle {
                 .map_err(|error| made(&error))?;
             JoinToken::create(&ca).map_err(|error| made(&error))?
         };
-        self.writer.write(ControlCommand::CreateToken { token: Digest(token.secret_hash()) }).await?;
+        self.writer.write(ControlCommand::CreateToken { token: Digest(token.secret_hash()), life_s }).await?;
         Ok(token)
     }
 

@@ -90,6 +90,8 @@ pub struct ClusterOptions {
     pub raft: RaftTiming,
     /// The timing of gossip.
     pub gossip: GossipTiming,
+    /// The limits of the write-ahead log.
+    pub wal: WalOptions,
 }
 
 /// Batches of applied entries that wait for the shell at most; a slow shell slows the state machine down.
@@ -111,9 +113,9 @@ struct Opened {
 }
 
 impl Opened {
-    fn open(data: &std::path::Path) -> Result<Opened, ClusterError> {
+    fn open(data: &std::path::Path, wal: WalOptions) -> Result<Opened, ClusterError> {
         let dir = DataDir::open(data)?;
-        let (wal, recovery) = Wal::open(&dir.join("wal"), WalOptions::default())?;
+        let (wal, recovery) = Wal::open(&dir.join("wal"), wal)?;
         if recovery.torn_bytes > 0 {
             tracing::warn!(bytes = recovery.torn_bytes, "cut off the torn tail of the write-ahead log");
         }
@@ -142,8 +144,8 @@ struct Group {
 ///
 /// Dropped before the end, it is as if the node had crashed while it started.
 pub async fn start(options: ClusterOptions) -> Result<Cluster, ClusterError> {
-    let data = options.data.clone();
-    let opened = tokio::task::spawn_blocking(move || Opened::open(&data))
+    let (data, wal) = (options.data.clone(), options.wal.clone());
+    let opened = tokio::task::spawn_blocking(move || Opened::open(&data, wal))
         .await
         .map_err(|error| ClusterError::Raft { reason: error.to_string() })??;
     check_cluster(&opened.identity, &options.beginning)?;

@@ -124,6 +124,8 @@ pub enum ControlCommand {
     CreateToken {
         /// Digest of its secret.
         token: Digest,
+        /// For how many seconds it is good.
+        life_s: u32,
     },
     /// A join token has expired.
     DropToken {

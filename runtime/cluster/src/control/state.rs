@@ -42,8 +42,8 @@ pub struct ControlState {
     pub members: BTreeMap<NodeId, Member>,
     /// Identities that were removed: never to come back.
     pub removed: BTreeSet<NodeId>,
-    /// Join tokens that are out, by the digest of their secret, with the index of the entry that made them.
-    pub tokens: BTreeMap<Digest, u64>,
+    /// Join tokens that are out, by the digest of their secret, and for how many seconds each is good.
+    pub tokens: BTreeMap<Digest, u32>,
     /// Deployed workloads.
     pub workloads: BTreeMap<String, Workload>,
     /// Versions of names that are not deployed now, so that a version never comes twice.
@@ -118,8 +118,8 @@ impl ControlState {
                 Ok(Outcome::Done)
             }
             ControlCommand::RemoveMember { node, force } => self.remove_member(node, force),
-            ControlCommand::CreateToken { token } => {
-                self.tokens.insert(token, index);
+            ControlCommand::CreateToken { token, life_s } => {
+                self.tokens.insert(token, life_s);
                 Ok(Outcome::Done)
             }
             ControlCommand::DropToken { token } => {

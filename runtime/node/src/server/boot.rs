@@ -19,7 +19,7 @@ use shardloom_host::{Compiler, Host, HostOptions};
 use shardloom_protocol::digest::Digest;
 use shardloom_sharding::ids::NodeId;
 use shardloom_sharding::protocol::timing::Timing;
-use shardloom_store::DataDir;
+use shardloom_store::{DataDir, WalOptions};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -130,6 +130,7 @@ async fn start_cluster(config: &NodeConfig) -> anyhow::Result<Cluster> {
             ..RaftTiming::default()
         },
         gossip: GossipTiming { interval: ms(timings.gossip_ms), ..GossipTiming::default() },
+        wal: WalOptions::default(),
     };
     Ok(shardloom_cluster::start(options).await?)
 }

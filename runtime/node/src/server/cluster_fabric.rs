@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -100,7 +101,12 @@ impl Fabric for ClusterFabric {
     fn write(&self, command: ControlCommand) -> BoxFuture<'_, Result<ControlReply, ControlError>> {
         async move {
             // The cluster draws the secret of a token, and logs its digest only.
-            let Some(command) = log_command(command) else { return self.create_token().await };
+            if let ControlCommand::CreateToken { life } = command {
+                return self.create_token(life.unwrap_or(TOKEN_LIFE)).await;
+            }
+            let Some(command) = log_command(command) else {
+                return Err(ControlError::Refused("the command is no entry of the control log".into()));
+            };
             match self.cluster.write(command).await {
                 Ok(LogReply { index, outcome: Ok(Outcome::Done) }) => Ok(ControlReply::Applied { index }),
                 Ok(LogReply { index, outcome: Ok(Outcome::Deployed { version }) }) => {
@@ -125,9 +131,9 @@ impl Fabric for ClusterFabric {
 }
 
 impl ClusterFabric {
-    async fn create_token(&self) -> Result<ControlReply, ControlError> {
-        match self.cluster.create_token().await {
-            Ok(token) => Ok(ControlReply::Token { token: token.to_string(), expires_in: TOKEN_LIFE }),
+    async fn create_token(&self, life: Duration) -> Result<ControlReply, ControlError> {
+        match self.cluster.create_token(life).await {
+            Ok(token) => Ok(ControlReply::Token { token: token.to_string(), expires_in: life }),
             Err(TokenRefused::Write(error)) => Err(write_error(error)),
             Err(error) => Err(ControlError::Refused(error.to_string())),
         }
@@ -146,7 +152,7 @@ fn log_command(command: ControlCommand) -> Option<LogCommand> {
         ControlCommand::RaiseWeigherAlarm { component, text } => {
             LogCommand::WeigherFailed { component, reason: text }
         }
-        ControlCommand::CreateToken => return None,
+        ControlCommand::CreateToken { .. } => return None,
         ControlCommand::UnsetWeigher => LogCommand::UnsetWeigher,
         ControlCommand::AddNode(node) => LogCommand::SetStanding { node, standing: MemberStanding::Active },
         ControlCommand::DrainNode(node) => {

@@ -145,7 +145,10 @@ pub enum ControlCommand {
         name: String,
     },
     /// Makes a join token: the cluster draws the secret, and logs its hash only.
-    CreateToken,
+    CreateToken {
+        /// For how long it is good, in whole seconds; `None`: the usual time.
+        life: Option<Duration>,
+    },
     /// Makes a component the weigher, and clears the alarm.
     SetWeigher {
         /// A component of the world `shard-weigher`.

@@ -114,8 +114,8 @@ impl Shared {
                     return Err(ControlError::UnknownWorkload { name });
                 }
             }
-            ControlCommand::CreateToken => {
-                let expires_in = Duration::from_secs(900);
+            ControlCommand::CreateToken { life } => {
+                let expires_in = life.unwrap_or(Duration::from_secs(900));
                 reply = ControlReply::Token { token: format!("token-{index}"), expires_in };
             }
             ControlCommand::SetWeigher { component } => {

@@ -93,6 +93,10 @@ fn with_replicas(
             None => break,
         }
     }
+    // Where all who stay answer, a shard has as many replicas as there are nodes left; a silent one cannot stand in for one that leaves.
+    if !after.set().is_empty() && after.set().iter().all(|peer| peers.is_live(*peer)) {
+        return after;
+    }
     let leaving = before.set().iter().filter(|peer| peers.standing(**peer) == Standing::Draining);
     for peer in leaving {
         if after.set().len() < wanted && !peers.meets(*peer, after.set()) {

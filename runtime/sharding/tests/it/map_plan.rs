@@ -351,18 +351,42 @@ fn a_failed_nodes_load_goes_to_many() {
 }
 
 #[test]
-fn a_full_leaver_of_three_stays_a_replica_until_somebody_can_replace_it() {
+fn a_leaver_goes_though_fewer_are_left_than_replicas_are_wanted() {
     let mut world = World::new(64, 3);
     world.join_many(3);
     world.settle(1);
     world.set(0, Standing::Draining);
     world.settle(1);
     let leaver = world.members[0].replica;
-    assert_eq!(world.map.owned(leaver.node), 0);
-    assert!(world.map.shards().all(|shard| world.map.replicas(shard).len() == 3));
+    assert!(world.map.holders().iter().all(|holder| holder.replica != leaver));
+    assert!(world.map.shards().all(|shard| world.map.replicas(shard).len() == 2));
     world.join_many(1);
     world.settle(1);
-    assert!(world.map.holders().iter().all(|holder| holder.replica != leaver));
+    assert!(world.map.shards().all(|shard| world.map.replicas(shard).len() == 3));
+}
+
+#[test]
+fn a_leaver_stays_a_replica_while_one_that_would_be_left_is_silent() {
+    let mut world = World::new(64, 3);
+    world.join_many(3);
+    world.settle(1);
+    world.set(1, Standing::Silent);
+    world.set(0, Standing::Draining);
+    world.settle(2);
+    let leaver = world.members[0].replica;
+    assert_eq!(world.map.owned(leaver.node), 0);
+    assert!(world.map.shards().all(|shard| world.map.replicas(shard).len() == 3));
+}
+
+#[test]
+fn the_last_node_stays_though_it_is_asked_to_leave() {
+    let mut world = World::new(64, 3);
+    world.join_many(1);
+    world.settle(1);
+    world.set(0, Standing::Draining);
+    world.settle(1);
+    let last = world.members[0].replica;
+    assert!(world.map.shards().all(|shard| world.map.replicas(shard).eq([last])));
 }
 
 #[test]

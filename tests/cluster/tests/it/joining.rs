@@ -1,7 +1,7 @@
 //! Who gets in, and who does not.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use shardloom_harness::cluster::{Cluster, READY_MAX, check};
@@ -10,6 +10,9 @@ use shardloom_harness::{Options, wait};
 
 /// How long a node that is refused may take to end.
 const REFUSED_MAX: Duration = Duration::from_secs(30);
+
+/// The life of a token that is to expire, with some room for the two commands.
+const TOKEN_LIFE: Duration = Duration::from_secs(3);
 
 /// Starts a node that must be refused, and returns what it logged.
 fn refused(cluster: &mut Cluster, flags: &[String]) -> Result<String> {
@@ -35,6 +38,24 @@ fn a_token_lets_one_node_in_and_no_other() {
         let said = refused(cluster, &members)?;
         ensure!(said.contains("token"), "garbage for a token: {said}");
         cluster.wait_until_served(READY_MAX)
+    });
+}
+
+#[test]
+fn a_token_that_has_expired_lets_nobody_in() {
+    check(Options::of(1), |cluster| {
+        let made = Instant::now();
+        let token = cluster.cli(&["token", "create", "--expires-in", "1"])?.trim().to_owned();
+        let flags = cluster.join_flags(&token)?;
+        wait::until("the token to be too old", READY_MAX, || {
+            ensure!(made.elapsed() > TOKEN_LIFE, "it is young");
+            Ok(())
+        })?;
+        let said = refused(cluster, &flags)?;
+        ensure!(said.contains("token") && said.contains("expired"), "an expired token: {said}");
+        let output = cluster.cli_output(&["token", "create", "--expires-in", "0"])?;
+        ensure!(!output.status.success(), "a token that is never good was made");
+        Ok(())
     });
 }
 

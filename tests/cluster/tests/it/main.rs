@@ -2,6 +2,7 @@
 
 mod balancing;
 mod calling;
+mod damage;
 mod deploying;
 mod failing;
 mod forming;

@@ -1,9 +1,11 @@
 //! `POST /v1/admin/...` for nodes: tokens, step-down, add, drain, remove.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Query, State};
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shardloom_sharding::ids::NodeId;
@@ -15,9 +17,24 @@ use crate::server::{NodeServer, deploy};
 
 type Server = State<Arc<NodeServer>>;
 
+/// How a join token is asked for; the body may be left out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRequest {
+    /// For how many seconds it is good.
+    expires_in_s: Option<u64>,
+}
+
 /// `POST /v1/admin/tokens`
-pub async fn create_token(State(server): Server) -> Result<Json<Value>, Problem> {
-    match server.fabric.write(ControlCommand::CreateToken).await? {
+pub async fn create_token(State(server): Server, body: Bytes) -> Result<Json<Value>, Problem> {
+    let request: TokenRequest = match body.trim_ascii() {
+        b"" | b"null" => TokenRequest::default(),
+        text => {
+            serde_json::from_slice(text).map_err(|error| Problem::new(Code::BadRequest, error.to_string()))?
+        }
+    };
+    let life = request.expires_in_s.map(Duration::from_secs);
+    match server.fabric.write(ControlCommand::CreateToken { life }).await? {
         ControlReply::Token { token, expires_in } => {
             Ok(Json(json!({ "token": token, "expires_in_s": expires_in.as_secs() })))
         }
