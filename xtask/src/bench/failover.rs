@@ -129,8 +129,14 @@ impl Failover {
         seen.witness.join(late)?;
         seen.witness.verdict()?;
         outcome.replies += seen.witness.count();
-        outcome.victims.add(seen.longest_gap(0..KEYS, begun, end));
-        outcome.others.add(seen.longest_gap(KEYS..2 * KEYS, begun, end));
+        let victims = seen.longest_gap(0..KEYS, begun, end);
+        let others = seen.longest_gap(KEYS..2 * KEYS, begun, end);
+        outcome.victims.add(victims);
+        outcome.others.add(others);
+        eprintln!("{}: longest gap {victims:.3?}, of other shards {others:.3?}", case.name());
+        if victims >= AFTER || others >= AFTER {
+            eprintln!("{}", cluster.logs());
+        }
         if case != Case::Halt {
             cluster.restart(victim)?;
         }
@@ -155,12 +161,13 @@ fn through_the_victim(node: &str, keys: &[String]) -> Result<Witness> {
 /// Waits until all nodes live, all shards are served, and every node owns enough of them to be a victim.
 fn whole(cluster: &mut Cluster) -> Result<()> {
     cluster.wait_for_members(cluster.size(), WHOLE_MAX)?;
-    cluster.wait_until_served(WHOLE_MAX)?;
     until("shards on every node", WHOLE_MAX, || {
         let nodes = cluster.status(cluster.any()?)?.nodes;
         ensure!(nodes.iter().all(|node| node.shards_owned as usize >= 2 * KEYS), "{nodes:?}");
         Ok(())
-    })
+    })?;
+    // A planned move that is under way when its node dies would be measured as well.
+    cluster.wait_until_settled(WHOLE_MAX)
 }
 
 fn lines(case: Case, outcome: &Outcome) -> String {

@@ -3,6 +3,7 @@
 mod connection;
 mod failover;
 mod figures;
+mod neighbours;
 mod probe;
 mod requests;
 mod rolling;
@@ -31,6 +32,9 @@ enum What {
     Failover(failover::Failover),
     Rolling(rolling::Rolling),
     Requests(requests::Requests),
+    Neighbours(neighbours::Neighbours),
+    /// Fifty nodes and ten thousand shards in one process: the first map, the death of a node, memory.
+    Fifty,
 }
 
 impl Bench {
@@ -40,6 +44,10 @@ impl Bench {
             What::Failover(failover) => failover.run(),
             What::Rolling(rolling) => rolling.run(),
             What::Requests(requests) => requests.run(),
+            What::Neighbours(neighbours) => neighbours.run(),
+            What::Fifty => {
+                step::cargo(["bench", "--locked", "--package", "shardloom-cluster", "--bench", "fifty"]).run()
+            }
         }
     }
 }
