@@ -29,7 +29,7 @@ pub struct GossipTiming {
 
 impl Default for GossipTiming {
     fn default() -> Self {
-        GossipTiming { interval: Duration::from_millis(200), forget_after: Duration::from_secs(24 * 3600) }
+        GossipTiming { interval: Duration::from_secs(1), forget_after: Duration::from_secs(24 * 3600) }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::wire::close_code;
 /// senders cost nothing but a reply.
 const UNPROVEN_HANDSHAKES_MAX: usize = 64;
 /// The longest that a handshake, or the head of a stream, may take.
-const GREETING_MAX: Duration = Duration::from_secs(5);
+const GREETING_MAX: Duration = Duration::from_secs(8);
 /// Streams that a joining node may have open.
 const STRANGER_STREAMS_MAX: u32 = 2;
 /// Bytes that a joining node may have in flight.

@@ -93,7 +93,7 @@ impl Default for PeerOptions {
             shared_body_bytes_max: 64 * KIB,
             queued_bytes_max: 32 * MIB,
             incoming_bytes_max: 1024 * MIB,
-            connect_max: Duration::from_secs(2),
+            connect_max: Duration::from_secs(8),
             backoff_min: Duration::from_millis(50),
             backoff_max: Duration::from_secs(2),
             jitter_seed: 0,

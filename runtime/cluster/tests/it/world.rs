@@ -16,8 +16,8 @@ use tempfile::TempDir;
 
 /// How long something may take that happens by itself, on a machine that does much else.
 pub(crate) const HEAL_MAX: Duration = Duration::from_secs(60);
-/// How often a wait looks.
-const POLL: Duration = Duration::from_millis(5);
+/// How often a wait looks: with many nodes and shards, to look costs as much as what is looked at.
+const POLL: Duration = Duration::from_millis(20);
 /// How long a token is good.
 const TOKEN_LIFE: Duration = Duration::from_secs(600);
 
@@ -133,10 +133,13 @@ impl World {
         (0..self.size()).find(|index| self.handle(*index).me() == node)
     }
 
-    /// How many shards a node would start calls of now.
+    /// How many shards a node serves now.
     pub(crate) fn served_by(&self, index: usize) -> usize {
         let serving = self.handle(index).serving().clone();
-        (0..self.shards).filter(|shard| serving.enter(ShardId(*shard)).is_ok()).count()
+        if !serving.lease_live() {
+            return 0;
+        }
+        (0..self.shards).filter(|shard| serving.serving(ShardId(*shard)).is_some()).count()
     }
 
     /// Waits until these nodes together serve every shard, and returns how long that took.

@@ -129,7 +129,7 @@ impl Default for Timings {
             heartbeat_ms: 100,
             election_min_ms: 300,
             election_max_ms: 500,
-            gossip_ms: 200,
+            gossip_ms: 1_000,
             join_retry_min_ms: 1_000,
             join_retry_max_ms: 120_000,
             token_ms: 900_000,
