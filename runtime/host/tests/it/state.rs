@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bytes::Bytes;
-use shardloom_host::{CallEnd, CallError, HandlerInstance, Reply, Request, StateError, StateView, Write};
+use shardloom_host::{
+    CallEnd, CallError, Failure, HandlerInstance, Reply, Request, StateError, StateView, Write,
+};
 
 use crate::fixture::{far, request, text};
 
@@ -55,8 +57,8 @@ impl State {
         rows.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
-    pub(crate) fn bytes(&self) -> u64 {
-        self.view().bytes()
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows().is_empty()
     }
 
     /// Runs a call and keeps what it leaves; a call without a reply leaves nothing.
@@ -82,8 +84,28 @@ impl State {
         self.run(instance, request(key, method, body), far()).await
     }
 
+    /// A call that is expected to be refused.
+    pub(crate) async fn refusal(
+        &self,
+        instance: &mut HandlerInstance,
+        key: &str,
+        method: &str,
+        body: &str,
+    ) -> Failure {
+        match self.call(instance, key, method, body).await {
+            Err(CallError::Failure(failure)) => failure,
+            other => panic!("{method} {body}: {other:?}"),
+        }
+    }
+
     /// A call that is expected to be answered with text.
-    pub(crate) async fn ask(&self, instance: &mut HandlerInstance, key: &str, method: &str, body: &str) -> String {
+    pub(crate) async fn ask(
+        &self,
+        instance: &mut HandlerInstance,
+        key: &str,
+        method: &str,
+        body: &str,
+    ) -> String {
         text(self.call(instance, key, method, body).await)
     }
 }
@@ -122,7 +144,13 @@ impl StateView for Broken {
         Err(StateError::new("input/output error"))
     }
 
-    fn scan(&self, _: &[u8], _: Option<&[u8]>, _: usize, _: usize) -> Result<Vec<(Bytes, Bytes)>, StateError> {
+    fn scan(
+        &self,
+        _: &[u8],
+        _: Option<&[u8]>,
+        _: usize,
+        _: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, StateError> {
         Err(StateError::new("input/output error"))
     }
 
