@@ -3,6 +3,7 @@
 mod balancing;
 mod calling;
 mod deploying;
+mod examples;
 mod failing;
 mod forming;
 mod joining;
