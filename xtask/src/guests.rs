@@ -9,15 +9,24 @@ use crate::c_guest;
 use crate::wasm_target::{self, TARGET, Toolchain, repository, run};
 
 /// The guests in Rust: the members of the workspace in `guests/`.
-const RUST_GUESTS: [&str; 7] = [
+const RUST_GUESTS: [&str; 13] = [
+    "bank",
     "by-busy-time",
     "by-tenant",
+    "counter",
     "faulty",
     "faulty-shard-function",
     "faulty-weigher",
+    "kv",
+    "kv-wasi",
+    "log",
     "needs-clock",
+    "scripted",
     "word-count",
 ];
+
+/// The components in `examples/`, in Rust: each a workspace of its own, as its reader would have it.
+const EXAMPLES: [&str; 1] = ["inventory"];
 
 /// The guests in C: a directory with one source file of that name, and what zig is told beyond the usual.
 const C_GUESTS: [(&str, &[&str]); 2] = [("echo", &[]), ("faulty-table", &["-mcpu=generic+reference_types"])];
@@ -53,16 +62,24 @@ pub(crate) fn build_all(toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
 /// Builds the guests in Rust alone, for which no C compiler has to be fetched. Returns the components.
 pub(crate) fn build_rust(toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
     let (sources, components, build) = places()?;
-    let mut cargo = toolchain.cargo();
-    cargo.current_dir(&sources).args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"]);
-    run(cargo.arg(&build)).context("building the Rust guests")?;
+    build_workspace(toolchain, &sources, &build).context("building the Rust guests")?;
+    for name in EXAMPLES {
+        let example = repository().join("examples").join(name);
+        build_workspace(toolchain, &example, &build).with_context(|| format!("building examples/{name}"))?;
+    }
     let mut built = Vec::new();
-    for name in RUST_GUESTS {
+    for name in RUST_GUESTS.into_iter().chain(EXAMPLES) {
         let file = build.join(TARGET).join("release").join(format!("{}.wasm", name.replace('-', "_")));
         let bytes = fs::read(&file).with_context(|| file.display().to_string())?;
         built.push(install(&components, name, &bytes)?);
     }
     Ok(built)
+}
+
+fn build_workspace(toolchain: &Toolchain, sources: &Path, build: &Path) -> Result<()> {
+    let mut cargo = toolchain.cargo();
+    cargo.current_dir(sources).args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"]);
+    run(cargo.arg(build))
 }
 
 /// Where the sources are, where the components go, and where is room to build.

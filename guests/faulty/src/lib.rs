@@ -4,13 +4,19 @@
 //! `big-headers`, `big-failure` and `log-flood` are the faults; `invalid`, `not-found`, `conflict` and `failed` refuse with the body as text;
 //! `slow` is busy for a while and then answers as it should; `alloc-and-cope` meets its memory limit and lives with it;
 //! `place`, `config` and `log` show the imports at work.
+//!
+//! `write-then-trap`, `write-then-fail` and `write-then-loop` write the body to the state and end badly; `written` tells
+//! what is there. `big-key`, `big-value`, `big-batch`, `many-changes` and `quota` go over the bounds of the state, and
+//! fail with the words that they are told; `quota` takes the bytes of one value from the body. `write-blindly` writes without
+//! reading.
 
 use std::fmt::Write;
 use std::hint::black_box;
 
 use exports::shardloom::shard::handler::{Failure, Guest, Reply, Request};
 use shardloom::shard::shard_info;
-use wasi::config::store;
+use shardloom::shard::store::{self, StoreError};
+use wasi::config::store as settings;
 use wasi::logging::logging::{Level, log};
 
 wit_bindgen::generate!({ path: "../../wit", world: "shard-handler", generate_all });
@@ -20,6 +26,9 @@ struct Faulty;
 export!(Faulty);
 
 const GIB: usize = 1 << 30;
+
+/// What the writing methods write to.
+const KEY: &[u8] = b"written";
 
 impl Guest for Faulty {
     fn handle(request: Request) -> Result<Reply, Failure> {
@@ -42,6 +51,30 @@ impl Guest for Faulty {
             "big-failure" => Err(Failure::Failed("x".repeat(1 << 20))),
             "log-flood" => log_without_end(),
             "slow" => reply(busy(&request.body).to_string()),
+            "write-then-trap" => {
+                write(&request.body)?;
+                core::arch::wasm32::unreachable()
+            }
+            "write-then-fail" => {
+                write(&request.body)?;
+                Err(Failure::Failed(written()))
+            }
+            "write-then-loop" => {
+                write(&request.body)?;
+                loop {
+                    black_box(());
+                }
+            }
+            "write-blindly" => write(&request.body).and_then(|()| reply("written".to_owned())),
+            "written" => reply(written()),
+            "big-key" => fill([(vec![b'k'; size(&request.body)], Vec::new())]),
+            "big-value" => fill([(KEY.to_vec(), vec![b'x'; size(&request.body)])]),
+            "big-batch" => fill((0_u32..).map(|key| (key.to_be_bytes().to_vec(), vec![b'x'; 40_000]))),
+            "many-changes" => fill((0_u32..).map(|key| (key.to_be_bytes().to_vec(), Vec::new()))),
+            "quota" => {
+                let value = vec![b'x'; size(&request.body)];
+                fill((0_u32..).map(|key| (key.to_be_bytes().to_vec(), value.clone())))
+            }
             "invalid" => Err(Failure::Invalid(text())),
             "not-found" => Err(Failure::NotFound(text())),
             "conflict" => Err(Failure::Conflict(text())),
@@ -64,6 +97,30 @@ fn reply(text: String) -> Result<Reply, Failure> {
 /// The body as a number of bytes; empty means 1 GiB.
 fn size(body: &[u8]) -> usize {
     str::from_utf8(body).ok().and_then(|text| text.parse().ok()).unwrap_or(GIB)
+}
+
+fn write(value: &[u8]) -> Result<(), Failure> {
+    store::set(KEY, value).map_err(told)
+}
+
+fn written() -> String {
+    store::get(KEY).map_or_else(|| "nothing".to_owned(), |value| String::from_utf8_lossy(&value).into_owned())
+}
+
+/// Writes until it is refused.
+fn fill(rows: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<Reply, Failure> {
+    for (key, value) in rows {
+        store::set(&key, &value).map_err(told)?;
+    }
+    reply("taken".to_owned())
+}
+
+fn told(error: StoreError) -> Failure {
+    Failure::Failed(match error {
+        StoreError::TooLarge(words) => words,
+        StoreError::QuotaExceeded => "quota exceeded".to_owned(),
+        StoreError::Closed => "closed".to_owned(),
+    })
 }
 
 fn alloc_without_end() -> ! {
@@ -119,8 +176,8 @@ fn place() -> String {
 
 fn config() -> String {
     let mut text = String::new();
-    for (key, value) in store::get_all().unwrap_or_default() {
-        let again = store::get(&key).ok().flatten();
+    for (key, value) in settings::get_all().unwrap_or_default() {
+        let again = settings::get(&key).ok().flatten();
         let _ = writeln!(text, "{key}={value} {}", again.as_deref() == Some(value.as_str()));
     }
     text

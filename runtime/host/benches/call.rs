@@ -1,4 +1,5 @@
-//! What a call costs: warm, on a fresh instance, of a shard function, of a weigher; and the memory of a warm instance.
+//! What a call costs: warm, with state and without, on a fresh instance, of a shard function, of a weigher; and the memory
+//! of a warm instance.
 //!
 //! `cargo bench -p shardloom-host`; the guests must have been built (`cargo xtask guests`).
 
@@ -7,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use divan::{Bencher, black_box};
 use shardloom_host::{
     Compiler, HandlerInstance, Host, HostOptions, Limits, LogSink, Place, PreparedHandler, Request,
-    ShardFunction, ShardLoad, Weigher,
+    ShardFunction, ShardLoad, StateError, StateView, Weigher,
 };
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
 use tempfile::TempDir;
@@ -19,6 +21,7 @@ use tokio::runtime::Runtime;
 /// Instances whose memory is measured together.
 const INSTANCES: u64 = 1_000;
 
+/// `echo` does without state; `word-count` reads a row and writes one.
 const HANDLERS: [&str; 2] = ["word-count", "echo"];
 
 static BENCH: LazyLock<Bench> = LazyLock::new(Bench::open);
@@ -26,7 +29,31 @@ static BENCH: LazyLock<Bench> = LazyLock::new(Bench::open);
 struct Bench {
     runtime: Runtime,
     host: Host,
+    state: Arc<dyn StateView>,
     _directory: TempDir,
+}
+
+/// A state of one row, so that what is measured is the way there and back.
+struct OneRow(Bytes);
+
+impl StateView for OneRow {
+    fn get(&self, _: &[u8]) -> Result<Option<Bytes>, StateError> {
+        Ok(Some(self.0.clone()))
+    }
+
+    fn scan(
+        &self,
+        _: &[u8],
+        _: Option<&[u8]>,
+        _: usize,
+        _: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, StateError> {
+        Ok(Vec::new())
+    }
+
+    fn bytes(&self) -> u64 {
+        100
+    }
 }
 
 fn main() {
@@ -54,6 +81,13 @@ fn main() {
 fn warm_call(bencher: Bencher<'_, '_>, name: &str) {
     let mut instance = BENCH.instance(&BENCH.handler(name));
     bencher.bench_local(|| BENCH.call(&mut instance));
+}
+
+/// `faulty`, which does nothing but the step named: no state, one read, one write.
+#[divan::bench(args = ["ok", "written", "write-blindly"])]
+fn warm_call_of_one_step(bencher: Bencher<'_, '_>, method: &str) {
+    let mut instance = BENCH.instance(&BENCH.handler("faulty"));
+    bencher.bench_local(|| BENCH.call_method(&mut instance, method));
 }
 
 #[divan::bench(args = HANDLERS)]
@@ -92,7 +126,8 @@ impl Bench {
         };
         let host = Host::new(HostOptions::new(directory.path(), compiler)).expect("a host");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        Bench { runtime, host, _directory: directory }
+        let state = Arc::new(OneRow(Bytes::from_static(b"41")));
+        Bench { runtime, host, state, _directory: directory }
     }
 
     fn handler(&self, name: &str) -> PreparedHandler {
@@ -133,14 +168,19 @@ impl Bench {
 
     /// One call with a payload of 100 bytes: a number, where the guest wants one.
     fn call(&self, instance: &mut HandlerInstance) -> usize {
+        self.call_method(instance, "add")
+    }
+
+    fn call_method(&self, instance: &mut HandlerInstance, method: &str) -> usize {
         let request = Request {
             key: "key".to_owned(),
-            method: "add".to_owned(),
+            method: method.to_owned(),
             headers: Vec::new(),
             body: vec![b'0'; 100],
         };
         let deadline = Instant::now() + Duration::from_secs(10);
-        self.runtime.block_on(instance.call(request, deadline)).expect("a reply").body.len()
+        let end = self.runtime.block_on(instance.call(request, deadline, Arc::clone(&self.state)));
+        end.result.expect("a reply").body.len() + end.writes.len()
     }
 }
 

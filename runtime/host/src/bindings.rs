@@ -5,8 +5,16 @@
 pub(crate) mod shard_handler {
     wasmtime::component::bindgen!({
         path: "../../wit",
-        world: "shard-handler",
+        // The larger of the two: a component imports of it what it uses.
+        world: "shard-handler-keyvalue",
+        // A state that cannot be read ends the call.
+        imports: { "shardloom:shard/store": trappable, "wasi:keyvalue": trappable },
         exports: { default: async },
+        with: {
+            "wasi:keyvalue/store@0.2.0-draft.bucket": crate::keyvalue::Bucket,
+            "wasi:keyvalue/store@0.2.0-draft2.bucket": crate::keyvalue::Bucket,
+            "wasi:keyvalue/atomics@0.2.0-draft2.cas": crate::keyvalue::Cas,
+        },
     });
 }
 

@@ -2,6 +2,7 @@
 
 use crate::bindings::shard_handler::exports::shardloom::shard::handler as wit;
 use crate::limits::Limits;
+use crate::state::Write;
 use crate::stop::{GuestTrap, LimitHit, StopReason, TimeoutKind, cut};
 
 /// One call.
@@ -64,6 +65,15 @@ pub enum CallError {
     /// The instance was dead before the call: a new one is needed. The guest did not run.
     #[error("the instance is dead")]
     Dead,
+}
+
+/// How a call ended, and what it leaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallEnd {
+    /// The guest's reply, or why there is none.
+    pub result: Result<Reply, CallError>,
+    /// What the call changes in the state, sorted by key, each key once; empty unless there is a reply.
+    pub writes: Vec<Write>,
 }
 
 /// How large a reply may be.

@@ -9,10 +9,13 @@ use wasmtime::component::{HasSelf, Linker};
 
 use crate::bindings::shard_handler as wit;
 use crate::bounds::Bounds;
+use crate::keyvalue::{self, KeyValue};
 use crate::logs::{GuestLog, LogLevel};
 use crate::run_time::RunTime;
+use crate::state::StateError;
 use crate::stop::StopReason;
-use wit::shardloom::shard::shard_info;
+use crate::transaction::Transaction;
+use wit::shardloom::shard::{shard_info, store};
 use wit::wasi::config::store as config;
 use wit::wasi::logging::logging;
 
@@ -41,9 +44,22 @@ pub(crate) struct Guest {
     pub(crate) log: GuestLog,
     pub(crate) bounds: Bounds,
     pub(crate) run_time: RunTime,
+    /// The state as the call under way sees it; none between calls.
+    pub(crate) transaction: Option<Transaction>,
+    pub(crate) keyvalue: KeyValue,
 }
 
+/// The guest asked for state where there is none to give.
+#[derive(Debug, thiserror::Error)]
+#[error("the shard's state can be used within a call only")]
+struct NoCall;
+
 impl Guest {
+    /// The state as the call under way sees it.
+    pub(crate) fn transaction(&mut self) -> wasmtime::Result<&mut Transaction> {
+        Ok(self.transaction.as_mut().ok_or(NoCall)?)
+    }
+
     /// Why wasmtime ended this guest: what it met before the error counts first.
     pub(crate) fn stop_reason(
         &self,
@@ -53,6 +69,9 @@ impl Guest {
     ) -> StopReason {
         if let Some(kind) = self.run_time.expired() {
             return StopReason::Timeout(kind);
+        }
+        if let Some(error) = error.downcast_ref::<StateError>() {
+            return StopReason::Host(format!("the shard's state cannot be read: {error}"));
         }
         match (StopReason::of(error, stack_bytes, reply_bytes), self.bounds.hit()) {
             // A guest that was refused memory and then trapped did so for want of it.
@@ -64,6 +83,8 @@ impl Guest {
 
 /// Links everything that a handler is granted, and nothing else.
 pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    store::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
+    keyvalue::link(linker)?;
     shard_info::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     logging::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     config::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)

@@ -11,15 +11,18 @@ use wasmtime::{Engine, Store};
 
 use crate::bindings::shard_handler as wit;
 use crate::bounds::{Bounds, CallBounds};
-use crate::call::{CallError, Reply, ReplyBounds, Request};
+use crate::call::{CallEnd, CallError, Reply, ReplyBounds, Request};
 use crate::digest::Digest;
 use crate::guest::{Guest, Place, link};
+use crate::keyvalue::KeyValue;
 use crate::limits::Limits;
 use crate::logs::{GuestLog, LogSink};
 use crate::run_time::RunTime;
 use crate::slots::{Slot, instances_max};
+use crate::state::StateView;
 use crate::stop::{GuestTrap, LimitHit, StopReason, TimeoutKind};
 use crate::ticker::Ticker;
+use crate::transaction::{Transaction, WriteBounds};
 
 /// Bytes beyond body and headers that a reply may hand over: lengths and pointers.
 const HAND_OVER_SLACK_BYTES: u64 = 64 << 10;
@@ -28,7 +31,7 @@ const HAND_OVER_SLACK_BYTES: u64 = 64 << 10;
 #[derive(Clone)]
 pub struct PreparedHandler {
     digest: Digest,
-    pre: wit::ShardHandlerPre<Guest>,
+    pre: wit::ShardHandlerKeyvaluePre<Guest>,
     ticker: Arc<Ticker>,
     stack_bytes: u64,
 }
@@ -54,9 +57,10 @@ pub enum InstantiateError {
 pub struct HandlerInstance {
     _slot: Slot,
     store: Store<Guest>,
-    exports: wit::ShardHandler,
+    exports: wit::ShardHandlerKeyvalue,
     ticker: Arc<Ticker>,
     reply_bounds: ReplyBounds,
+    write_bounds: WriteBounds,
     stack_bytes: u64,
     dead: bool,
 }
@@ -72,7 +76,7 @@ impl PreparedHandler {
     ) -> wasmtime::Result<PreparedHandler> {
         let mut linker = Linker::new(engine);
         link(&mut linker)?;
-        let pre = wit::ShardHandlerPre::new(linker.instantiate_pre(component)?)?;
+        let pre = wit::ShardHandlerKeyvaluePre::new(linker.instantiate_pre(component)?)?;
         Ok(PreparedHandler { digest, pre, ticker, stack_bytes })
     }
 
@@ -109,6 +113,8 @@ impl HandlerInstance {
             log: GuestLog::new(logs, limits),
             bounds: Bounds::new(limits),
             run_time: RunTime::new(Duration::from_millis(limits.deadline_ms.into())),
+            transaction: None,
+            keyvalue: KeyValue::new(limits),
         };
         let mut store = Store::new(handler.pre.engine(), guest);
         store.limiter(|guest| &mut guest.bounds);
@@ -132,6 +138,7 @@ impl HandlerInstance {
                 exports,
                 ticker: Arc::clone(&handler.ticker),
                 reply_bounds,
+                write_bounds: WriteBounds::new(limits),
                 stack_bytes: handler.stack_bytes,
                 dead: false,
             }),
@@ -146,17 +153,27 @@ impl HandlerInstance {
         }
     }
 
-    /// Runs one call. The guest runs on a fiber of its own and yields the thread at every tick.
+    /// Runs one call on the state as it is now. The guest runs on a fiber of its own and yields the thread at every tick.
     ///
-    /// # Errors
-    /// See [`CallError`].
+    /// How it ended, and what is to become of the state, is in the answer: see [`CallEnd`].
     ///
     /// # Cancel safety
     /// Dropping the future unwinds the guest and leaves the instance dead.
-    pub async fn call(&mut self, request: Request, deadline: Instant) -> Result<Reply, CallError> {
+    pub async fn call(&mut self, request: Request, deadline: Instant, state: Arc<dyn StateView>) -> CallEnd {
         if self.dead {
-            return Err(CallError::Dead);
+            return CallEnd { result: Err(CallError::Dead), writes: Vec::new() };
         }
+        let guest = self.store.data_mut();
+        guest.transaction = Some(Transaction::new(state, self.write_bounds));
+        guest.keyvalue.start();
+        let result = self.run(request, deadline).await;
+        // Whatever the end, the state is let go of.
+        let transaction = self.store.data_mut().transaction.take();
+        let kept = transaction.filter(|_| result.is_ok());
+        CallEnd { result, writes: kept.map(Transaction::into_writes).unwrap_or_default() }
+    }
+
+    async fn run(&mut self, request: Request, deadline: Instant) -> Result<Reply, CallError> {
         let ticker = Arc::clone(&self.ticker);
         let _ticking = ticker.keep_ticking();
         // Alive again only if the call comes to its own end.

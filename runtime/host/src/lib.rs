@@ -1,7 +1,8 @@
 //! Runs other people's WebAssembly: admits components, compiles them apart, makes instances, calls them, bounds them.
 //!
 //! This crate owns wasmtime; no other crate names it. It must never know who owns a shard, what the cluster agreed on,
-//! or how a request came in: it is handed bytes, a place and a deadline, and hands back a reply or says what went wrong.
+//! or how a request came in: it is handed bytes, a place, a deadline and a view of the shard's state, and hands back a reply
+//! with what the call changes, or says what went wrong. It writes no state itself.
 //!
 //! A guest can hurt nobody but its own requests. Its bytes are parsed and compiled in a child process with bounds of its
 //! own; its calls run on fibers that yield at every tick of the clock; memory, tables, stack, output and log have limits.
@@ -11,17 +12,21 @@
 //! - what comes in: [`digest`], [`world`], [`refusal`], `outline`;
 //! - admission: [`host`], over `artifacts` (the disk), `compile` and `compile_child`, `engine`, `loader`;
 //! - workloads: [`handler`], [`call`], [`stop`], over `guest`, `bounds`, `run_time`, `slots`, `ticker`, [`logs`], `bindings`;
+//! - a call's state: [`state`], [`key_layout`], `transaction`, [`scan`], and the interfaces over them, `plain_store`, `keyvalue`;
 //! - plug-ins: [`shard_function`], [`weigher`], over `pure`.
 
 pub mod call;
 pub mod digest;
 pub mod handler;
 pub mod host;
+pub mod key_layout;
 pub mod limits;
 pub mod logs;
 pub mod options;
 pub mod refusal;
+pub mod scan;
 pub mod shard_function;
+pub mod state;
 pub mod stop;
 pub mod weigher;
 pub mod world;
@@ -33,14 +38,17 @@ mod compile;
 mod compile_child;
 mod engine;
 mod guest;
+mod keyvalue;
 mod loader;
 mod outline;
+mod plain_store;
 mod pure;
 mod run_time;
 mod slots;
 mod ticker;
+mod transaction;
 
-pub use call::{CallError, Failure, Reply, Request};
+pub use call::{CallEnd, CallError, Failure, Reply, Request};
 pub use compile::CompileError;
 pub use compile_child::compile_child_main;
 pub use digest::Digest;
@@ -51,8 +59,10 @@ pub use limits::{Limits, LimitsError};
 pub use logs::{GuestLine, LogLevel, LogSink};
 pub use options::{CompileBounds, Compiler, HostOptions};
 pub use refusal::Refusal;
+pub use scan::{SCAN_BYTES_MAX, SCAN_ROWS_MAX};
 pub use shard_function::{ShardFunction, ShardFunctionError};
 pub use slots::instances_max;
+pub use state::{StateError, StateView, Write};
 pub use stop::{GuestTrap, LimitHit, TimeoutKind};
 pub use weigher::{ShardLoad, Weigher, WeigherError};
 pub use world::World;

@@ -33,6 +33,16 @@ pub struct Limits {
     pub log_line_bytes: u32,
     /// Live component-model handles.
     pub handles: u32,
+    /// Bytes of a key of the workload's state, as the guest knows it.
+    pub key_bytes: u32,
+    /// Bytes of a value of the workload's state.
+    pub value_bytes: u32,
+    /// Keys that one call may change.
+    pub changes: u32,
+    /// Bytes of keys and values that one call may change, all together.
+    pub batch_bytes: u64,
+    /// Bytes of keys and values that the workload may keep on one shard.
+    pub state_bytes: u64,
 }
 
 /// A limit is outside what a host allows.
@@ -65,6 +75,16 @@ impl Default for Limits {
             log_bytes_per_s: 64 * KIB as u32,
             log_line_bytes: 8 * KIB as u32,
             handles: 10_000,
+            // The database keeps keys whole in its nodes, and pays for long ones with each look-up.
+            key_bytes: Self::KEY_BYTES_MAX,
+            // The database takes values of 60 KiB; the rest is for what is kept beside them.
+            value_bytes: Self::VALUE_BYTES_MAX,
+            // What a replica applies in one go, before the next call's batch has its turn.
+            changes: 1_000,
+            // One entry of the log, and one message to each replica.
+            batch_bytes: Self::BATCH_BYTES_MAX,
+            // What moves to another node within seconds when the shard does.
+            state_bytes: 256 * MIB,
         }
     }
 }
@@ -73,12 +93,21 @@ impl Limits {
     /// The most memory that a workload may ask for.
     pub const MEMORY_BYTES_MAX: u64 = 1024 * MIB;
 
+    /// The longest key of state, in bytes.
+    pub const KEY_BYTES_MAX: u32 = KIB as u32;
+
+    /// The longest value of state, in bytes.
+    pub const VALUE_BYTES_MAX: u32 = 48 * KIB as u32;
+
+    /// The most bytes that one call may change: a batch is one entry of the log.
+    pub const BATCH_BYTES_MAX: u64 = MIB;
+
     /// Checks each limit against what a host allows.
     ///
     /// # Errors
     /// Names the first limit that is outside.
     pub fn check(&self) -> Result<(), LimitsError> {
-        let rows: [(&'static str, u64, u64, u64); 11] = [
+        let rows: [(&'static str, u64, u64, u64); 16] = [
             ("deadline_ms", self.deadline_ms.into(), 1, 600_000),
             ("memory_bytes", self.memory_bytes, 64 * KIB, Self::MEMORY_BYTES_MAX),
             ("table_elements", self.table_elements.into(), 0, 1_000_000),
@@ -90,6 +119,11 @@ impl Limits {
             ("log_bytes_per_s", self.log_bytes_per_s.into(), 0, 16 * MIB),
             ("log_line_bytes", self.log_line_bytes.into(), 0, 64 * KIB),
             ("handles", self.handles.into(), 0, 100_000),
+            ("key_bytes", self.key_bytes.into(), 1, Self::KEY_BYTES_MAX.into()),
+            ("value_bytes", self.value_bytes.into(), 0, Self::VALUE_BYTES_MAX.into()),
+            ("changes", self.changes.into(), 0, 10_000),
+            ("batch_bytes", self.batch_bytes, 0, Self::BATCH_BYTES_MAX),
+            ("state_bytes", self.state_bytes, 0, 64 * 1024 * MIB),
         ];
         match rows.into_iter().find(|(_, value, min, max)| value < min || value > max) {
             Some((name, value, min, max)) => Err(LimitsError { name, value, min, max }),

@@ -17,8 +17,18 @@ pub enum World {
 }
 
 /// Imports that a handler is always granted. Own interfaces match within 0.1.x, which only ever adds.
-const HANDLER_GRANTS: [&str; 3] =
-    ["shardloom:shard/shard-info@0.1.", "wasi:logging/logging@0.1.0-draft", "wasi:config/store@0.2.0-rc.1"];
+const HANDLER_GRANTS: [&str; 10] = [
+    "shardloom:shard/store@0.1.",
+    "shardloom:shard/shard-info@0.1.",
+    "wasi:logging/logging@0.1.0-draft",
+    "wasi:config/store@0.2.0-rc.1",
+    "wasi:keyvalue/store@0.2.0-draft",
+    "wasi:keyvalue/atomics@0.2.0-draft",
+    "wasi:keyvalue/batch@0.2.0-draft",
+    "wasi:keyvalue/store@0.2.0-draft2",
+    "wasi:keyvalue/atomics@0.2.0-draft2",
+    "wasi:keyvalue/batch@0.2.0-draft2",
+];
 
 /// Types only: nothing in it can be called.
 const WEIGHER_GRANTS: [&str; 1] = ["shardloom:shard/loads@0.1."];
@@ -72,6 +82,8 @@ mod tests {
         assert!(!World::ShardHandler.is_granted("shardloom:shard/shard-info@0.2.0"));
         assert!(World::ShardHandler.is_granted("wasi:config/store@0.2.0-rc.1"));
         assert!(!World::ShardHandler.is_granted("wasi:config/store@0.2.0-rc.10"));
+        assert!(World::ShardHandler.is_granted("wasi:keyvalue/store@0.2.0-draft2"));
+        assert!(!World::ShardHandler.is_granted("wasi:keyvalue/store@0.2.0-draft3"));
         assert!(!World::ShardFunction.is_granted("wasi:logging/logging@0.1.0-draft"));
     }
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use shardloom_host::{Compiler, Digest, Host, HostOptions, Limits, LoadError, Refusal, World};
 
-use crate::fixture::{Fixture, far, guest, request, text};
+use crate::fixture::{Fixture, guest};
+use crate::state::State;
 
 /// A compiler that must not be needed.
 fn no_compiler() -> Compiler {
@@ -110,7 +111,7 @@ async fn truncated_and_flipped_components_are_refused_or_harmless() {
                 let handler = fixture.host.handler(&admitted.digest).await.unwrap();
                 let limits = Limits { deadline_ms: 100, ..Limits::default() };
                 if let Ok(mut instance) = fixture.instantiate(&handler, &limits).await {
-                    let _ = instance.call(request("k", "", "body"), far()).await;
+                    let _ = State::default().call(&mut instance, "k", "", "body").await;
                 }
             }
         }
@@ -128,7 +129,7 @@ async fn compiled_code_that_is_damaged_is_compiled_again() {
     fs::write(&path, &code).unwrap();
     let handler = fixture.host.handler(&digest).await.unwrap();
     let mut instance = fixture.instantiate(&handler, &Limits::default()).await.unwrap();
-    assert_eq!(text(instance.call(request("a", "", ""), far()).await), "1");
+    assert_eq!(State::default().ask(&mut instance, "a", "", "").await, "1");
     code[middle] ^= 1;
     assert!(fs::read(&path).unwrap().len() == code.len(), "a good copy is kept again");
 }

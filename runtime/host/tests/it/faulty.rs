@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use shardloom_host::{CallError, Failure, HandlerInstance, LimitHit, Limits, Reply, Request, TimeoutKind};
 
 use crate::fixture::{Fixture, far, request, text};
+use crate::state::State;
 
 const MIB: u64 = 1 << 20;
 
 async fn call(instance: &mut HandlerInstance, method: &str, body: &str) -> Result<Reply, CallError> {
-    instance.call(request("k", method, body), far()).await
+    State::default().call(instance, "k", method, body).await
 }
 
 /// Calls one method of a fresh instance and expects the instance to be dead, and to say so.
@@ -78,7 +79,7 @@ async fn an_endless_loop_ends_with_the_deadline_of_its_request() {
     let mut instance =
         fixture.instance_within("faulty", Limits { deadline_ms: 60_000, ..Limits::default() }).await;
     let deadline = Instant::now() + Duration::from_millis(100);
-    let ended = instance.call(request("k", "loop", ""), deadline).await;
+    let ended = State::default().run(&mut instance, request("k", "loop", ""), deadline).await;
     assert_eq!(ended, Err(CallError::Timeout(TimeoutKind::Deadline)));
     assert!(Instant::now() >= deadline);
     assert!(instance.is_dead());
@@ -187,7 +188,8 @@ async fn a_call_that_is_dropped_leaves_the_instance_dead() {
     let mut instance =
         fixture.instance_within("faulty", Limits { deadline_ms: 60_000, ..Limits::default() }).await;
     let endless: Request = request("k", "loop", "");
-    let dropped = tokio::time::timeout(Duration::from_millis(50), instance.call(endless, far())).await;
+    let endless = instance.call(endless, far(), State::default().view());
+    let dropped = tokio::time::timeout(Duration::from_millis(50), endless).await;
     assert!(dropped.is_err());
     assert!(instance.is_dead());
     assert_eq!(call(&mut instance, "ok", "").await, Err(CallError::Dead));

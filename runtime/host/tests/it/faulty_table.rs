@@ -2,13 +2,14 @@
 
 use shardloom_host::{CallError, LimitHit};
 
-use crate::fixture::{Fixture, far, request};
+use crate::fixture::Fixture;
+use crate::state::State;
 
 #[tokio::test]
 async fn a_table_that_grows_without_end_ends_with_the_limit() {
     let fixture = Fixture::new();
     let mut instance = fixture.instance("faulty-table").await;
-    let ended = instance.call(request("k", "", ""), far()).await;
+    let ended = State::default().call(&mut instance, "k", "", "").await;
     assert_eq!(ended, Err(CallError::Limit(LimitHit::Tables(100_000))));
     assert!(instance.is_dead());
 }

@@ -5,39 +5,60 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 mod admit;
+mod bank;
 mod by_busy_time;
 mod by_tenant;
 mod compile;
+mod counter;
 mod echo;
 mod faulty;
 mod faulty_shard_function;
+mod faulty_state;
 mod faulty_table;
 mod faulty_weigher;
 mod fixture;
+mod inventory;
 mod isolation;
+mod kv;
+mod kv_wasi;
+mod log;
 mod needs_clock;
+mod scripted;
+mod state;
 mod word_count;
 
 #[test]
 fn every_guest_has_a_test() {
-    const TESTED: [&str; 9] = [
+    const TESTED: [&str; 15] = [
+        "bank",
         "by-busy-time",
         "by-tenant",
+        "counter",
         "echo",
         "faulty",
         "faulty-shard-function",
         "faulty-table",
         "faulty-weigher",
+        "kv",
+        "kv-wasi",
+        "log",
         "needs-clock",
+        "scripted",
         "word-count",
     ];
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guests");
-    let mut guests: Vec<String> = std::fs::read_dir(directory)
+    assert_eq!(directories("guests"), TESTED, "a guest needs a module here with its tests");
+    assert_eq!(directories("examples"), ["inventory"], "an example needs one too");
+}
+
+/// The names of the directories in a directory of the repository, sorted.
+fn directories(name: &str) -> Vec<String> {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let mut names: Vec<String> = std::fs::read_dir(format!("{directory}/{name}"))
         .unwrap()
         .map(Result::unwrap)
         .filter(|entry| entry.path().is_dir() && entry.file_name() != "target")
         .map(|entry| entry.file_name().into_string().unwrap())
         .collect();
-    guests.sort();
-    assert_eq!(guests, TESTED, "a guest needs a module here with its tests");
+    names.sort();
+    names
 }

@@ -20,7 +20,10 @@ async fn an_import_that_is_not_granted_is_refused_by_name() {
     assert_eq!(
         error.to_string(),
         "import `shardloom:needs-clock/clock` is not granted to a shard-handler; granted: \
-         `shardloom:shard/shard-info@0.1`, `wasi:logging/logging@0.1.0-draft`, `wasi:config/store@0.2.0-rc.1`"
+         `shardloom:shard/store@0.1`, `shardloom:shard/shard-info@0.1`, `wasi:logging/logging@0.1.0-draft`, \
+         `wasi:config/store@0.2.0-rc.1`, `wasi:keyvalue/store@0.2.0-draft`, `wasi:keyvalue/atomics@0.2.0-draft`, \
+         `wasi:keyvalue/batch@0.2.0-draft`, `wasi:keyvalue/store@0.2.0-draft2`, \
+         `wasi:keyvalue/atomics@0.2.0-draft2`, `wasi:keyvalue/batch@0.2.0-draft2`"
     );
     assert_eq!(fixture.host.digests().await.unwrap(), []);
 }

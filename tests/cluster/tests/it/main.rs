@@ -4,6 +4,7 @@ mod balancing;
 mod calling;
 mod damage;
 mod deploying;
+mod examples;
 mod failing;
 mod forming;
 mod joining;
