@@ -1,0 +1,7 @@
+//! Real nodes in one process: real disks, QUIC over loopback; each node on a runtime of its own, so that it can be killed.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod failover;
+mod state;
+mod world;

@@ -1,0 +1,265 @@
+//! A cluster of real nodes.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use shardloom_cluster::control::{Addresses, JoinPolicy};
+use shardloom_cluster::gossip::GossipTiming;
+use shardloom_cluster::raft::RaftTiming;
+use shardloom_cluster::state::ServedState;
+use shardloom_cluster::{Beginning, Cluster, ClusterHandle, ClusterOptions};
+use shardloom_protocol::batch::{Change, WriteBatch};
+use shardloom_protocol::digest::Digest;
+use shardloom_sharding::ids::{NodeId, Position, ShardId};
+use shardloom_sharding::protocol::timing::Timing;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// How long anything may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(10);
+
+/// The workload of the tests.
+pub(crate) const WORKLOAD: &str = "kv";
+
+/// Waits for a condition.
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+struct Running {
+    runtime: Runtime,
+    cluster: Cluster,
+}
+
+/// One node's place, running or not.
+struct Place {
+    data: TempDir,
+    peer: SocketAddr,
+    gossip: SocketAddr,
+    running: Option<Running>,
+}
+
+/// A cluster of real nodes.
+pub(crate) struct World {
+    shards: u32,
+    timing: Timing,
+    places: Vec<Place>,
+}
+
+fn free_port() -> SocketAddr {
+    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+impl World {
+    /// Starts so many nodes, and waits until every shard is served.
+    pub(crate) async fn start(nodes: usize, shards: u32) -> World {
+        World::start_with(nodes, shards, Timing::DEFAULT).await
+    }
+
+    pub(crate) async fn start_with(nodes: usize, shards: u32, timing: Timing) -> World {
+        let place =
+            || Place { data: TempDir::new().unwrap(), peer: free_port(), gossip: free_port(), running: None };
+        let mut world = World { shards, timing, places: (0..nodes).map(|_| place()).collect() };
+        let founding = Beginning::Bootstrap {
+            shards,
+            replicas: 3,
+            join_policy: JoinPolicy::Auto,
+            admin_token: Digest([0; 32]),
+        };
+        world.run(0, founding).await;
+        for node in 1..nodes {
+            let founder = world.handle(0);
+            let on = &world.places[0].running.as_ref().unwrap().runtime;
+            let token = on.spawn(async move { founder.create_token().await.unwrap() }).await.unwrap();
+            let addresses = vec![world.places[0].peer.to_string()];
+            world.run(node, Beginning::Join { addresses, token }).await;
+        }
+        world.wait_until_whole().await;
+        world
+    }
+
+    async fn run(&mut self, node: usize, beginning: Beginning) {
+        let place = &mut self.places[node];
+        let options = ClusterOptions {
+            data: place.data.path().to_path_buf(),
+            listen_peer: place.peer,
+            listen_gossip: place.gossip,
+            addresses: Addresses {
+                http: "127.0.0.1:1".into(),
+                peer: place.peer.to_string(),
+                gossip: place.gossip.to_string(),
+            },
+            zone: String::new(),
+            capacity: 1,
+            labels: BTreeMap::new(),
+            beginning,
+            timing: self.timing,
+            raft: RaftTiming::default(),
+            gossip: GossipTiming::default(),
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.unwrap();
+        let started = runtime.spawn(shardloom_cluster::start(options)).await.unwrap();
+        place.running = Some(Running { runtime, cluster: started.unwrap() });
+    }
+
+    /// Starts a node again.
+    pub(crate) async fn restart(&mut self, node: usize) {
+        self.run(node, Beginning::Return).await;
+    }
+
+    /// Starts some nodes again, all at once: no one of them waits for another.
+    pub(crate) async fn restart_all(&mut self) {
+        for node in 0..self.places.len() {
+            if self.places[node].running.is_none() {
+                self.restart(node).await;
+            }
+        }
+    }
+
+    /// Ends a node in the middle of everything.
+    pub(crate) async fn kill(&mut self, node: usize) {
+        let Running { runtime, cluster } = self.places[node].running.take().unwrap();
+        runtime.spawn(async move { drop(cluster) }).await.unwrap();
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
+    }
+
+    /// Ends a node in order.
+    pub(crate) async fn close(&mut self, node: usize) {
+        let Running { runtime, cluster } = self.places[node].running.take().unwrap();
+        runtime.spawn(cluster.close()).await.unwrap();
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
+    }
+
+    /// Where a node keeps its data.
+    pub(crate) fn data(&self, node: usize) -> PathBuf {
+        self.places[node].data.path().to_path_buf()
+    }
+
+    pub(crate) fn handle(&self, node: usize) -> ClusterHandle {
+        self.places[node].running.as_ref().unwrap().cluster.handle()
+    }
+
+    pub(crate) fn id(&self, node: usize) -> NodeId {
+        self.handle(node).me()
+    }
+
+    fn running(&self) -> impl Iterator<Item = usize> {
+        (0..self.places.len()).filter(|node| self.places[*node].running.is_some())
+    }
+
+    /// The node that serves a shard, and the shard's state there.
+    pub(crate) fn served(&self, shard: ShardId) -> Option<(usize, Arc<ServedState>)> {
+        self.running().find_map(|node| {
+            let handle = self.handle(node);
+            let epoch = handle.serving().serving(shard).filter(|_| handle.serving().lease_live())?;
+            Some((node, handle.states().open(shard, epoch)?))
+        })
+    }
+
+    /// Waits until a shard is served.
+    pub(crate) async fn owner(&self, shard: ShardId) -> (usize, Arc<ServedState>) {
+        until("a shard is served", || self.served(shard).is_some()).await;
+        match self.served(shard) {
+            Some(found) => found,
+            None => Box::pin(self.owner(shard)).await,
+        }
+    }
+
+    /// Waits until all shards are served.
+    pub(crate) async fn wait_until_served(&self) {
+        until("all shards are served", || {
+            (0..self.shards).all(|shard| self.served(ShardId(shard)).is_some())
+        })
+        .await;
+    }
+
+    /// Waits until all shards are served and have as many replicas as there are nodes, at most three, all of them on disks that are there.
+    pub(crate) async fn wait_until_whole(&self) {
+        let replicas = self.places.len().min(3);
+        until("all shards have their replicas", || {
+            let Some(first) = self.running().next() else { return false };
+            let handle = self.handle(first);
+            let applied = handle.applied().read();
+            let Some(state) = &applied.control else { return false };
+            let there = |replica: &shardloom_sharding::ids::Replica| {
+                state.members.get(&replica.node).is_some_and(|member| member.disk == replica.disk)
+            };
+            let map = state.shards.committed();
+            let whole =
+                (0..self.shards).all(|shard| map.replicas(ShardId(shard)).filter(there).count() == replicas);
+            let voters = handle.voters().len() >= if self.places.len() < 3 { 1 } else { 3 };
+            whole && voters && state.shards.pendings().len() == 0
+        })
+        .await;
+        self.wait_until_served().await;
+    }
+
+    /// Writes on a shard's owner and waits until it is committed; again, where the owner changes meanwhile.
+    pub(crate) async fn write(
+        &self,
+        shard: ShardId,
+        request: u128,
+        changes: &[(&str, Option<&str>)],
+    ) -> Position {
+        let batch = batch(request, changes);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < deadline, "in vain: a write");
+            let (_, state) = self.owner(shard).await;
+            let Ok(position) = state.write(&batch).await else { continue };
+            let mut committed = state.committed();
+            let reached =
+                tokio::time::timeout(PATIENCE, committed.wait_for(|reached| *reached >= position)).await;
+            if reached.unwrap().is_ok() {
+                return position;
+            }
+        }
+    }
+
+    /// Reads on a shard's owner.
+    pub(crate) async fn read(&self, shard: ShardId, key: &str) -> Option<Bytes> {
+        let (_, state) = self.owner(shard).await;
+        state.get(WORKLOAD, key.as_bytes()).unwrap()
+    }
+
+    /// Lets a node give up all that it owns; it goes on running as a replica.
+    pub(crate) async fn leave(&self, node: usize) {
+        self.places[node].running.as_ref().unwrap().cluster.leave(PATIENCE).await;
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        for Running { runtime, cluster } in self.places.iter_mut().filter_map(|place| place.running.take()) {
+            let _inside = runtime.enter();
+            drop(cluster);
+            drop(_inside);
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Some writes of one call; its reply is `done` and the request.
+pub(crate) fn batch(request: u128, changes: &[(&str, Option<&str>)]) -> WriteBatch {
+    let change = |(key, value): &(&str, Option<&str>)| Change {
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        value: value.map(|value| Bytes::copy_from_slice(value.as_bytes())),
+    };
+    WriteBatch {
+        request,
+        workload: WORKLOAD.into(),
+        changes: changes.iter().map(change).collect(),
+        reply: Some(Bytes::from(format!("done {request}"))),
+        idempotency: None,
+    }
+}
