@@ -4,16 +4,16 @@
 //! whole map is proposed, sealed, recovered and committed anew), how long a node's death takes until the map is whole again, what
 //! the map takes in the control log, and memory a node.
 
-#[path = "../tests/it/world.rs"]
+#[path = "../tests/it/many.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
-mod world;
+mod many;
 
 use std::time::Instant;
 
 use shardloom_sharding::change::{Change, Replicas};
 use shardloom_sharding::ids::ShardId;
 use shardloom_sharding::map_codec::{encode_changes, encode_map};
-use world::World;
+use many::World;
 
 const REPLICAS: u32 = 3;
 

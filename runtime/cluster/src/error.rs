@@ -20,7 +20,10 @@ pub enum ClusterError {
     Wal(#[from] WalError),
     /// A shard log cannot be read.
     #[error(transparent)]
-    ShardLog(#[from] crate::shard_logs::ShardLogError),
+    ShardLog(#[from] crate::log_entries::ShardLogError),
+    /// The state of a shard cannot be used.
+    #[error(transparent)]
+    State(#[from] crate::state::StateError),
     /// A database cannot be used.
     #[error(transparent)]
     Db(#[from] DbError),

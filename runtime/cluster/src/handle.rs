@@ -21,6 +21,7 @@ use crate::service::PeerServer;
 use crate::serving::ServingTable;
 use crate::shell::Incoming;
 use crate::standing::StandingCell;
+use crate::state::States;
 use crate::step_down::{StepDown, StepDownError};
 use crate::writer::{WriteError, Writer};
 
@@ -33,6 +34,7 @@ pub struct Cluster {
     pub(crate) raft: Raft,
     pub(crate) applied: Arc<Applied>,
     pub(crate) serving: Arc<ServingTable>,
+    pub(crate) states: Arc<States>,
     pub(crate) standing: Arc<StandingCell>,
     pub(crate) writer: Writer,
     pub(crate) step_down: StepDown,
@@ -51,6 +53,7 @@ pub struct ClusterHandle {
     raft: Raft,
     applied: Arc<Applied>,
     serving: Arc<ServingTable>,
+    states: Arc<States>,
     standing: Arc<StandingCell>,
     writer: Writer,
     step_down: StepDown,
@@ -93,6 +96,11 @@ impl ClusterHandle {
     /// What this node serves.
     pub fn serving(&self) -> &Arc<ServingTable> {
         &self.serving
+    }
+
+    /// The states of the shards that this node serves.
+    pub fn states(&self) -> &Arc<States> {
+        &self.states
     }
 
     /// How this node and the others are.
@@ -170,6 +178,7 @@ impl Cluster {
             raft: self.raft.clone(),
             applied: self.applied.clone(),
             serving: self.serving.clone(),
+            states: self.states.clone(),
             standing: self.standing.clone(),
             writer: self.writer.clone(),
             step_down: self.step_down.clone(),

@@ -2,7 +2,8 @@
 //! names openraft and chitchat; it never knows HTTP or a guest.
 //!
 //! In reading order: [`control`] is what is agreed on, [`raft`] how; [`shell`] drives the pure cores of the shard protocol, with
-//! [`shard_logs`] as their disk, [`outbox`] as their mouth and [`serving`] as what comes of it; [`leading`], [`group`] and [`admission`] are
+//! [`shard_logs`] (over [`log_entries`]) as their disk, [`state`] as what the logs say, [`outbox`] as their mouth and [`serving`] as what comes of
+//! it; [`leading`], [`group`] and [`admission`] are
 //! the leader's; [`join`], [`identity`], [`gossip`] and [`addresses`] are how nodes find and know each other; [`mod@start`] puts it together and
 //! [`handle`] is what the server above uses.
 
@@ -18,6 +19,7 @@ pub mod handle;
 pub mod identity;
 pub mod join;
 pub mod leading;
+pub mod log_entries;
 pub mod outbox;
 pub mod peers;
 pub mod raft;
@@ -28,6 +30,7 @@ pub mod shell;
 mod slots;
 pub mod standing;
 pub mod start;
+pub mod state;
 pub mod step_down;
 pub mod writer;
 

@@ -112,7 +112,7 @@ impl ServingTable {
 
     pub(crate) fn start(&self, shard: ShardId, epoch: Epoch) {
         if let Some(row) = self.row(shard) {
-            row.held.store(false, Ordering::SeqCst);
+            // It may be held already: the way from the decision to serve it to here takes a moment.
             row.epoch.store(epoch.0, Ordering::SeqCst);
         }
     }

@@ -1,12 +1,6 @@
 //! The shard logs and seals in the node's write-ahead log.
 //!
 //! ```text
-//! entry of a shard log, at the log's index = position:
-//!  0     1         2      3            11
-//! +-----+---------+------+------------+----------------+
-//! | 'E' | version | kind | stamp: u64 | batch (kind 1) |     kind 0: barrier, 1: batch
-//! +-----+---------+------+------------+----------------+
-//!
 //! block of seals, register SEALS + shard / 64:
 //!  0     1         2
 //! +-----+---------+-------------------------------+
@@ -19,49 +13,39 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use shardloom_sharding::ids::{Epoch, Position, ShardId, Tail};
 use shardloom_sharding::protocol::log::LogIndex;
-use shardloom_sharding::protocol::messages::{Body, Entry};
+use shardloom_sharding::protocol::messages::Entry;
 use shardloom_sharding::protocol::record::{Record as CoreRecord, StoredShard};
-use shardloom_store::{LogId, Record, Wal, WalError};
+use shardloom_store::{LogId, Record, Wal};
 
+use crate::log_entries::{self, LogReader, LoggedEntry, ShardLogError, VERSION};
 use crate::slots;
+use crate::state::{Copy, StateDb, StateError, Unflushed};
 
-const ENTRY_MAGIC: u8 = b'E';
 const BLOCK_MAGIC: u8 = b'B';
-const VERSION: u8 = 1;
-const KIND_BARRIER: u8 = 0;
-const KIND_BATCH: u8 = 1;
-const ENTRY_HEADER_BYTES: usize = 11;
 const BLOCK_HEADER_BYTES: usize = 2;
 const BLOCK_SHARDS: usize = 64;
 /// Bytes that one read of a log returns at most.
 const READ_BYTES_MAX: usize = 1 << 20;
-
-/// Why a shard log cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ShardLogError {
-    /// The write-ahead log fails.
-    #[error(transparent)]
-    Wal(#[from] WalError),
-    /// What is stored is no entry of a shard log or no block of seals.
-    #[error("{what} of shard {shard} is not in a format that this build reads (up to {VERSION})")]
-    Unreadable {
-        /// What was read.
-        what: &'static str,
-        /// Whose.
-        shard: ShardId,
-    },
-}
+/// Bytes in one submission to the write-ahead log, beyond one record of the core.
+const SUBMIT_BYTES_MAX: usize = 1 << 20;
+/// What a record takes beside its payload, about, in bytes.
+const RECORD_BYTES: usize = 64;
 
 /// The shard logs of this node.
 #[derive(Debug)]
 pub struct ShardLogs {
     wal: Wal,
+    reader: LogReader,
     seals: Vec<Epoch>,
     /// The last position of each log that has been submitted; a log that is not here is empty and new.
     last: BTreeMap<ShardId, Position>,
+    state: Arc<StateDb>,
+    unflushed: Arc<Unflushed>,
+    /// Copies of states that nobody uses once what was translated last is durable.
+    garbage: Vec<Copy>,
 }
 
 impl ShardLogs {
@@ -70,32 +54,50 @@ impl ShardLogs {
     /// # Errors
     ///
     /// Something stored cannot be read.
-    pub fn open(wal: Wal, shard_count: u32) -> Result<(ShardLogs, Vec<StoredShard>), ShardLogError> {
+    pub(crate) fn open(
+        wal: Wal,
+        shard_count: u32,
+        state: Arc<StateDb>,
+        unflushed: Arc<Unflushed>,
+    ) -> Result<(ShardLogs, Vec<StoredShard>), ShardLogError> {
         let seals = read_seals(&wal, shard_count)?;
-        let mut logs = ShardLogs { wal, seals, last: BTreeMap::new() };
+        let reader = LogReader::new(wal.clone());
+        let (last, garbage) = (BTreeMap::new(), Vec::new());
+        let mut logs = ShardLogs { wal, reader, seals, last, state, unflushed, garbage };
         let mut stored = Vec::new();
         for shard in (0..shard_count).map(ShardId) {
-            let log = logs.read_index(shard)?;
+            let applied = logs.state.current(shard).meta.applied;
+            let log = logs.read_index(shard, applied)?;
             let seal = logs.seals[shard.index()];
             if seal != Epoch(0) || log.is_some() {
                 let log = log.unwrap_or_default();
-                // Until shards have state, nothing of a log is applied anywhere.
-                stored.push(StoredShard { shard, seal, applied: log.base().position, log });
+                stored.push(StoredShard { shard, seal, log, applied: applied.position });
             }
         }
         Ok((logs, stored))
     }
 
-    fn read_index(&mut self, shard: ShardId) -> Result<Option<LogIndex>, ShardLogError> {
+    /// The stamps of a log; what it has given up begins with an entry whose stamp is known: its first, or else the last that the state holds.
+    fn read_index(&mut self, shard: ShardId, applied: Tail) -> Result<Option<LogIndex>, ShardLogError> {
         let id = LogId::shard(shard);
-        let (Some(first), Some(last)) = (self.wal.first_index(id), self.wal.last_index(id)) else {
-            return Ok(None);
+        let Some(last) = self.wal.last_index(id) else { return Ok(None) };
+        self.last.insert(shard, Position(last));
+        let purged = self.wal.purged_index(id).unwrap_or(0);
+        let entries = match self.wal.first_index(id) {
+            Some(first) => self.read(shard, Position(first), Position(last))?,
+            None => Vec::new(),
         };
-        let mut index = LogIndex::default();
-        for entry in self.read(shard, Position(first), Position(last))? {
+        let mut entries = entries.into_iter().map(|entry| entry.at);
+        let mut index = if purged == 0 {
+            LogIndex::default()
+        } else if applied.position.0 > purged {
+            LogIndex::starting_after(entries.next().unwrap_or(applied))
+        } else {
+            LogIndex::starting_after(applied)
+        };
+        for entry in entries {
             index.push(entry.stamp);
         }
-        self.last.insert(shard, Position(last));
         Ok(Some(index))
     }
 
@@ -104,25 +106,47 @@ impl ShardLogs {
     /// # Errors
     ///
     /// The write-ahead log fails, or an entry cannot be read.
-    pub fn read(&self, shard: ShardId, first: Position, last: Position) -> Result<Vec<Entry>, ShardLogError> {
-        let mut entries = Vec::new();
-        let mut next = first.0;
-        while next <= last.0 {
-            let found = self.wal.read(LogId::shard(shard), next..last.0 + 1, READ_BYTES_MAX)?;
-            let Some((index, _)) = found.last() else { break };
-            next = index + 1;
-            for (_, bytes) in &found {
-                let entry = decode_entry(bytes);
-                entries.push(entry.ok_or(ShardLogError::Unreadable { what: "an entry", shard })?);
-            }
+    fn read(
+        &self,
+        shard: ShardId,
+        first: Position,
+        last: Position,
+    ) -> Result<Vec<LoggedEntry>, ShardLogError> {
+        let (mut entries, mut next) = (Vec::new(), first);
+        while next <= last {
+            let mut found = self.reader.read(shard, next, last, READ_BYTES_MAX)?;
+            let Some(end) = found.last() else { break };
+            next = end.at.position.next();
+            entries.append(&mut found);
         }
         Ok(entries)
     }
 
-    /// Turns the core's records into those of the write-ahead log, in the same order. To be submitted at once: the next call builds on it.
-    pub fn translate(&mut self, records: Vec<CoreRecord>) -> Vec<Record> {
-        let mut out = Vec::new();
+    /// Entries from `first` on up to `last`, but no more than `bytes_max` of them, and one at least: what one message carries.
+    ///
+    /// # Errors
+    ///
+    /// The write-ahead log fails, or an entry cannot be read.
+    pub(crate) fn read_some(
+        &self,
+        shard: ShardId,
+        first: Position,
+        last: Position,
+        bytes_max: usize,
+    ) -> Result<Vec<LoggedEntry>, ShardLogError> {
+        if first > last { Ok(Vec::new()) } else { self.reader.read(shard, first, last, bytes_max) }
+    }
+
+    /// Turns the core's records into submissions to the write-ahead log, in the same order; each is bounded. To be submitted at once: the next
+    /// call builds on it.
+    ///
+    /// # Errors
+    ///
+    /// The core installs a snapshot that has not arrived.
+    pub(crate) fn translate(&mut self, records: Vec<CoreRecord>) -> Result<Vec<Vec<Record>>, StateError> {
+        let (mut submissions, mut out, mut bytes) = (Vec::new(), Vec::new(), 0);
         for record in records {
+            let from = out.len();
             match record {
                 CoreRecord::Seal { epoch, shards } => self.seal(epoch, &shards, &mut out),
                 CoreRecord::Append { shard, previous, entries } => {
@@ -131,20 +155,41 @@ impl ShardLogs {
                 CoreRecord::Truncate { shard, base } => {
                     out.push(Record::Purge { log: LogId::shard(shard), upto: base.position.0 });
                 }
-                CoreRecord::Snapshot { shard, base, .. } => {
-                    // A shard without state has nothing in its snapshot but the place where its log goes on.
+                CoreRecord::Snapshot { shard, base, snapshot } => {
+                    let (generation, old) = self.state.install(Copy::of(snapshot))?;
+                    self.unflushed.replaced(shard);
+                    self.garbage.push(old);
                     self.last.insert(shard, base.position);
+                    out.push(generation.record(shard));
                     out.push(Record::Drop { log: LogId::shard(shard) });
                     out.push(Record::Purge { log: LogId::shard(shard), upto: base.position.0 });
                 }
                 CoreRecord::Drop { shard } => {
                     if self.last.remove(&shard).is_some() {
+                        let (generation, old) = self.state.give_up(shard);
+                        self.unflushed.replaced(shard);
+                        self.garbage.push(old);
+                        out.push(generation.record(shard));
                         out.push(Record::Drop { log: LogId::shard(shard) });
                     }
                 }
             }
+            bytes += out[from..].iter().map(record_bytes).sum::<usize>();
+            if bytes >= SUBMIT_BYTES_MAX {
+                submissions.push(std::mem::take(&mut out));
+                bytes = 0;
+            }
         }
-        out
+        submissions.push(out);
+        submissions.retain(|records| !records.is_empty());
+        Ok(submissions)
+    }
+
+    /// What was translated is submitted: the rows of states that it puts out of use may go once it is durable.
+    pub(crate) fn submitted(&mut self) {
+        if !self.garbage.is_empty() {
+            self.unflushed.delete(self.garbage.drain(..));
+        }
     }
 
     fn seal(&mut self, epoch: Epoch, shards: &[ShardId], out: &mut Vec<Record>) {
@@ -169,35 +214,25 @@ impl ShardLogs {
         if self.last.get(&shard).is_some_and(|last| *last > position) {
             out.push(Record::Truncate { log, from: position.0 + 1 });
         }
+        let mut bytes = 0;
         for entry in entries {
             position = position.next();
-            out.push(Record::Append { log, index: position.0, payload: encode_entry(entry) });
+            let payload = log_entries::encode(entry);
+            bytes += payload.len();
+            out.push(Record::Append { log, index: position.0, payload });
         }
         self.last.insert(shard, position);
+        self.unflushed.logged(shard, bytes as u64);
     }
 }
 
-fn encode_entry(entry: &Entry) -> Bytes {
-    let batch: &[u8] = match &entry.body {
-        Body::Barrier => &[],
-        Body::Batch(batch) => batch,
+fn record_bytes(record: &Record) -> usize {
+    let payload = match record {
+        Record::Append { payload, .. } => payload.len(),
+        Record::Set { value, .. } => value.len(),
+        _ => 0,
     };
-    let kind = if matches!(entry.body, Body::Barrier) { KIND_BARRIER } else { KIND_BATCH };
-    let mut bytes = BytesMut::with_capacity(ENTRY_HEADER_BYTES + batch.len());
-    bytes.put_slice(&[ENTRY_MAGIC, VERSION, kind]);
-    bytes.put_u64_le(entry.stamp.0);
-    bytes.put_slice(batch);
-    bytes.freeze()
-}
-
-fn decode_entry(bytes: &[u8]) -> Option<Entry> {
-    let (header, batch) = bytes.split_at_checked(ENTRY_HEADER_BYTES)?;
-    let body = match header[..3] {
-        [ENTRY_MAGIC, VERSION, KIND_BARRIER] if batch.is_empty() => Body::Barrier,
-        [ENTRY_MAGIC, VERSION, KIND_BATCH] => Body::Batch(Arc::from(batch)),
-        _ => return None,
-    };
-    Some(Entry { stamp: Epoch(u64::from_le_bytes(header[3..].try_into().ok()?)), body })
+    RECORD_BYTES + payload
 }
 
 fn read_seals(wal: &Wal, shard_count: u32) -> Result<Vec<Epoch>, ShardLogError> {
@@ -215,25 +250,4 @@ fn read_seals(wal: &Wal, shard_count: u32) -> Result<Vec<Epoch>, ShardLogError> 
         }
     }
     Ok(seals)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn entries_are_pinned_byte_by_byte_and_read_back() {
-        let barrier = Entry { stamp: Epoch(0x0102), body: Body::Barrier };
-        assert_eq!(&encode_entry(&barrier)[..], b"E\x01\x00\x02\x01\0\0\0\0\0\0");
-        let batch = Entry { stamp: Epoch(3), body: Body::Batch(Arc::from(&b"xy"[..])) };
-        assert_eq!(&encode_entry(&batch)[..], b"E\x01\x01\x03\0\0\0\0\0\0\0xy");
-        for entry in [barrier, batch] {
-            assert_eq!(decode_entry(&encode_entry(&entry)), Some(entry));
-        }
-        for bad in
-            [&b""[..], b"E\x01\x00", b"E\x02\x00\x02\x01\0\0\0\0\0\0", b"E\x01\x00\x02\x01\0\0\0\0\0\0x"]
-        {
-            assert_eq!(decode_entry(bad), None);
-        }
-    }
 }

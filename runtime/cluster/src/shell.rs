@@ -1,19 +1,21 @@
 //! The protocol's shell on this node: one task that feeds the pure cores and does what they say.
 //!
 //! Everything that may block goes elsewhere: messages to the [`Outbox`], entries of the control log to tasks of their own, disk writes to the
-//! queue of the write-ahead log. What the cores decide is decided there; here is only `select!`, `step`, `match`.
+//! queue of the write-ahead log, the making of states to threads of their own. What the cores decide is decided there; here is only `select!`,
+//! `step`, `match`. `obey` does what the node's core says, `states` is between it and the states of shards.
+
+mod obey;
+mod states;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use shardloom_protocol::envelope::{self, Kind};
-use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
+use shardloom_sharding::ids::{Epoch, NodeId, Position, ShardId};
 use shardloom_sharding::map_codec::encode_changes;
 use shardloom_sharding::protocol::leader::{LeaderCommand, LeaderCore, LeaderEvent, Ticket};
-use shardloom_sharding::protocol::messages::{Append, Fetched, PeerMessage, ShardEpoch};
-use shardloom_sharding::protocol::node::{
-    AppendRange, Changed, FetchedRange, NodeCommand, NodeCore, NodeEvent,
-};
+use shardloom_sharding::protocol::messages::{PeerMessage, ShardEpoch};
+use shardloom_sharding::protocol::node::{Changed, NodeCommand, NodeCore, NodeEvent};
 use shardloom_sharding::protocol::record::WriteSeq;
 use shardloom_store::{Progress, Wal, WriteSeq as StoreSeq};
 use shardloom_transport::Class;
@@ -28,6 +30,8 @@ use crate::raft::{Applied, AppliedEvent, Raft};
 use crate::serving::ServingTable;
 use crate::shard_logs::ShardLogs;
 use crate::standing::StandingCell;
+use crate::state::limits::TURN_BATCHES_MAX;
+use crate::state::{Opened, Replay, StateDb, StateError, StateNews, States, Submission, Unflushed};
 use crate::{ClusterError, clock};
 
 /// A message for the shell from a peer.
@@ -49,6 +53,8 @@ pub struct ShellParts {
     pub leader: LeaderCore,
     /// The shard logs.
     pub logs: ShardLogs,
+    /// The states of shards.
+    pub(crate) state: StateParts,
     /// The log below them.
     pub wal: Wal,
     /// What the control log says.
@@ -73,6 +79,25 @@ pub struct ShellParts {
     pub tick: std::time::Duration,
 }
 
+/// What the shell has to do with the states of shards.
+pub(crate) struct StateParts {
+    /// Those that are served.
+    pub(crate) states: Arc<States>,
+    /// What is on the disk.
+    pub(crate) db: Arc<StateDb>,
+    /// What is not in the database yet.
+    pub(crate) unflushed: Arc<Unflushed>,
+    /// Makes states.
+    pub(crate) replay: Replay,
+    /// Batches of calls.
+    pub(crate) batches: mpsc::Receiver<Submission>,
+    /// What the flusher and arriving snapshots say.
+    pub(crate) news: mpsc::Receiver<StateNews>,
+}
+
+/// Messages that one turn takes at most: they share a write where they come together.
+const TURN_MESSAGES_MAX: usize = 64;
+
 /// The shell of the protocol.
 pub struct Shell {
     parts: ShellParts,
@@ -84,6 +109,10 @@ pub struct Shell {
     writes: JoinSet<Ticket>,
     /// Messages of this node to itself.
     looped: VecDeque<PeerMessage>,
+    /// Shards that are to be served once their state is there, and where their logs end.
+    to_open: Vec<(ShardEpoch, Position)>,
+    /// States that are being made.
+    opening: JoinSet<Vec<(ShardEpoch, Result<Opened, StateError>)>>,
     node_commands: Vec<NodeCommand>,
     leader_commands: Vec<LeaderCommand>,
 }
@@ -97,6 +126,8 @@ impl Shell {
             draining: BTreeSet::new(),
             writes: JoinSet::new(),
             looped: VecDeque::new(),
+            to_open: Vec::new(),
+            opening: JoinSet::new(),
             node_commands: Vec::new(),
             leader_commands: Vec::new(),
         }
@@ -120,6 +151,7 @@ impl Shell {
             let applied = self.parts.applied.read();
             applied.control.as_ref().map_or(Epoch(0), |state| state.shards.newest_proposal())
         };
+        let (mut messages, mut batches) = (Vec::new(), Vec::new());
         self.on_applied(AppliedEvent { index: 0, newest_proposal, changed: Vec::new(), replaced: true })
             .await?;
         loop {
@@ -155,7 +187,23 @@ impl Shell {
                     self.tell_idle();
                     self.act().await?;
                 }
-                Some(message) = self.parts.incoming.recv() => self.on_incoming(message).await?,
+                1.. = self.parts.incoming.recv_many(&mut messages, TURN_MESSAGES_MAX) => {
+                    for message in messages.drain(..) {
+                        self.on_incoming(message);
+                    }
+                    self.act().await?;
+                }
+                1.. = self.parts.state.batches.recv_many(&mut batches, TURN_BATCHES_MAX) => {
+                    self.on_batches(batches.drain(..));
+                    self.act().await?;
+                }
+                Some(news) = self.parts.state.news.recv() => {
+                    self.on_state_news(news);
+                    self.act().await?;
+                }
+                Some(opened) = self.opening.join_next(), if !self.opening.is_empty() => {
+                    self.on_opened(opened)?;
+                }
             }
         }
     }
@@ -200,7 +248,7 @@ impl Shell {
         self.act().await
     }
 
-    async fn on_incoming(&mut self, message: Incoming) -> Result<(), ClusterError> {
+    fn on_incoming(&mut self, message: Incoming) {
         match message {
             Incoming::Protocol(from, message) => self.deliver(from, message),
             Incoming::News(from, news) => {
@@ -210,7 +258,6 @@ impl Shell {
             }
             Incoming::Leave => self.node_step(NodeEvent::Leave),
         }
-        self.act().await
     }
 
     async fn on_tick(&mut self) -> Result<(), ClusterError> {
@@ -228,6 +275,8 @@ impl Shell {
             self.tell_news(news);
         }
         self.tell_idle();
+        // A write without a record is durable with what was before it, and nobody says so.
+        self.on_durable(self.parts.wal.progress().durable()).await?;
         self.act().await
     }
 
@@ -293,6 +342,7 @@ impl Shell {
         if woken {
             self.parts.serving.bump();
         }
+        self.open_states();
         Ok(())
     }
 
@@ -325,100 +375,5 @@ impl Shell {
             }
             ticket
         });
-    }
-
-    /// Does one thing; whether it may let a waiting call start, or must stop one.
-    async fn obey(&mut self, command: NodeCommand) -> Result<bool, ClusterError> {
-        match command {
-            NodeCommand::Write { seq, records } => {
-                let records = self.parts.logs.translate(records);
-                let ticket = self.parts.wal.submit(records).await?;
-                self.unsynced.push_back((ticket.seq(), seq));
-            }
-            NodeCommand::Send { to, message } => self.send(to, message),
-            NodeCommand::SendAppends { to, ranges } => self.send_appends(to, ranges)?,
-            NodeCommand::SendFetched { to, ranges } => self.send_fetched(to, ranges)?,
-            NodeCommand::Serving { shard: ShardEpoch { shard, epoch } } => {
-                self.parts.serving.start(shard, epoch);
-                return Ok(true);
-            }
-            NodeCommand::NotServing { shard } => {
-                self.parts.serving.stop(shard.shard);
-                self.draining.remove(&shard.shard);
-                return Ok(true);
-            }
-            NodeCommand::Drain { shards } => {
-                shards.iter().for_each(|shard| self.parts.serving.hold(*shard, true));
-                self.draining.extend(shards);
-                self.tell_idle();
-            }
-            NodeCommand::Resume { shards } => {
-                for shard in shards {
-                    self.draining.remove(&shard);
-                    self.parts.serving.hold(shard, false);
-                }
-                return Ok(true);
-            }
-            NodeCommand::LeaseUntil(until) => self.parts.serving.set_lease(until),
-            NodeCommand::SendSnapshot { shard, .. } => {
-                // Logs are never given up before shards have state, so no core asks for this.
-                tracing::error!(shard = %shard.shard, "a snapshot was asked for, but shards have no state");
-            }
-            NodeCommand::DiscardSnapshot { .. }
-            | NodeCommand::Sequenced { .. }
-            | NodeCommand::Refused { .. }
-            | NodeCommand::Committed { .. }
-            | NodeCommand::Apply { .. } => {}
-        }
-        Ok(false)
-    }
-
-    /// Tells the core of held shards that are idle.
-    fn tell_idle(&mut self) {
-        let serving = &self.parts.serving;
-        let idle: Vec<ShardId> = self.draining.iter().copied().filter(|s| serving.is_idle(*s)).collect();
-        idle.iter().for_each(|shard| {
-            self.draining.remove(shard);
-        });
-        if !idle.is_empty() {
-            self.node_step(NodeEvent::Drained { shards: idle });
-        }
-    }
-
-    fn send(&mut self, to: NodeId, message: PeerMessage) {
-        if to == self.parts.me {
-            self.looped.push_back(message);
-            return;
-        }
-        let class = match message {
-            PeerMessage::ToLeader(_) | PeerMessage::FromLeader(_) => Class::Control,
-            _ => Class::Appends,
-        };
-        match envelope::encode(Kind::Shard, &message) {
-            Ok(body) => {
-                self.parts.outbox.post(to, class, body);
-            }
-            Err(error) => tracing::error!(%error, "a message of the protocol cannot be written"),
-        }
-    }
-
-    fn send_appends(&mut self, to: NodeId, ranges: Vec<AppendRange>) -> Result<(), ClusterError> {
-        let mut appends = Vec::with_capacity(ranges.len());
-        for AppendRange { shard, previous, last, commit } in ranges {
-            let entries = self.parts.logs.read(shard.shard, previous.position.next(), last)?;
-            appends.push(Append { shard, previous, entries, commit });
-        }
-        self.send(to, PeerMessage::Append(appends));
-        Ok(())
-    }
-
-    fn send_fetched(&mut self, to: NodeId, ranges: Vec<FetchedRange>) -> Result<(), ClusterError> {
-        let mut fetched = Vec::with_capacity(ranges.len());
-        for FetchedRange { shard, previous, last, tail } in ranges {
-            let entries = self.parts.logs.read(shard.shard, previous.position.next(), last)?;
-            fetched.push(Fetched { shard, previous, entries, tail });
-        }
-        self.send(to, PeerMessage::Fetched(fetched));
-        Ok(())
     }
 }

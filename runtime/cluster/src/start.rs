@@ -27,6 +27,7 @@ use crate::handle::Cluster;
 use crate::identity::{IdentityStore, random};
 use crate::join;
 use crate::leading::Leading;
+use crate::log_entries::LogReader;
 use crate::outbox::Outbox;
 use crate::peers::Peers;
 use crate::raft::{
@@ -35,8 +36,10 @@ use crate::raft::{
 use crate::service::{Dispatcher, Services};
 use crate::serving::ServingTable;
 use crate::shard_logs::ShardLogs;
-use crate::shell::{Shell, ShellParts};
+use crate::shell::{Shell, ShellParts, StateParts};
 use crate::standing::StandingCell;
+use crate::state::limits::BATCHES_WAITING_MAX;
+use crate::state::{self, Flusher, OpenedState, Replay, States, Unflushed};
 use crate::step_down::StepDown;
 use crate::writer::Writer;
 
@@ -98,6 +101,8 @@ pub struct ClusterOptions {
 const EVENTS_MAX: usize = 256;
 /// Messages from peers that wait for the shell at most; beyond that their streams are not read on.
 const INCOMING_MAX: usize = 1_024;
+/// News of the states that wait for the shell at most: one a flush or a snapshot.
+const STATE_NEWS_MAX: usize = 64;
 /// How far the weight of a node may be from its share before shards move, in percent.
 const BALANCE_THRESHOLD_PERCENT: u32 = 10;
 /// Shards that may be held or moving by plan at once: bounds how much pauses together.
@@ -110,6 +115,7 @@ struct Opened {
     recovery: Recovery,
     identity: IdentityStore,
     snapshots: Arc<SnapshotStore>,
+    state: OpenedState,
 }
 
 impl Opened {
@@ -121,7 +127,8 @@ impl Opened {
         }
         let identity = IdentityStore::open(&dir, recovery.disk)?;
         let snapshots = Arc::new(SnapshotStore::new(Db::open(&dir.join("raft.db"), "raft")?)?);
-        Ok(Opened { dir, wal, recovery, identity, snapshots })
+        let state = state::open(&dir, &wal, recovery.disk)?;
+        Ok(Opened { dir, wal, recovery, identity, snapshots, state })
     }
 }
 
@@ -168,9 +175,9 @@ fn check_cluster(identity: &IdentityStore, beginning: &Beginning) -> Result<(), 
 }
 
 async fn assemble(options: &ClusterOptions, opened: Opened, net: PeerNet) -> Result<Cluster, ClusterError> {
-    let Opened { dir, wal, recovery, mut identity, snapshots } = opened;
+    let Opened { dir, wal, recovery, mut identity, snapshots, state } = opened;
     let node = identity.node();
-    let member = describe(options, node, recovery.disk);
+    let member = describe(options, node, state.disk);
     let peers = Arc::new(Peers::new(node, net.clone()));
     become_reachable(options, &mut identity, &net, &peers, &snapshots, &member, recovery.boot).await?;
     let mut group = start_group(options, node, &wal, &snapshots, peers.clone()).await?;
@@ -205,23 +212,27 @@ async fn assemble(options: &ClusterOptions, opened: Opened, net: PeerNet) -> Res
     serving.size(shard_count);
     let gossip = start_gossip(options, cluster, node, recovery.boot, &identity, &group.applied).await?;
     let mut tasks = JoinSet::new();
+    let me = Replica { node, disk: state.disk };
+    let states = Arc::new(States::default());
+    let (state, flusher) = make_state(&wal, state, states.clone());
     let shell = make_shell(
         options,
         &wal,
-        &recovery,
-        node,
+        me,
+        recovery.boot,
         shard_count,
         group_parts(&group),
         ShellLinks {
+            state,
             serving: serving.clone(),
             standing: standing.clone(),
             outbox: Outbox::new(peers.clone()),
             events: group.events,
             incoming,
         },
-    )
-    .await?;
+    )?;
     tasks.spawn(async move { shell.run().await });
+    tasks.spawn(async move { Ok(flusher.run().await?) });
     let keeper =
         GroupKeeper::new(node, group.raft.clone(), group.applied.clone(), standing.clone(), tokens.clone());
     tasks.spawn(async move {
@@ -239,6 +250,7 @@ async fn assemble(options: &ClusterOptions, opened: Opened, net: PeerNet) -> Res
         raft: group.raft,
         applied: group.applied,
         serving,
+        states,
         standing,
         writer,
         step_down,
@@ -413,7 +425,26 @@ fn group_parts(group: &Group) -> GroupParts {
     GroupParts { raft: group.raft.clone(), applied: group.applied.clone(), ledger: group.ledger.clone() }
 }
 
+/// Batches and news on their way from the states to the shell, and back.
+fn make_state(wal: &Wal, opened: OpenedState, states: Arc<States>) -> (StateParts, Flusher) {
+    let OpenedState { db, garbage, .. } = opened;
+    let (db, unflushed) = (Arc::new(db), Arc::new(Unflushed::default()));
+    unflushed.delete(garbage);
+    let (submit, batches) = mpsc::channel(BATCHES_WAITING_MAX);
+    let (tell, news) = mpsc::channel(STATE_NEWS_MAX);
+    let flusher = Flusher {
+        db: db.clone(),
+        wal: wal.clone(),
+        states: states.clone(),
+        unflushed: unflushed.clone(),
+        news: tell,
+    };
+    let replay = Replay { db: db.clone(), log: LogReader::new(wal.clone()), submit };
+    (StateParts { states, db, unflushed, replay, batches, news }, flusher)
+}
+
 struct ShellLinks {
+    state: StateParts,
     serving: Arc<ServingTable>,
     standing: Arc<StandingCell>,
     outbox: Outbox,
@@ -421,11 +452,11 @@ struct ShellLinks {
     incoming: mpsc::Receiver<crate::shell::Incoming>,
 }
 
-async fn make_shell(
+fn make_shell(
     options: &ClusterOptions,
     wal: &Wal,
-    recovery: &Recovery,
-    node: NodeId,
+    me: Replica,
+    boot: Boot,
     shard_count: u32,
     group: GroupParts,
     links: ShellLinks,
@@ -434,8 +465,9 @@ async fn make_shell(
         let applied = group.applied.read();
         applied.control.as_ref().map_or(1, |state| state.founding.replicas)
     };
-    let (logs, stored) = ShardLogs::open(wal.clone(), shard_count)?;
-    let me = Replica { node, disk: recovery.disk };
+    let state = links.state;
+    let (logs, stored) =
+        ShardLogs::open(wal.clone(), shard_count, state.db.clone(), state.unflushed.clone())?;
     let timing = options.timing;
     let plan = PlanSettings {
         replicas: replicas.min(u32::from(u8::MAX)) as u8,
@@ -444,19 +476,20 @@ async fn make_shell(
     };
     let settings = LeaderSettings { timing, plan, moves_in_flight_max: MOVES_IN_FLIGHT_MAX };
     Ok(Shell::new(ShellParts {
-        node: NodeCore::new(me, recovery.boot, timing, shard_count, stored),
+        node: NodeCore::new(me, boot, timing, shard_count, stored),
         leader: LeaderCore::new(settings),
         logs,
+        state,
         wal: wal.clone(),
         applied: group.applied,
         raft: group.raft,
         serving: links.serving,
         standing: links.standing,
         outbox: links.outbox,
-        leading: Leading::new(node, group.ledger),
+        leading: Leading::new(me.node, group.ledger),
         events: links.events,
         incoming: links.incoming,
-        me: node,
+        me: me.node,
         tick: timing.tick,
     }))
 }

@@ -1,8 +1,9 @@
 //! Owns the bytes that nodes exchange and keep in the control log; knows nothing of sockets, files, clocks or guests.
 //!
 //! In reading order: [`envelope`] is what every message starts with, [`digest`] names components, [`workload`] says what is deployed,
-//! [`call`] is a call on its way, [`peer`] is everything that two servers say to each other.
+//! [`call`] is a call on its way, [`batch`] is what it writes, [`peer`] is everything that two servers say to each other.
 
+pub mod batch;
 pub mod call;
 pub mod digest;
 pub mod envelope;

@@ -67,6 +67,30 @@ impl DataDir {
         self.path.join(name)
     }
 
+    /// Renames something in the directory to a name that says it is damaged, where it is out of the way and can be looked at; its new path. What
+    /// is not there needs no renaming. Blocks on the disk.
+    ///
+    /// # Errors
+    /// It is where it was, or it cannot be told.
+    pub fn set_aside(&self, name: &str) -> Result<PathBuf, DataDirError> {
+        let mut number = 1;
+        let mut aside = self.path.join(format!("{name}.damaged-{number}"));
+        while aside.exists() {
+            number += 1;
+            aside = self.path.join(format!("{name}.damaged-{number}"));
+        }
+        let from = self.path.join(name);
+        let fail = |step, path: &Path| {
+            let path = path.to_path_buf();
+            move |source| DataDirError::Io { step, path, source }
+        };
+        if from.exists() {
+            fs::rename(&from, &aside).map_err(fail("set aside", &from))?;
+            sync_dir(&self.path).map_err(fail("sync", &self.path))?;
+        }
+        Ok(aside)
+    }
+
     /// Writes a small file that its owner alone may read (mode 0600): after a crash it is the old one or the new one,
     /// and once this returns it is the new one. Blocks on the disk.
     ///

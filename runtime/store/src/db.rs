@@ -257,6 +257,18 @@ impl Table {
         self.open.get(&self.full(key))
     }
 
+    /// The length of the value at `key`, in bytes, without reading it whole.
+    ///
+    /// # Errors
+    /// [`DbError::Damaged`] if it is too short to be one.
+    pub fn value_bytes(&self, key: &[u8]) -> Result<Option<usize>, DbError> {
+        let dir = &self.open.dir;
+        let found = guarded(dir, "read", || self.open.sled.get(self.full(key)))?;
+        let Some(stored) = found else { return Ok(None) };
+        let bytes = stored.len().checked_sub(CRC_BYTES);
+        bytes.map(Some).ok_or_else(|| DbError::damaged(dir, "a value has no checksum"))
+    }
+
     /// Sets a value of at most [`VALUE_BYTES_MAX`]. Durable after the next checkpoint.
     ///
     /// # Errors

@@ -1,5 +1,10 @@
-//! Nodes without HTTP and guests, several in one process.
+//! Real nodes in one process: real disks, QUIC over loopback; each node on a runtime of its own, so that it can be killed.
 
-mod partition;
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod failover;
 #[allow(dead_code, reason = "the bench `fifty` uses more of it")]
+mod many;
+mod partition;
+mod state;
 mod world;

@@ -2,7 +2,7 @@
 
 use shardloom_sharding::ids::ShardId;
 
-use crate::world::World;
+use crate::many::World;
 
 const SHARDS: u32 = 64;
 

@@ -1,182 +1,269 @@
-//! Several nodes in one process: real sockets on loopback, real logs on disk, the real protocol; no HTTP and no guests.
+//! A cluster of real nodes.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use shardloom_cluster::control::{Addresses, JoinPolicy};
 use shardloom_cluster::gossip::GossipTiming;
 use shardloom_cluster::raft::RaftTiming;
+use shardloom_cluster::state::ServedState;
 use shardloom_cluster::{Beginning, Cluster, ClusterHandle, ClusterOptions};
+use shardloom_protocol::batch::{Change, WriteBatch};
 use shardloom_protocol::digest::Digest;
-use shardloom_sharding::ids::{NodeId, ShardId};
+use shardloom_sharding::ids::{NodeId, Position, ShardId};
 use shardloom_sharding::protocol::timing::Timing;
 use shardloom_store::WalOptions;
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
-/// How long something may take that happens by itself, on a machine that does much else.
-pub(crate) const HEAL_MAX: Duration = Duration::from_secs(60);
-/// How often a wait looks: with many nodes and shards, to look costs as much as what is looked at.
-const POLL: Duration = Duration::from_millis(20);
-/// How long a token is good.
+/// How long anything may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a join token is good.
 const TOKEN_LIFE: Duration = Duration::from_secs(600);
+const POLL: Duration = Duration::from_millis(10);
 
-/// A cluster in this process.
-pub(crate) struct World {
-    directory: TempDir,
-    nodes: Vec<Node>,
-    shards: u32,
-    replicas: u32,
+/// The workload of the tests.
+pub(crate) const WORKLOAD: &str = "kv";
+
+/// Waits for a condition.
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        tokio::time::sleep(POLL).await;
+    }
 }
 
-struct Node {
-    cluster: Option<Cluster>,
+struct Running {
+    runtime: Runtime,
+    cluster: Cluster,
+}
+
+/// One node's place, running or not.
+struct Place {
+    data: TempDir,
     peer: SocketAddr,
     gossip: SocketAddr,
+    running: Option<Running>,
+}
+
+/// A cluster of real nodes.
+pub(crate) struct World {
+    shards: u32,
+    timing: Timing,
+    places: Vec<Place>,
+}
+
+fn free_port() -> SocketAddr {
+    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 impl World {
-    /// No node yet.
-    pub(crate) fn new(shards: u32, replicas: u32) -> World {
-        World { directory: TempDir::new().unwrap(), nodes: Vec::new(), shards, replicas }
+    /// Starts so many nodes, and waits until every shard is served.
+    pub(crate) async fn start(nodes: usize, shards: u32) -> World {
+        World::start_with(nodes, shards, Timing::DEFAULT).await
     }
 
-    /// Starts one more node: the first makes the cluster, the others join it.
-    pub(crate) async fn grow(&mut self) {
-        let beginning = match self.nodes.first() {
-            None => Beginning::Bootstrap {
-                shards: self.shards,
-                replicas: self.replicas,
-                join_policy: JoinPolicy::Auto,
-                admin_token: Digest([0; 32]),
-            },
-            Some(first) => Beginning::Join {
-                addresses: vec![first.peer.to_string()],
-                token: self.handle(0).create_token(TOKEN_LIFE).await.unwrap(),
-            },
+    pub(crate) async fn start_with(nodes: usize, shards: u32, timing: Timing) -> World {
+        let place =
+            || Place { data: TempDir::new().unwrap(), peer: free_port(), gossip: free_port(), running: None };
+        let mut world = World { shards, timing, places: (0..nodes).map(|_| place()).collect() };
+        let founding = Beginning::Bootstrap {
+            shards,
+            replicas: 3,
+            join_policy: JoinPolicy::Auto,
+            admin_token: Digest([0; 32]),
         };
-        let (peer, gossip) = (free_port(), free_port());
-        self.nodes.push(Node { cluster: None, peer, gossip });
-        let index = self.nodes.len() - 1;
-        let cluster = shardloom_cluster::start(self.options(index, beginning)).await.unwrap();
-        self.nodes[index].cluster = Some(cluster);
+        world.run(0, founding).await;
+        for node in 1..nodes {
+            let founder = world.handle(0);
+            let on = &world.places[0].running.as_ref().unwrap().runtime;
+            let token = on.spawn(async move { founder.create_token(TOKEN_LIFE).await.unwrap() }).await.unwrap();
+            let addresses = vec![world.places[0].peer.to_string()];
+            world.run(node, Beginning::Join { addresses, token }).await;
+        }
+        world.wait_until_whole().await;
+        world
     }
 
-    fn options(&self, index: usize, beginning: Beginning) -> ClusterOptions {
-        let node = &self.nodes[index];
-        ClusterOptions {
-            data: self.directory.path().join(format!("node-{index}")),
-            listen_peer: node.peer,
-            listen_gossip: node.gossip,
+    async fn run(&mut self, node: usize, beginning: Beginning) {
+        let place = &mut self.places[node];
+        let options = ClusterOptions {
+            data: place.data.path().to_path_buf(),
+            listen_peer: place.peer,
+            listen_gossip: place.gossip,
             addresses: Addresses {
-                http: format!("127.0.0.1:{}", index + 1),
-                peer: node.peer.to_string(),
-                gossip: node.gossip.to_string(),
+                http: "127.0.0.1:1".into(),
+                peer: place.peer.to_string(),
+                gossip: place.gossip.to_string(),
             },
             zone: String::new(),
-            capacity: 100,
+            capacity: 1,
             labels: BTreeMap::new(),
             beginning,
-            timing: Timing::DEFAULT,
+            timing: self.timing,
             raft: RaftTiming::default(),
             gossip: GossipTiming::default(),
-            // Many nodes share one disk here: large segments would only fill it with zeros.
-            wal: WalOptions { segment_bytes: 4 << 20, queue_bytes_max: 1 << 20, cache_bytes_max: 1 << 20 },
-        }
+            wal: WalOptions::default(),
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.unwrap();
+        let started = runtime.spawn(shardloom_cluster::start(options)).await.unwrap();
+        place.running = Some(Running { runtime, cluster: started.unwrap() });
     }
 
-    /// Ends every node in order, without handing anything over.
-    pub(crate) async fn stop_all(&mut self) {
-        let ending: Vec<Cluster> = self.nodes.iter_mut().filter_map(|node| node.cluster.take()).collect();
-        for cluster in ending {
-            cluster.close().await;
-        }
+    /// Starts a node again.
+    pub(crate) async fn restart(&mut self, node: usize) {
+        self.run(node, Beginning::Return).await;
     }
 
-    /// Starts every node from its disk alone, all at once.
-    pub(crate) async fn start_all(&mut self) {
-        let starting: Vec<_> = (0..self.nodes.len())
-            .map(|index| tokio::spawn(shardloom_cluster::start(self.options(index, Beginning::Return))))
-            .collect();
-        for (node, starting) in self.nodes.iter_mut().zip(starting) {
-            node.cluster = Some(starting.await.unwrap().unwrap());
-        }
-    }
-
-    /// How many nodes there are.
-    pub(crate) fn size(&self) -> usize {
-        self.nodes.len()
-    }
-
-    /// A node's side of the cluster.
-    pub(crate) fn handle(&self, index: usize) -> ClusterHandle {
-        self.nodes[index].cluster.as_ref().expect("the node runs").handle()
-    }
-
-    /// Cuts a node off from all others.
-    pub(crate) fn cut(&self, index: usize) {
-        self.handle(index).peers().net().cut_all();
-    }
-
-    /// Undoes [`World::cut`].
-    pub(crate) fn heal(&self, index: usize) {
-        self.handle(index).peers().net().heal_all();
-    }
-
-    /// The node that leads, in the eyes of one.
-    pub(crate) fn leader(&self, seen_by: usize) -> Option<usize> {
-        let (leader, _) = self.handle(seen_by).standing().read().leader?;
-        self.index_of(leader)
-    }
-
-    fn index_of(&self, node: NodeId) -> Option<usize> {
-        (0..self.size()).find(|index| self.handle(*index).me() == node)
-    }
-
-    /// How many shards a node serves now.
-    pub(crate) fn served_by(&self, index: usize) -> usize {
-        let serving = self.handle(index).serving().clone();
-        if !serving.lease_live() {
-            return 0;
-        }
-        (0..self.shards).filter(|shard| serving.serving(ShardId(*shard)).is_some()).count()
-    }
-
-    /// Waits until these nodes together serve every shard, and returns how long that took.
-    pub(crate) async fn until_served(&self, by: &[usize]) -> Duration {
-        self.until("every shard served", || {
-            let served: usize = by.iter().map(|index| self.served_by(*index)).sum();
-            if served == self.shards as usize { Ok(()) } else { Err(format!("{served} of {}", self.shards)) }
-        })
-        .await
-    }
-
-    /// Waits until each of these nodes serves its part of the shards: none more than half as many again as its share.
-    pub(crate) async fn until_level(&self, by: &[usize]) -> Duration {
-        let share = self.shards as usize / by.len();
-        self.until("level shares", || {
-            let served: Vec<usize> = by.iter().map(|index| self.served_by(*index)).collect();
-            let level = served.iter().all(|count| (share / 2..=share + share / 2 + 1).contains(count));
-            let whole = served.iter().sum::<usize>() == self.shards as usize;
-            if level && whole { Ok(()) } else { Err(format!("{served:?}")) }
-        })
-        .await
-    }
-
-    /// Waits for something that happens by itself, and returns how long that took.
-    pub(crate) async fn until(&self, what: &str, mut look: impl FnMut() -> Result<(), String>) -> Duration {
-        let begun = Instant::now();
-        loop {
-            match look() {
-                Ok(()) => return begun.elapsed(),
-                Err(state) => assert!(begun.elapsed() < HEAL_MAX, "{what}: not after {HEAL_MAX:?}: {state}"),
+    /// Starts some nodes again, all at once: no one of them waits for another.
+    pub(crate) async fn restart_all(&mut self) {
+        for node in 0..self.places.len() {
+            if self.places[node].running.is_none() {
+                self.restart(node).await;
             }
-            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Ends a node in the middle of everything.
+    pub(crate) async fn kill(&mut self, node: usize) {
+        let Running { runtime, cluster } = self.places[node].running.take().unwrap();
+        runtime.spawn(async move { drop(cluster) }).await.unwrap();
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
+    }
+
+    /// Ends a node in order.
+    pub(crate) async fn close(&mut self, node: usize) {
+        let Running { runtime, cluster } = self.places[node].running.take().unwrap();
+        runtime.spawn(cluster.close()).await.unwrap();
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
+    }
+
+    /// Where a node keeps its data.
+    pub(crate) fn data(&self, node: usize) -> PathBuf {
+        self.places[node].data.path().to_path_buf()
+    }
+
+    pub(crate) fn handle(&self, node: usize) -> ClusterHandle {
+        self.places[node].running.as_ref().unwrap().cluster.handle()
+    }
+
+    pub(crate) fn id(&self, node: usize) -> NodeId {
+        self.handle(node).me()
+    }
+
+    fn running(&self) -> impl Iterator<Item = usize> {
+        (0..self.places.len()).filter(|node| self.places[*node].running.is_some())
+    }
+
+    /// The node that serves a shard, and the shard's state there.
+    pub(crate) fn served(&self, shard: ShardId) -> Option<(usize, Arc<ServedState>)> {
+        self.running().find_map(|node| {
+            let handle = self.handle(node);
+            let epoch = handle.serving().serving(shard).filter(|_| handle.serving().lease_live())?;
+            Some((node, handle.states().open(shard, epoch)?))
+        })
+    }
+
+    /// Waits until a shard is served.
+    pub(crate) async fn owner(&self, shard: ShardId) -> (usize, Arc<ServedState>) {
+        until("a shard is served", || self.served(shard).is_some()).await;
+        match self.served(shard) {
+            Some(found) => found,
+            None => Box::pin(self.owner(shard)).await,
+        }
+    }
+
+    /// Waits until all shards are served.
+    pub(crate) async fn wait_until_served(&self) {
+        until("all shards are served", || {
+            (0..self.shards).all(|shard| self.served(ShardId(shard)).is_some())
+        })
+        .await;
+    }
+
+    /// Waits until all shards are served and have as many replicas as there are nodes, at most three, all of them on disks that are there.
+    pub(crate) async fn wait_until_whole(&self) {
+        let replicas = self.places.len().min(3);
+        until("all shards have their replicas", || {
+            let Some(first) = self.running().next() else { return false };
+            let handle = self.handle(first);
+            let applied = handle.applied().read();
+            let Some(state) = &applied.control else { return false };
+            let there = |replica: &shardloom_sharding::ids::Replica| {
+                state.members.get(&replica.node).is_some_and(|member| member.disk == replica.disk)
+            };
+            let map = state.shards.committed();
+            let whole =
+                (0..self.shards).all(|shard| map.replicas(ShardId(shard)).filter(there).count() == replicas);
+            let voters = handle.voters().len() >= if self.places.len() < 3 { 1 } else { 3 };
+            whole && voters && state.shards.pendings().len() == 0
+        })
+        .await;
+        self.wait_until_served().await;
+    }
+
+    /// Writes on a shard's owner and waits until it is committed; again, where the owner changes meanwhile.
+    pub(crate) async fn write(
+        &self,
+        shard: ShardId,
+        request: u128,
+        changes: &[(&str, Option<&str>)],
+    ) -> Position {
+        let batch = batch(request, changes);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < deadline, "in vain: a write");
+            let (_, state) = self.owner(shard).await;
+            let Ok(position) = state.write(&batch).await else { continue };
+            let mut committed = state.committed();
+            let reached =
+                tokio::time::timeout(PATIENCE, committed.wait_for(|reached| *reached >= position)).await;
+            if reached.unwrap().is_ok() {
+                return position;
+            }
+        }
+    }
+
+    /// Reads on a shard's owner.
+    pub(crate) async fn read(&self, shard: ShardId, key: &str) -> Option<Bytes> {
+        let (_, state) = self.owner(shard).await;
+        state.get(WORKLOAD, key.as_bytes()).unwrap()
+    }
+
+    /// Lets a node give up all that it owns; it goes on running as a replica.
+    pub(crate) async fn leave(&self, node: usize) {
+        self.places[node].running.as_ref().unwrap().cluster.leave(PATIENCE).await;
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        for Running { runtime, cluster } in self.places.iter_mut().filter_map(|place| place.running.take()) {
+            let _inside = runtime.enter();
+            drop(cluster);
+            drop(_inside);
+            runtime.shutdown_background();
         }
     }
 }
 
-/// A port that was free a moment ago.
-fn free_port() -> SocketAddr {
-    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+/// Some writes of one call; its reply is `done` and the request.
+pub(crate) fn batch(request: u128, changes: &[(&str, Option<&str>)]) -> WriteBatch {
+    let change = |(key, value): &(&str, Option<&str>)| Change {
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        value: value.map(|value| Bytes::copy_from_slice(value.as_bytes())),
+    };
+    WriteBatch {
+        request,
+        workload: WORKLOAD.into(),
+        changes: changes.iter().map(change).collect(),
+        reply: Some(Bytes::from(format!("done {request}"))),
+        idempotency: None,
+    }
 }

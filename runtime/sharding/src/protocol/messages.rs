@@ -34,7 +34,46 @@ pub enum Body {
     /// The first entry under an epoch: it fences what came before, and changes nothing.
     Barrier,
     /// The writes of one call.
-    Batch(Arc<[u8]>),
+    Batch(#[serde(with = "batch_bytes")] Arc<[u8]>),
+}
+
+/// Writes a batch as bytes, not as a list of numbers: the same on the wire, and copied at once.
+mod batch_bytes {
+    use std::fmt;
+    use std::sync::Arc;
+
+    use serde::de::{Error, SeqAccess, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(batch: &Arc<[u8]>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(batch)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<[u8]>, D::Error> {
+        struct Batch;
+
+        impl<'de> Visitor<'de> for Batch {
+            type Value = Arc<[u8]>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Arc<[u8]>, E> {
+                Ok(Arc::from(bytes))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Arc<[u8]>, A::Error> {
+                let mut bytes = Vec::new();
+                while let Some(byte) = list.next_element()? {
+                    bytes.push(byte);
+                }
+                Ok(bytes.into())
+            }
+        }
+
+        from.deserialize_bytes(Batch)
+    }
 }
 
 /// One entry of a shard log; its position follows from where it stands.

@@ -44,12 +44,11 @@ pub enum NodeEvent {
         /// That write.
         upto: WriteSeq,
     },
-    /// A call has written; answered by `Sequenced` or `Refused`, in order.
-    Batch {
-        /// The shard, and the epoch under which the call ran.
-        shard: ShardEpoch,
-        /// The writes.
-        batch: Arc<[u8]>,
+    /// Calls have written. Each batch is answered by `Sequenced` or `Refused`, those of one shard and epoch in their order; all that come
+    /// together take one write and one message to each replica.
+    Batches {
+        /// The shard, the epoch under which the call ran, and its writes.
+        batches: Vec<(ShardEpoch, Arc<[u8]>)>,
     },
     /// No call of these shards is under way, as `Drain` asked.
     Drained {

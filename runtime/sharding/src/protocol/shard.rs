@@ -290,21 +290,24 @@ impl ShardCore {
         }
     }
 
-    /// A call has written: its batch takes the next position, or is refused.
-    pub fn batch<R: Rules>(
+    /// Calls have written: their batches take the next positions, or are refused.
+    pub fn batches<R: Rules>(
         &mut self,
         cx: &Context<R>,
         epoch: Epoch,
-        batch: Arc<[u8]>,
+        batches: Vec<Arc<[u8]>>,
         out: &mut Vec<ShardEffect>,
     ) {
         if self.serving(cx.rules) != Some(epoch) {
-            out.push(ShardEffect::Refused(epoch));
+            out.extend(batches.iter().map(|_| ShardEffect::Refused(epoch)));
             return;
         }
-        let entry = Entry { stamp: epoch, body: Body::Batch(batch) };
-        let position = self.replica.write(cx, self.replica.log().tail(), vec![entry], out);
-        out.push(ShardEffect::Sequenced(epoch, position));
+        let entry = |batch| Entry { stamp: epoch, body: Body::Batch(batch) };
+        let entries: Vec<Entry> = batches.into_iter().map(entry).collect();
+        let tail = self.replica.log().tail();
+        let positions = (1..=entries.len() as u64).map(|nth| Position(tail.position.0 + nth));
+        self.replica.write(cx, tail, entries, out);
+        out.extend(positions.map(|position| ShardEffect::Sequenced(epoch, position)));
         if let Some(owner) = &mut self.owner {
             owner.pump(cx, self.replica.log(), out);
         }

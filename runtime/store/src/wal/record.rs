@@ -22,6 +22,11 @@ impl LogId {
     pub fn shard(shard: ShardId) -> LogId {
         LogId(SHARD_LOGS_START + u64::from(shard.0))
     }
+
+    /// The shard whose log it is, if it is one's.
+    pub fn as_shard(self) -> Option<ShardId> {
+        u32::try_from(self.0.checked_sub(SHARD_LOGS_START)?).ok().map(ShardId)
+    }
 }
 
 impl fmt::Display for LogId {

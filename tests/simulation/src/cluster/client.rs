@@ -39,7 +39,7 @@ impl World {
         let epoch = self.nodes[&id].process.as_ref().map(|process| process.served[&shard].epoch);
         let Some(epoch) = epoch else { return Ok(()) };
         let batch = self.writes.to_le_bytes().as_slice().into();
-        self.node_step(id, NodeEvent::Batch { shard: ShardEpoch { shard, epoch }, batch })
+        self.node_step(id, NodeEvent::Batches { batches: vec![(ShardEpoch { shard, epoch }, batch)] })
     }
 
     /// The batch of the newest write stands in the log.

@@ -1,6 +1,7 @@
 //! The node core: leads each event to the shards that it concerns, and what they ask for out again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use crate::ids::{Boot, Epoch, NodeId, Position, Replica, ShardId, Term};
 
@@ -128,8 +129,14 @@ impl<R: Rules> NodeCore<R> {
             NodeEvent::Leader(leader) => self.meet(now, control, leader, commands),
             NodeEvent::Message { from, message } => self.hear(now, control, from, message),
             NodeEvent::Durable { upto } => self.settle(now, control, upto),
-            NodeEvent::Batch { shard, batch } => {
-                self.shard(now, shard.shard, |core, cx, out| core.batch(cx, shard.epoch, batch, out));
+            NodeEvent::Batches { batches } => {
+                let mut by_shard: BTreeMap<ShardEpoch, Vec<Arc<[u8]>>> = BTreeMap::new();
+                for (shard, batch) in batches {
+                    by_shard.entry(shard).or_default().push(batch);
+                }
+                for (ShardEpoch { shard, epoch }, batches) in by_shard {
+                    self.shard(now, shard, |core, cx, out| core.batches(cx, epoch, batches, out));
+                }
             }
             NodeEvent::Drained { shards } => {
                 let held = self.reports.holds.drained(&shards);

@@ -1,0 +1,54 @@
+//! What the state of shards may take, each with its unit and reason.
+
+use std::time::Duration;
+
+/// The longest key, in bytes: keys live in the inner pages of the database, which must stay small.
+pub const KEY_BYTES_MAX: usize = 2 << 10;
+/// The largest value, in bytes: what the database keeps in one piece.
+pub const VALUE_BYTES_MAX: usize = shardloom_store::db::VALUE_BYTES_MAX;
+/// The largest batch of one call, in bytes as it is logged: what one message between nodes carries beside others.
+pub const BATCH_BYTES_MAX: usize = 1 << 20;
+
+/// The replies of a shard's newest calls that are kept, for callers that lost their owner before they got theirs.
+pub const REPLIES_MAX: usize = 128;
+/// The largest reply that is kept, in bytes; of a larger one only is kept that it was given.
+pub const REPLY_KEPT_BYTES_MAX: usize = 4 << 10;
+
+/// Batches that wait for the protocol's shell at most: more than the calls that a node runs at once.
+pub(crate) const BATCHES_WAITING_MAX: usize = 1024;
+/// Batches that one turn of the shell takes at most.
+pub(crate) const TURN_BATCHES_MAX: usize = 256;
+
+/// A shard's state is flushed when so many bytes of its log are not in the database: bounds what is replayed when it is served.
+pub(crate) const FLUSH_BYTES: u64 = 256 << 10;
+/// All states are flushed when so many bytes of all logs are not in the database: bounds what a start replays, and what speculation takes.
+pub(crate) const FLUSH_TOTAL_BYTES: u64 = 8 << 20;
+/// No state stays behind its log for longer than this.
+pub(crate) const FLUSH_EVERY: Duration = Duration::from_secs(5);
+/// How long after a flush that failed, or found all it wanted held, the next is tried.
+pub(crate) const FLUSH_RETRY: Duration = Duration::from_millis(500);
+/// Bytes of a log that go into the database in one step: bounds what is held in memory meanwhile.
+pub(crate) const FOLD_BYTES_MAX: usize = 1 << 20;
+/// Rows that are deleted in one step.
+pub(crate) const DELETE_ROWS_MAX: usize = 512;
+
+/// Flushed entries that stay in the log, so that a replica that is only slightly behind needs no snapshot.
+pub(crate) const KEPT_ENTRIES: usize = 64;
+/// And their bytes.
+pub(crate) const KEPT_BYTES: usize = 64 << 10;
+
+/// Rows that a scan looks at in one piece.
+pub(crate) const SCAN_PAGE_ROWS: usize = 64;
+
+/// Snapshots that a node sends at once.
+pub(crate) const SNAPSHOTS_IN_FLIGHT: usize = 2;
+/// Snapshots that wait to be sent; the protocol asks again for what finds no room.
+pub(crate) const SNAPSHOTS_WAITING_MAX: usize = 16 << 10;
+/// Snapshots that arrive at once; more are refused, and come again.
+pub(crate) const ARRIVALS_MAX: usize = 64;
+/// Bytes of rows in one part of a snapshot.
+pub(crate) const SNAPSHOT_PART_BYTES: usize = 1 << 20;
+/// How long the receiver of a part may take to have it in its database.
+pub(crate) const SNAPSHOT_PART_WAIT: Duration = Duration::from_secs(30);
+/// Bytes of snapshots that a node sends in a second, unless told otherwise: half of a 1 Gbit/s link.
+pub const SNAPSHOT_RATE_BYTES: u64 = 64 << 20;

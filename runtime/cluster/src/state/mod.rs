@@ -1,0 +1,39 @@
+//! The state of shards: what their logs have written, durable and at hand.
+//!
+//! The logs are what counts; the state follows them. On the owner it is two layers: what is written, at once, in memory, and below it the
+//! database, which holds committed entries only (rule 14). Followers have the database alone. A flush lets the database follow the logs, and
+//! what it has made durable the logs give up.
+//!
+//! In reading order: [`limits`], `keys` and `meta` are what stands in the database, `generations` which copy of a shard's state is in use, `db`
+//! the database, `opening` how it is opened; `ring`, `overlay` and `scan` what lies on top of it and reads both; `served` is the state of a shard that is served, `states` all of
+//! them, `replay` how one begins; `fold`, `unflushed` and `flusher` let the database follow.
+
+mod db;
+mod error;
+mod flusher;
+mod fold;
+mod generations;
+mod keys;
+pub mod limits;
+mod meta;
+mod opening;
+mod overlay;
+mod replay;
+mod ring;
+mod scan;
+mod served;
+mod states;
+mod unflushed;
+
+pub use error::{NotWritten, StateError};
+pub use scan::ScanLimit;
+pub use served::ServedState;
+pub use states::States;
+
+pub(crate) use db::StateDb;
+pub(crate) use flusher::{Flusher, StateNews};
+pub(crate) use keys::Copy;
+pub(crate) use opening::{OpenedState, open};
+pub(crate) use replay::{Opened, Replay};
+pub(crate) use served::Submission;
+pub(crate) use unflushed::Unflushed;
