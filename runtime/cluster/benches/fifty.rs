@@ -10,10 +10,10 @@ mod many;
 
 use std::time::Instant;
 
+use many::World;
 use shardloom_sharding::change::{Change, Replicas};
 use shardloom_sharding::ids::ShardId;
 use shardloom_sharding::map_codec::{encode_changes, encode_map};
-use many::World;
 
 const REPLICAS: u32 = 3;
 

@@ -64,6 +64,11 @@ pub enum CallReply {
         /// What the node that answers has committed for the shard.
         epoch: Epoch,
     },
+    /// The call ran, and the node lost the shard before what it wrote was safe: the log of the shard's next owner knows what became of it.
+    InDoubt {
+        /// What the node that answers has committed for the shard.
+        epoch: Epoch,
+    },
     /// The call ended without an answer of the guest.
     Failed {
         /// What happened, by its name in the outside contract (`guest-trap`, `overloaded`, ...).

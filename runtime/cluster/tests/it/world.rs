@@ -82,7 +82,8 @@ impl World {
         for node in 1..nodes {
             let founder = world.handle(0);
             let on = &world.places[0].running.as_ref().unwrap().runtime;
-            let token = on.spawn(async move { founder.create_token(TOKEN_LIFE).await.unwrap() }).await.unwrap();
+            let token =
+                on.spawn(async move { founder.create_token(TOKEN_LIFE).await.unwrap() }).await.unwrap();
             let addresses = vec![world.places[0].peer.to_string()];
             world.run(node, Beginning::Join { addresses, token }).await;
         }

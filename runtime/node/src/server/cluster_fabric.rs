@@ -17,15 +17,17 @@ use shardloom_cluster::standing::ClusterStanding;
 use shardloom_cluster::step_down::StepDownError;
 use shardloom_cluster::writer::WriteError;
 use shardloom_cluster::{ClusterHandle, TokenRefused};
-use shardloom_sharding::ids::{NodeId, ShardId};
+use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
 use shardloom_sharding::route::Progress;
 use shardloom_transport::{Class as PeerClass, Delivery, TransportError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::cluster_state::ClusterState;
 use super::fabric::{
     Class, ControlCommand, ControlError, ControlReply, Fabric, FabricError, Force, NotServing, Permit,
 };
+use super::state::ShardState;
 use super::view::{Member, MemberState, Role, View, Weigher, Workload};
 
 /// The real cluster.
@@ -68,6 +70,11 @@ impl Fabric for ClusterFabric {
             Err(NotServingHere::HandingOver) => Err(NotServing::HandingOver),
             Err(NotServingHere::NoLease) => Err(NotServing::NoLease),
         }
+    }
+
+    fn state(&self, shard: ShardId, epoch: Epoch) -> Option<Arc<dyn ShardState>> {
+        let state = self.cluster.states().open(shard, epoch)?;
+        Some(Arc::new(ClusterState::new(state)))
     }
 
     fn request(

@@ -14,6 +14,7 @@ use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::state::ShardState;
 use super::view::View;
 
 /// What a node's server needs of the cluster.
@@ -29,6 +30,9 @@ pub trait Fabric: Send + Sync + 'static {
     /// # Errors
     /// Why this node may not run it now; nothing has run.
     fn enter(&self, shard: ShardId) -> Result<Permit, NotServing>;
+
+    /// The state of a shard under an epoch; none unless it is served here under just that.
+    fn state(&self, shard: ShardId, epoch: Epoch) -> Option<Arc<dyn ShardState>>;
 
     /// Sends one request to a peer's [`handle_peer`](super::NodeServer::handle_peer) and waits for its reply.
     ///

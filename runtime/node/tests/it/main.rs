@@ -8,5 +8,6 @@ mod contract;
 mod deploys;
 mod guests;
 mod handover;
+mod state;
 mod weigher;
 mod world;

@@ -15,6 +15,7 @@ use shardloom::server::fabric::{
 };
 use shardloom::server::limits::{Limits, Timings};
 use shardloom::server::metrics::Metrics;
+use shardloom::server::state::ShardState;
 use shardloom::server::view::{Member, MemberState, Role, View, Weigher, Workload};
 use shardloom::server::{NodeServer, chores};
 use shardloom_host::{Compiler, Host, HostOptions};
@@ -28,6 +29,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::client::Client;
+use crate::state::TestState;
 
 pub(crate) const ADMIN_TOKEN: &str = "the-admin-token";
 pub(crate) const SHARDS: u32 = 32;
@@ -60,6 +62,8 @@ struct NodeState {
 struct Shared {
     control: Mutex<View>,
     nodes: Vec<Arc<NodeState>>,
+    /// One a shard.
+    states: Vec<Arc<TestState>>,
 }
 
 /// One node's fabric.
@@ -174,8 +178,11 @@ impl World {
                 address: OnceLock::new(),
             })
         });
-        let shared =
-            Arc::new(Shared { control: Mutex::new(first_view(map.clone())), nodes: nodes.collect() });
+        let shared = Arc::new(Shared {
+            control: Mutex::new(first_view(map.clone())),
+            nodes: nodes.collect(),
+            states: (0..SHARDS).map(|_| Arc::default()).collect(),
+        });
         let (mut tasks, mut directories) = (JoinSet::new(), Vec::new());
         for node in &shared.nodes {
             let directory = TempDir::new().unwrap();
@@ -345,6 +352,11 @@ impl Fabric for TestFabric {
             let _counted = &under_way;
             node.serving(shard) == Ok(epoch)
         }))
+    }
+
+    fn state(&self, shard: ShardId, epoch: Epoch) -> Option<Arc<dyn ShardState>> {
+        let state = Arc::clone(self.shared.states.get(shard.index())?);
+        (self.node.serving(shard) == Ok(epoch)).then_some(state as Arc<dyn ShardState>)
     }
 
     fn request(

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::outcome::{Answer, Outcome, Place};
 use super::slots::{QueueFull, Slots};
-use super::task::{Job, Ticket};
+use super::task::{Attempt, Job, Ticket};
 use super::trip::{Step, Taken};
 use crate::server::fabric::Permit;
 use crate::server::problem::{Code, Problem};
@@ -26,6 +26,7 @@ pub async fn dispatch(
     permit: Permit,
     workload: &Arc<Workload>,
     taken: &Taken,
+    attempt: Attempt,
 ) -> Step<Result<Answer, Problem>> {
     let epoch = permit.epoch();
     if Instant::now() >= taken.deadline {
@@ -35,6 +36,8 @@ pub async fn dispatch(
     let ticket = Arc::new(Ticket::default());
     let job = Job {
         permit,
+        id: taken.id,
+        attempt,
         workload: Arc::clone(workload),
         request: Arc::clone(&taken.request),
         ticket: Arc::clone(&ticket),
@@ -49,6 +52,7 @@ pub async fn dispatch(
             Step::Done(Ok(Answer { place: Place { node, shard, epoch, version }, said: answer }))
         }
         Ok(Ok(Outcome::NotRun)) => Step::AgainLater,
+        Ok(Ok(Outcome::Lost)) => Step::AgainInDoubt,
         Ok(Ok(Outcome::Failed(problem))) => Step::Done(Err(problem)),
         // The task ended with the call in its hands: the process is going down.
         Ok(Err(_)) if ticket.cross_out() => Step::AgainLater,

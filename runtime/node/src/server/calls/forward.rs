@@ -43,12 +43,8 @@ pub async fn forward(
     else {
         return Step::Done(Err(too_late(Executed::No).at(owner.epoch)));
     };
-    let id = match trip.id() {
-        Ok(id) => id,
-        Err(error) => return Step::Done(Err(no_sending(&format!("no random numbers: {error}")))),
-    };
     let call = Call {
-        id,
+        id: trip.taken.id,
         workload: workload.name.clone(),
         version: workload.version,
         shard: owner.shard,
@@ -66,10 +62,7 @@ pub async fn forward(
     tokio::select! {
         biased;
         reply = fabric.request(owner.node, class, bytes, deadline) => read(reply, owner, trip),
-        () = lost(fabric, owner) => {
-            let lost = format!("node {} lost the shard with the call", owner.node);
-            Step::Done(Err(Problem::new(Code::OwnerLost, lost).at(owner.epoch)))
-        }
+        () = lost(fabric, owner) => Step::AgainInDoubt,
     }
 }
 
@@ -79,9 +72,11 @@ fn read(
     trip: &mut Trip,
 ) -> Step<Result<Answer, Problem>> {
     let unknown = |detail: String| {
-        let late = Instant::now() >= trip.taken.deadline;
-        let problem = if late { too_late(Executed::Unknown) } else { Problem::new(Code::OwnerLost, detail) };
-        Step::Done(Err(problem.at(owner.epoch)))
+        if Instant::now() >= trip.taken.deadline {
+            return Step::Done(Err(too_late(Executed::Unknown).at(owner.epoch)));
+        }
+        tracing::debug!(node = %owner.node, shard = %owner.shard, detail, "what became of a call is not known yet");
+        Step::AgainInDoubt
     };
     let bytes = match reply {
         Ok(bytes) => bytes,
@@ -103,6 +98,7 @@ fn read(
             Step::Again
         }
         Ok(PeerReply::Call(CallReply::Moved { .. })) => Step::AgainLater,
+        Ok(PeerReply::Call(CallReply::InDoubt { .. })) => Step::AgainInDoubt,
         Ok(PeerReply::Call(CallReply::Failed { code, detail, executed, epoch })) => {
             let problem = Problem::new(Code::of_name(&code), detail).executed(executed).at(epoch);
             Step::Done(Err(problem))

@@ -43,6 +43,8 @@ pub enum Outcome {
     },
     /// It was not run, since the node does not serve the shard any more: route it again.
     NotRun,
+    /// It ran, and the node lost the shard before what it wrote was safe: the log of the shard's next owner knows (rule 26).
+    Lost,
     /// It ended without an answer.
     Failed(Problem),
 }
@@ -102,6 +104,22 @@ pub fn instantiate_problem(error: &InstantiateError) -> Problem {
     };
     // Its start code may have run, but the call has not.
     Problem::new(code, error.to_string()).executed(Executed::No)
+}
+
+/// The reply as the log keeps it, for a caller whose first answer is lost.
+pub fn to_keep(reply: &GuestReply) -> Bytes {
+    postcard::to_allocvec(reply).map(Bytes::from).unwrap_or_default()
+}
+
+/// What a call is told that the log says has been carried out.
+pub fn remembered(kept: &[u8], epoch: Epoch, version: u64) -> Outcome {
+    match postcard::from_bytes::<GuestReply>(kept) {
+        Ok(reply) => Outcome::Ran { epoch, version, answer: Ok(reply) },
+        Err(_) => {
+            let lost = "the call was carried out, and its reply is lost: it was too large to be kept";
+            Outcome::Failed(Problem::new(Code::OwnerLost, lost).at(epoch))
+        }
+    }
 }
 
 /// The answer to a peer.

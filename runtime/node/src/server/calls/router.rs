@@ -1,9 +1,11 @@
 //! The router: takes a call, finds its shard, and acts on what the pure core says until the call has an answer.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use shardloom_protocol::call::{Call, CallReply};
+use shardloom_protocol::call::{Call, CallReply, Executed};
 use shardloom_sharding::ids::ShardId;
 use shardloom_sharding::route::{Route, Travel, route};
 use shardloom_sharding::{key, route::Refusal};
@@ -15,7 +17,7 @@ use super::forward::{Owner, forward};
 use super::in_flight::InFlight;
 use super::outcome::{Answer, to_wire};
 use super::slots::Slots;
-use super::task::Bench;
+use super::task::{Attempt, Bench};
 use super::trip::{Step, Taken, Trip};
 use super::wait::{AFTER_NO_CHANGE, AFTER_REFUSAL, WaitingRoom, refused};
 use crate::server::fabric::{Fabric, Permit};
@@ -42,6 +44,9 @@ pub struct CallRouter {
     tasks: TaskTracker,
     tasks_max: usize,
     queue_max: usize,
+    /// Random, one for each life of the process.
+    ids: u64,
+    next_id: AtomicU64,
 }
 
 /// What to do next with a call; a [`Route`] with leave to dispatch.
@@ -77,7 +82,15 @@ impl CallRouter {
             guests,
             metrics,
             tasks,
+            // The standard library draws it from the system's random numbers.
+            ids: RandomState::new().build_hasher().finish(),
+            next_id: AtomicU64::new(0),
         }
+    }
+
+    /// An id that no other request of this cluster has.
+    pub fn new_id(&self) -> u128 {
+        u128::from(self.ids) << 64 | u128::from(self.next_id.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Answers a call that a client has sent to this node.
@@ -86,20 +99,42 @@ impl CallRouter {
     /// Everything that callers may hear but the guest's own refusals, which are answers.
     pub async fn call(&self, taken: Taken) -> Result<Answer, Problem> {
         let mut trip = Trip::new(taken);
+        let result = self.travel(&mut trip).await;
+        match (result, trip.attempt) {
+            // The last attempt did not run. An earlier one may have: nobody was found who knows.
+            (Err(problem), Attempt::Repeated) if problem.executed == Executed::No => {
+                let detail =
+                    format!("an earlier attempt may have been carried out; the last one: {}", problem.detail);
+                Err(Problem::new(Code::OwnerLost, detail).at(problem.epoch))
+            }
+            (result, _) => result,
+        }
+    }
+
+    async fn travel(&self, trip: &mut Trip) -> Result<Answer, Problem> {
         loop {
             let view = self.fabric.view();
             let workload = workload(&view, &trip.taken.workload)?;
-            let shard = self.shard(&view, &workload, &mut trip).await?;
+            let shard = self.shard(&view, &workload, trip).await?;
             let step = match self.next(&view, shard, trip.travel) {
                 Next::Dispatch(permit) => {
-                    dispatch(self.slots(&view), view.this_node, shard, permit, &workload, &trip.taken).await
+                    dispatch(
+                        self.slots(&view),
+                        view.this_node,
+                        shard,
+                        permit,
+                        &workload,
+                        &trip.taken,
+                        trip.attempt,
+                    )
+                    .await
                 }
                 Next::Forward(owner) => {
                     self.metrics.calls_forwarded.inc();
-                    forward(&self.fabric, owner, &workload, &mut trip).await
+                    forward(&self.fabric, owner, &workload, trip).await
                 }
                 Next::Wait => {
-                    self.wait(&view, shard, &mut trip, AFTER_NO_CHANGE).await?;
+                    self.wait(&view, shard, trip, AFTER_NO_CHANGE).await?;
                     Step::Again
                 }
                 Next::Refuse(refusal) => Step::Done(Err(refused(refusal, shard).at(view.map.epoch(shard)))),
@@ -107,7 +142,11 @@ impl CallRouter {
             match step {
                 Step::Done(result) => return result,
                 Step::Again => {}
-                Step::AgainLater => self.wait(&view, shard, &mut trip, AFTER_REFUSAL).await?,
+                Step::AgainLater => self.wait(&view, shard, trip, AFTER_REFUSAL).await?,
+                Step::AgainInDoubt => {
+                    trip.attempt = Attempt::Repeated;
+                    self.wait(&view, shard, trip, AFTER_REFUSAL).await?;
+                }
             }
         }
     }
@@ -129,12 +168,16 @@ impl CallRouter {
             Err(problem) => return to_wire(Err(problem)),
         };
         let Next::Dispatch(permit) = self.next(&view, call.shard, travel) else { return moved };
-        let taken = Taken { workload: call.workload, request: Arc::new(call.request), deadline };
-        let step = dispatch(self.slots(&view), view.this_node, call.shard, permit, &workload, &taken).await;
+        let taken = Taken { id: call.id, workload: call.workload, request: Arc::new(call.request), deadline };
+        // An attempt that was sent before this one may have come, or may yet come after it.
+        let attempt = Attempt::Repeated;
+        let step =
+            dispatch(self.slots(&view), view.this_node, call.shard, permit, &workload, &taken, attempt).await;
         drop(room);
         match step {
             Step::Done(result) => to_wire(result),
             Step::Again | Step::AgainLater => moved,
+            Step::AgainInDoubt => CallReply::InDoubt { epoch: view.map.epoch(call.shard) },
         }
     }
 
@@ -217,6 +260,7 @@ impl CallRouter {
     fn slots(&self, view: &View) -> &Slots {
         self.slots.get_or_init(|| {
             let bench = Bench {
+                fabric: Arc::clone(&self.fabric),
                 node: view.this_node,
                 shard_count: view.shard_count(),
                 guests: Arc::clone(&self.guests),

@@ -41,7 +41,6 @@ impl Slot {
 }
 
 /// All slots.
-#[derive(Debug)]
 pub struct Slots {
     slots: Vec<Arc<Slot>>,
     bench: Arc<Bench>,

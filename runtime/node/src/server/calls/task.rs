@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use shardloom_host::{CallEnd, CallError, HandlerInstance, Place, Request, StateError, StateView};
-use shardloom_protocol::call::{Executed, GuestRequest};
-use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
+use shardloom_host::{CallEnd, CallError, HandlerInstance, Place, Request, StateView, Write};
+use shardloom_protocol::batch::{Change, WriteBatch};
+use shardloom_protocol::call::{Executed, GuestReply, GuestRequest};
+use shardloom_sharding::ids::{Epoch, NodeId, Position, ShardId};
 use tokio::sync::{mpsc, oneshot};
 
+use super::gate::{Gate, Gated, Wrote};
 use super::outcome::{self, Outcome};
-use crate::server::fabric::Permit;
+use crate::server::fabric::{Fabric, Permit};
 use crate::server::guests::{self, Guests};
 use crate::server::loads::LoadCounter;
 use crate::server::metrics::Metrics;
 use crate::server::problem::{Code, Problem};
+use crate::server::state::{NotWritten, ShardState, WorkloadState};
 use crate::server::view::Workload;
 
 /// The longest that one call may hold its shard, waiting for a thread included. The caller's own deadline does not count
@@ -46,6 +48,15 @@ impl Ticket {
     }
 }
 
+/// Whether a call may have been carried out by an attempt before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// It cannot: this is the first.
+    First,
+    /// It may: the log is asked first.
+    Repeated,
+}
+
 /// A call in a task's queue.
 #[derive(Debug)]
 pub struct Job {
@@ -53,6 +64,10 @@ pub struct Job {
     pub permit: Permit,
     /// The workload as the router knows it.
     pub workload: Arc<Workload>,
+    /// The request's id, the same on every attempt.
+    pub id: u128,
+    /// Whether it may have run before.
+    pub attempt: Attempt,
     /// What the guest gets.
     pub request: Arc<GuestRequest>,
     /// Whether the call may still start.
@@ -62,8 +77,9 @@ pub struct Job {
 }
 
 /// What all shard tasks of a node share.
-#[derive(Debug)]
 pub struct Bench {
+    /// Where the state of shards is.
+    pub fabric: Arc<dyn Fabric>,
     /// The node, as guests are told.
     pub node: NodeId,
     /// How many shards there are, as guests are told.
@@ -74,40 +90,28 @@ pub struct Bench {
     pub metrics: Arc<Metrics>,
 }
 
-const NO_STATE: &str = "this node keeps no state of shards";
-
-/// A state that cannot be read: no call is told of an empty one where there may be writes.
-struct NoState;
-
-impl StateView for NoState {
-    fn get(&self, _: &[u8]) -> Result<Option<Bytes>, StateError> {
-        Err(StateError::new(NO_STATE))
-    }
-
-    fn scan(
-        &self,
-        _: &[u8],
-        _: Option<&[u8]>,
-        _: usize,
-        _: usize,
-    ) -> Result<Vec<(Bytes, Bytes)>, StateError> {
-        Err(StateError::new(NO_STATE))
-    }
-
-    fn bytes(&self) -> u64 {
-        0
-    }
-}
-
-#[derive(Debug)]
 struct Warm {
     instance: HandlerInstance,
     epoch: Epoch,
     version: u64,
 }
 
+/// The state that calls run on, under one epoch.
+struct Opened {
+    epoch: Epoch,
+    state: Arc<dyn ShardState>,
+    view: Arc<dyn StateView>,
+}
+
+/// How a call has ended, as far as this node can tell.
+struct Ended {
+    outcome: Outcome,
+    wrote: Wrote,
+    /// Up to where the log must be committed before the outcome may leave.
+    upto: Position,
+}
+
 /// One task's own state.
-#[derive(Debug)]
 pub struct ShardTask {
     bench: Arc<Bench>,
     shard: ShardId,
@@ -115,6 +119,8 @@ pub struct ShardTask {
     /// Jobs that were accepted and are not finished: while there are any, the task is not evicted.
     unfinished: Arc<AtomicU32>,
     warm: Option<Warm>,
+    opened: Option<Opened>,
+    gate: Gate,
 }
 
 impl ShardTask {
@@ -125,64 +131,125 @@ impl ShardTask {
         load: Arc<LoadCounter>,
         unfinished: Arc<AtomicU32>,
     ) -> ShardTask {
-        ShardTask { bench, shard, load, unfinished, warm: None }
+        ShardTask { bench, shard, load, unfinished, warm: None, opened: None, gate: Gate::default() }
     }
 
-    /// Runs calls until nobody can send any more.
+    /// Runs calls until nobody can send any more and every result has left.
     pub async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
-        while let Some(job) = jobs.recv().await {
-            self.load.unqueued();
-            self.bench.metrics.queue_depth.dec();
-            if job.ticket.start() {
-                let outcome = self.call(&job).await;
-                // The permit goes first: a hand-over that waits for this call need not wait for the caller to read it.
-                drop(job.permit);
-                let _ = job.reply.send(outcome);
-            }
-            self.unfinished.fetch_sub(1, Ordering::AcqRel);
+        let mut open = true;
+        while open || !self.gate.is_empty() {
+            let over = tokio::select! {
+                job = jobs.recv(), if open && self.gate.has_room() => match job {
+                    Some(job) => self.take(job).await,
+                    None => {
+                        open = false;
+                        0
+                    }
+                },
+                over = self.gate.progress() => over,
+            };
+            self.finish(over);
         }
         self.chill();
     }
 
-    async fn call(&mut self, job: &Job) -> Outcome {
-        if !job.permit.may_answer() || self.is_newer_than(job.permit.epoch()) {
-            return Outcome::NotRun;
+    fn finish(&self, calls: usize) {
+        self.unfinished.fetch_sub(calls as u32, Ordering::AcqRel);
+    }
+
+    /// Runs one call, and says how many calls are over then.
+    async fn take(&mut self, job: Job) -> usize {
+        self.load.unqueued();
+        self.bench.metrics.queue_depth.dec();
+        if !job.ticket.start() {
+            return 1;
+        }
+        let lost = match self.open(&job) {
+            Ok(lost) => lost,
+            Err(outcome) => {
+                drop(job.permit);
+                let _ = job.reply.send(outcome);
+                return 1;
+            }
+        };
+        let Ended { outcome, wrote, upto } = self.call(&job).await;
+        lost + self.gate.pass(Gated { permit: job.permit, outcome, reply: job.reply, wrote, upto })
+    }
+
+    /// Turns to the state of the job's epoch; says how many calls of an older one are lost by that.
+    fn open(&mut self, job: &Job) -> Result<usize, Outcome> {
+        let epoch = job.permit.epoch();
+        if !job.permit.may_answer() || self.opened.as_ref().is_some_and(|opened| opened.epoch > epoch) {
+            return Err(Outcome::NotRun);
+        }
+        if self.opened.as_ref().is_some_and(|opened| opened.epoch == epoch) {
+            return Ok(0);
+        }
+        let state = self.bench.fabric.state(self.shard, epoch).ok_or(Outcome::NotRun)?;
+        let lost = self.gate.turn_to(&state);
+        let workload = Arc::from(job.workload.name.as_str());
+        let view = Arc::new(WorkloadState::new(Arc::clone(&state), workload));
+        self.opened = Some(Opened { epoch, state, view });
+        Ok(lost)
+    }
+
+    /// Runs one call on the state that is open, and says up to where the log must be committed before its result may leave.
+    async fn call(&mut self, job: &Job) -> Ended {
+        let nothing = |outcome, upto| Ended { outcome, wrote: Wrote::Nothing, upto };
+        let Some(opened) = &self.opened else { return nothing(Outcome::NotRun, Position(0)) };
+        let (state, view) = (Arc::clone(&opened.state), Arc::clone(&opened.view));
+        if job.attempt == Attempt::Repeated
+            && let Some((upto, reply)) = state.reply_of(job.id)
+        {
+            let (epoch, version) = (job.permit.epoch(), job.workload.version);
+            let outcome = outcome::remembered(&reply, epoch, version);
+            return Ended { outcome, wrote: Wrote::Something, upto };
         }
         let mut warm = match self.warm_up(job).await {
             Ok(warm) => warm,
-            Err(problem) => return Outcome::Failed(problem.at(job.permit.epoch())),
+            Err(problem) => {
+                return nothing(Outcome::Failed(problem.at(job.permit.epoch())), state.last());
+            }
         };
         let request = to_host(&job.request);
         let started = Instant::now();
         let CallEnd { result, writes } =
-            warm.instance.call(request, started + CALL_HOLDS_SHARD_MAX, Arc::new(NoState)).await;
-        // Nothing is acknowledged that was not kept.
-        let result = if writes.is_empty() { result } else { Err(CallError::Host(NO_STATE.to_owned())) };
+            warm.instance.call(request, started + CALL_HOLDS_SHARD_MAX, view).await;
         self.load.ran(started.elapsed());
-
         if let Err(CallError::Trap(trap)) = &result {
             tracing::warn!(workload = job.workload.name, shard = %self.shard, reason = trap.reason,
                 backtrace = trap.backtrace, "a guest trapped");
         }
         let (epoch, version) = (warm.epoch, warm.version);
-        if warm.instance.is_dead() {
-            self.bench.metrics.instances.dec();
-        } else {
+        let answer = outcome::sort(result);
+        let written = match &answer {
+            Ok(Ok(reply)) if !writes.is_empty() => {
+                write(job, &*state, writes, reply).await.map(|()| Wrote::Something)
+            }
+            _ => Ok(Wrote::Nothing),
+        };
+        if written.is_ok() && !warm.instance.is_dead() {
             self.warm = Some(warm);
+        } else {
+            // What the guest remembers may rest on writes that are not there.
+            self.bench.metrics.instances.dec();
         }
-        // Failures and traps pass this gate too: they rest on what the guest remembers of this epoch.
-        if !job.permit.may_answer() {
-            let lost = "the node lost the shard while the call ran";
-            return Outcome::Failed(Problem::new(Code::OwnerLost, lost).at(epoch));
+        let upto = state.last();
+        match (written, answer) {
+            (Ok(wrote), Ok(answer)) => {
+                Ended { outcome: Outcome::Ran { epoch, version, answer }, wrote, upto }
+            }
+            (Ok(wrote), Err(problem)) => Ended { outcome: Outcome::Failed(problem.at(epoch)), wrote, upto },
+            (Err(NotWritten::NotServed), _) => nothing(Outcome::NotRun, upto),
+            (Err(error), _) => {
+                let code = match error {
+                    NotWritten::TooLarge(_) => Code::GuestLimit,
+                    _ => Code::Internal,
+                };
+                let problem = Problem::new(code, error.to_string()).executed(Executed::RolledBack);
+                nothing(Outcome::Failed(problem.at(epoch)), upto)
+            }
         }
-        match outcome::sort(result) {
-            Ok(answer) => Outcome::Ran { epoch, version, answer },
-            Err(problem) => Outcome::Failed(problem.at(epoch)),
-        }
-    }
-
-    fn is_newer_than(&self, epoch: Epoch) -> bool {
-        self.warm.as_ref().is_some_and(|warm| warm.epoch > epoch)
     }
 
     /// Takes the warm instance, or makes one where there is none of this epoch and version.
@@ -227,6 +294,23 @@ impl ShardTask {
             self.bench.metrics.instances.dec();
         }
     }
+}
+
+async fn write(
+    job: &Job,
+    state: &dyn ShardState,
+    writes: Vec<Write>,
+    reply: &GuestReply,
+) -> Result<(), NotWritten> {
+    let changes = writes.into_iter().map(|Write { key, value }| Change { key, value });
+    let batch = WriteBatch {
+        request: job.id,
+        workload: job.workload.name.clone(),
+        changes: changes.collect(),
+        reply: Some(outcome::to_keep(reply)),
+        idempotency: None,
+    };
+    state.write(&batch).await.map(drop)
 }
 
 fn to_host(request: &GuestRequest) -> Request {

@@ -8,9 +8,13 @@ use shardloom_sharding::route::Travel;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::task::Attempt;
+
 /// A call as it was taken.
 #[derive(Debug, Clone)]
 pub struct Taken {
+    /// The same on every attempt: by it the shard's log knows whether the call was carried out.
+    pub id: u128,
     /// The workload's name.
     pub workload: String,
     /// What the guest gets.
@@ -22,8 +26,6 @@ pub struct Taken {
 /// A call on its way.
 #[derive(Debug)]
 pub struct Trip {
-    /// The same on every attempt; drawn when it first leaves this node.
-    id: Option<u128>,
     /// The call.
     pub taken: Taken,
     /// The key's shard, once it is found.
@@ -34,6 +36,8 @@ pub struct Trip {
     pub changed: Option<watch::Receiver<u64>>,
     /// Whether the call has had to wait, for the metrics.
     pub waited: Waited,
+    /// Whether an earlier attempt may have been carried out.
+    pub attempt: Attempt,
 }
 
 /// Whether a call has had to wait for its shard.
@@ -54,25 +58,15 @@ pub enum Step<T> {
     Again,
     /// It did not run, and would not run now: route it again after a change, or a moment.
     AgainLater,
+    /// It may have run, at an owner that has lost the shard or cannot be heard: the shard's log will tell, when it is asked by the request's
+    /// id (rule 26). Route it again as [`Step::AgainLater`].
+    AgainInDoubt,
 }
 
 impl Trip {
     /// A call that a client has sent here.
     pub fn new(taken: Taken) -> Trip {
         let travel = Travel { epoch: Epoch(0), hops: 0 };
-        Trip { id: None, taken, shard: None, travel, changed: None, waited: Waited::No }
-    }
-
-    /// The request's id.
-    ///
-    /// # Errors
-    /// The system has no random numbers.
-    pub fn id(&mut self) -> Result<u128, getrandom::Error> {
-        if let Some(id) = self.id {
-            return Ok(id);
-        }
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes)?;
-        Ok(*self.id.insert(u128::from_le_bytes(bytes)))
+        Trip { taken, shard: None, travel, changed: None, waited: Waited::No, attempt: Attempt::First }
     }
 }

@@ -125,7 +125,8 @@ async fn take(
     let passed = headers::for_guest(request.headers(), &view.admin_token_sha256)?;
     let body = read(request.into_body(), body_max, deadline).await?;
     let request = GuestRequest { key: target.key, method: target.method, headers: passed, body };
-    let taken = Taken { workload: target.workload, request: Arc::new(request), deadline };
+    let id = server.router.new_id();
+    let taken = Taken { id, workload: target.workload, request: Arc::new(request), deadline };
     let result = server.router.call(taken).await;
     drop(room);
     result

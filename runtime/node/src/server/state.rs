@@ -1,0 +1,98 @@
+//! What calls ask of a shard's state: the seam between the shard tasks and the cluster's replicated logs.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use shardloom_host::{StateError, StateView};
+use shardloom_protocol::batch::WriteBatch;
+use shardloom_sharding::ids::Position;
+use tokio::sync::watch;
+
+/// The state of one shard, under the one epoch that it was opened for. Calls of one workload must not overlap.
+pub trait ShardState: Send + Sync + 'static {
+    /// The value of a key of a workload, uncommitted writes of this epoch included.
+    ///
+    /// # Errors
+    /// The state cannot be read, or is not served any more.
+    fn get(&self, workload: &str, key: &[u8]) -> Result<Option<Bytes>, StateError>;
+
+    /// Rows in order from `start` and before `end`: at most `rows`, ending with the one that brings keys and values to `bytes`.
+    ///
+    /// # Errors
+    /// As [`ShardState::get`].
+    fn scan(
+        &self,
+        workload: &str,
+        start: &[u8],
+        end: Option<&[u8]>,
+        rows: usize,
+        bytes: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, StateError>;
+
+    /// Bytes of keys and values that the workload keeps on the shard.
+    fn bytes(&self, workload: &str) -> u64;
+
+    /// Puts a call's writes into the shard's log and says where they stand. Later reads see them at once; they are safe when
+    /// [`ShardState::committed`] reaches the position.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    fn write<'a>(&'a self, batch: &'a WriteBatch) -> BoxFuture<'a, Result<Position, NotWritten>>;
+
+    /// Where the newest write of this epoch stands: what a read has seen is committed once this is.
+    fn last(&self) -> Position;
+
+    /// Up to where the log is committed; closed when the shard is not served any more under the epoch.
+    fn committed(&self) -> watch::Receiver<Position>;
+
+    /// The reply of a recent call that wrote something, and where its writes stand; empty if it was too large to be kept.
+    fn reply_of(&self, request: u128) -> Option<(Position, Bytes)>;
+}
+
+/// Why a call's writes did not reach the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotWritten {
+    /// The shard is not served any more under the epoch.
+    #[error("the shard is not served any more under this epoch")]
+    NotServed,
+    /// They are over a limit.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The state cannot be read.
+    #[error("{0}")]
+    State(String),
+}
+
+/// A workload's part of a shard's state, as a guest sees it.
+pub struct WorkloadState {
+    shard: Arc<dyn ShardState>,
+    workload: Arc<str>,
+}
+
+impl WorkloadState {
+    /// The part of `workload`.
+    pub fn new(shard: Arc<dyn ShardState>, workload: Arc<str>) -> WorkloadState {
+        WorkloadState { shard, workload }
+    }
+}
+
+impl StateView for WorkloadState {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StateError> {
+        self.shard.get(&self.workload, key)
+    }
+
+    fn scan(
+        &self,
+        start: &[u8],
+        end: Option<&[u8]>,
+        rows: usize,
+        bytes: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, StateError> {
+        self.shard.scan(&self.workload, start, end, rows, bytes)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.shard.bytes(&self.workload)
+    }
+}
