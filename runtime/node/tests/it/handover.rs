@@ -32,7 +32,7 @@ async fn a_queued_call_is_served_by_the_new_owner_after_the_commit() {
         });
         assert_eq!(reply.status, 200);
         assert_eq!(reply.header("shardloom-node"), "0000000000000003");
-        assert_eq!(reply.text(), (taker + 1).to_string(), "the new owner starts with a fresh guest");
+        assert_eq!(reply.text(), (taker + 8).to_string(), "the new owner goes on with the state");
     }
     until("the old owner has dropped its guest", || world.server(1).metrics.instances.get() == 0).await;
 }
@@ -89,7 +89,7 @@ async fn a_node_without_a_lease_runs_nothing_and_goes_on_when_it_has_one_again()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_ran_while_its_shard_was_taken_is_unknown_and_its_result_is_dropped() {
+async fn a_call_that_ran_while_its_shard_was_taken_runs_again_where_the_shard_is_served() {
     let world = World::start(2).await;
     world.client(0).deploy("faulty").await;
     let key = key_of(&world, 0);
@@ -99,10 +99,74 @@ async fn a_call_that_ran_while_its_shard_was_taken_is_unknown_and_its_result_is_
         let (reply, ()) = tokio::join!(running, async {
             until("the call runs", || world.in_flight(0) == 1).await;
             world.change(|view| propose(view, [shard(&key)]));
+            until("the call waits", || world.server(taker).metrics.calls_waiting.get() == 1).await;
+            world.change(|view| commit(view, 0, [shard(&key)]));
         });
-        reply.problem(502, "owner-lost", "unknown");
-        world.change(|view| commit(view, 0, [shard(&key)]));
+        assert_eq!(reply.status, 200, "{}", reply.text());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_reply_leaves_before_what_it_rests_on_is_committed() {
+    let world = World::start(2).await;
+    world.client(0).deploy("counter").await;
+    let key = key_of(&world, 0);
+    let state = world.state(shard(&key));
+    state.hold();
+    for taker in 0..2 {
+        let client = world.client(taker);
+        let hurried = [("shardloom-timeout-ms", "300")];
+        let written = client.call_with("counter", &key, "add", &hurried, b"1").await;
+        written.problem(504, "deadline-exceeded", "unknown");
+        let read = client.call_with("counter", &key, "get", &hurried, b"").await;
+        read.problem(504, "deadline-exceeded", "unknown");
+        let refused = client.call_with("counter", &key, "add", &hurried, b"x").await;
+        refused.problem(504, "deadline-exceeded", "unknown");
+    }
+    let client = world.client(1);
+    let (reply, ()) = tokio::join!(client.call("counter", &key, "get", b""), async {
+        until("the read has run", || world.in_flight(0) > 6).await;
+        state.commit();
+    });
+    assert_eq!(reply.text(), "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_writes_outlived_its_owner_is_answered_once_and_not_run_again() {
+    let world = World::start(3).await;
+    world.client(0).deploy("counter").await;
+    let key = key_of(&world, 1);
+    let state = world.state(shard(&key));
+    for (taker, total) in [(0, "5"), (1, "10"), (2, "15")] {
+        state.hold();
+        let client = world.client(taker);
+        let (reply, ()) = tokio::join!(client.call("counter", &key, "add", b"5"), async {
+            let owner = if taker == 0 { 1 } else { 2 };
+            until("the call has written", || world.in_flight(owner) == 1 && state.writes() == taker + 1)
+                .await;
+            world.change(|view| propose(view, [shard(&key)]));
+            state.commit();
+            world.change(|view| commit(view, 2, [shard(&key)]));
+        });
+        assert_eq!((reply.status, reply.text()), (200, total));
+    }
+    assert_eq!(world.client(0).call("counter", &key, "get", b"").await.text(), "15");
+    assert_eq!(state.writes(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_reply_is_lost_on_the_way_is_answered_by_the_log() {
+    let world = World::start(2).await;
+    world.client(0).deploy("counter").await;
+    let key = key_of(&world, 1);
+    world.link(1, Link::RepliesLost);
+    let client = world.client(0);
+    let (reply, ()) = tokio::join!(client.call("counter", &key, "add", b"5"), async {
+        until("an attempt has written", || world.state(shard(&key)).writes() == 1).await;
+        world.link(1, Link::Up);
+    });
+    assert_eq!((reply.status, reply.text()), (200, "5"));
+    assert_eq!(world.state(shard(&key)).writes(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,7 +181,7 @@ async fn a_call_that_hangs_at_a_former_owner_is_given_up_soon_after_the_commit()
         until("the call is forwarded", || world.server(0).metrics.calls_forwarded.get() == 1).await;
         world.change(|view| commit(view, 2, [shard(&key)]));
     });
-    reply.problem(502, "owner-lost", "unknown");
+    assert_eq!((reply.status, reply.header("shardloom-node")), (200, "0000000000000003"));
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     assert_eq!(client.call("faulty", &key, "ok", b"").await.header("shardloom-node"), "0000000000000003");
 }

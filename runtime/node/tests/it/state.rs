@@ -38,6 +38,11 @@ impl TestState {
         self.log.lock().unwrap().held = true;
     }
 
+    /// How many batches were written.
+    pub(crate) fn writes(&self) -> usize {
+        self.log.lock().unwrap().last.0 as usize
+    }
+
     /// Commits everything, from now on at once.
     pub(crate) fn commit(&self) {
         let mut log = self.log.lock().unwrap();

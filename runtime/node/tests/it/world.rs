@@ -238,6 +238,11 @@ impl World {
     }
 
     /// How many permits the node has given and not got back.
+    /// The state of a shard.
+    pub(crate) fn state(&self, shard: ShardId) -> Arc<TestState> {
+        Arc::clone(&self.shared.states[shard.index()])
+    }
+
     pub(crate) fn in_flight(&self, node: usize) -> u64 {
         self.shared.nodes[node].in_flight.load(Ordering::SeqCst)
     }
