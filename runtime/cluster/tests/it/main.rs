@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod failover;
+mod snapshots;
 mod state;
 mod world;
