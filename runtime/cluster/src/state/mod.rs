@@ -18,6 +18,8 @@ mod keys;
 pub mod limits;
 mod links;
 mod meta;
+#[cfg(test)]
+mod model;
 mod opening;
 mod overlay;
 mod replay;

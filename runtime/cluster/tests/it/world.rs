@@ -68,6 +68,10 @@ impl World {
 
     /// The same, with other times and bounds.
     pub(crate) async fn start_with(nodes: usize, shards: u32, timing: Timing, state: StateOptions) -> World {
+        // Says more with RUST_LOG; the first test to come sets it up for all.
+        let log =
+            tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
+        let _ = log.with_test_writer().try_init();
         let place =
             || Place { data: TempDir::new().unwrap(), peer: free_port(), gossip: free_port(), running: None };
         let mut world = World { shards, timing, state, places: (0..nodes).map(|_| place()).collect() };
