@@ -2,7 +2,7 @@
 //! names openraft and chitchat; it never knows HTTP or a guest.
 //!
 //! In reading order: [`control`] is what is agreed on, [`raft`] how; [`shell`] drives the pure cores of the shard protocol, with
-//! [`shard_logs`] (over [`log_entries`]) as their disk, [`state`] as what the logs say, [`outbox`] as their mouth and [`serving`] as what comes of
+//! [`shard_logs`] (over [`log_entries`] and `seals`) as their disk, [`state`] as what the logs say, [`outbox`] as their mouth and [`serving`] as what comes of
 //! it; [`leading`], [`group`] and [`admission`] are
 //! the leader's; [`join`], [`identity`], [`gossip`] and [`addresses`] are how nodes find and know each other; [`mod@start`] puts it together and
 //! [`handle`] is what the server above uses.
@@ -23,6 +23,7 @@ pub mod log_entries;
 pub mod outbox;
 pub mod peers;
 pub mod raft;
+mod seals;
 pub mod service;
 pub mod serving;
 pub mod shard_logs;
@@ -36,4 +37,4 @@ pub mod writer;
 
 pub use error::ClusterError;
 pub use handle::{Cluster, ClusterHandle, TokenRefused};
-pub use start::{Beginning, ClusterOptions, start};
+pub use start::{Beginning, ClusterOptions, start, start_with};

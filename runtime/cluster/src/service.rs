@@ -15,6 +15,7 @@ use crate::join::{JoinRefusal, Joined};
 use crate::peers::Peers;
 use crate::raft::{self, Raft};
 use crate::shell::Incoming;
+use crate::state::Arrivals;
 use crate::step_down::StepDown;
 use crate::writer::Writer;
 
@@ -38,6 +39,8 @@ pub struct Services {
     pub admission: Admission,
     /// Hands the lead over.
     pub step_down: StepDown,
+    /// Takes in states of shards.
+    pub(crate) arrivals: Arrivals,
     /// The protocol's shell.
     pub shell: mpsc::Sender<Incoming>,
     /// Which boot renews its lease under an id.
@@ -92,6 +95,7 @@ impl Services {
             (Kind::Write, Some(_)) => self.writer.answer(&body).await,
             (Kind::Attach, Some(from)) => self.attach(from, &body).await,
             (Kind::StepDown, Some(_)) => self.step_down.answer(&body).await,
+            (Kind::Snapshot, Some(from)) if class == Class::Bulk => self.arrivals.answer(from, &body).await,
             (Kind::Server, Some(from)) => match self.server.get() {
                 Some(server) => Ok(server.answer(from, body).await),
                 None => Ok(Bytes::new()),

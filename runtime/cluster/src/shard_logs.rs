@@ -1,32 +1,18 @@
 //! The shard logs and seals in the node's write-ahead log.
-//!
-//! ```text
-//! block of seals, register SEALS + shard / 64:
-//!  0     1         2
-//! +-----+---------+-------------------------------+
-//! | 'B' | version | 64 x epoch: u64, 0: no seal   |
-//! +-----+---------+-------------------------------+
-//! ```
-//!
-//! Integers are little-endian. Seals are kept in blocks because one proposal may seal every shard of the cluster at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::{BufMut, BytesMut};
 use shardloom_sharding::ids::{Epoch, Position, ShardId, Tail};
 use shardloom_sharding::protocol::log::LogIndex;
 use shardloom_sharding::protocol::messages::Entry;
 use shardloom_sharding::protocol::record::{Record as CoreRecord, StoredShard};
 use shardloom_store::{LogId, Record, Wal};
 
-use crate::log_entries::{self, LogReader, LoggedEntry, ShardLogError, VERSION};
-use crate::slots;
+use crate::log_entries::{self, LogReader, LoggedEntry, ShardLogError};
+use crate::seals::Seals;
 use crate::state::{Copy, StateDb, StateError, Unflushed};
 
-const BLOCK_MAGIC: u8 = b'B';
-const BLOCK_HEADER_BYTES: usize = 2;
-const BLOCK_SHARDS: usize = 64;
 /// Bytes that one read of a log returns at most.
 const READ_BYTES_MAX: usize = 1 << 20;
 /// Bytes in one submission to the write-ahead log, beyond one record of the core.
@@ -39,7 +25,7 @@ const RECORD_BYTES: usize = 64;
 pub struct ShardLogs {
     wal: Wal,
     reader: LogReader,
-    seals: Vec<Epoch>,
+    seals: Arc<Seals>,
     /// The last position of each log that has been submitted; a log that is not here is empty and new.
     last: BTreeMap<ShardId, Position>,
     state: Arc<StateDb>,
@@ -49,26 +35,25 @@ pub struct ShardLogs {
 }
 
 impl ShardLogs {
-    /// Reads the seals and the stamps of every log. Blocks on the disk.
+    /// Reads the stamps of every log. Blocks on the disk.
     ///
     /// # Errors
     ///
     /// Something stored cannot be read.
     pub(crate) fn open(
         wal: Wal,
-        shard_count: u32,
+        seals: Arc<Seals>,
         state: Arc<StateDb>,
         unflushed: Arc<Unflushed>,
     ) -> Result<(ShardLogs, Vec<StoredShard>), ShardLogError> {
-        let seals = read_seals(&wal, shard_count)?;
         let reader = LogReader::new(wal.clone());
         let (last, garbage) = (BTreeMap::new(), Vec::new());
         let mut logs = ShardLogs { wal, reader, seals, last, state, unflushed, garbage };
         let mut stored = Vec::new();
-        for shard in (0..shard_count).map(ShardId) {
+        for shard in logs.seals.shards() {
             let applied = logs.state.current(shard).meta.applied;
             let log = logs.read_index(shard, applied)?;
-            let seal = logs.seals[shard.index()];
+            let seal = logs.seals.of(shard);
             if seal != Epoch(0) || log.is_some() {
                 let log = log.unwrap_or_default();
                 stored.push(StoredShard { shard, seal, log, applied: applied.position });
@@ -148,7 +133,7 @@ impl ShardLogs {
         for record in records {
             let from = out.len();
             match record {
-                CoreRecord::Seal { epoch, shards } => self.seal(epoch, &shards, &mut out),
+                CoreRecord::Seal { epoch, shards } => self.seals.seal(epoch, &shards, &mut out),
                 CoreRecord::Append { shard, previous, entries } => {
                     self.append(shard, previous, &entries, &mut out);
                 }
@@ -192,22 +177,6 @@ impl ShardLogs {
         }
     }
 
-    fn seal(&mut self, epoch: Epoch, shards: &[ShardId], out: &mut Vec<Record>) {
-        let mut blocks = BTreeSet::new();
-        for shard in shards {
-            self.seals[shard.index()] = epoch;
-            blocks.insert(shard.index() / BLOCK_SHARDS);
-        }
-        for block in blocks {
-            let start = block * BLOCK_SHARDS;
-            let rows = &self.seals[start..self.seals.len().min(start + BLOCK_SHARDS)];
-            let mut value = BytesMut::with_capacity(BLOCK_HEADER_BYTES + 8 * BLOCK_SHARDS);
-            value.put_slice(&[BLOCK_MAGIC, VERSION]);
-            rows.iter().for_each(|epoch| value.put_u64_le(epoch.0));
-            out.push(Record::Set { slot: slots::SEALS + block as u64, value: value.freeze() });
-        }
-    }
-
     fn append(&mut self, shard: ShardId, previous: Tail, entries: &[Entry], out: &mut Vec<Record>) {
         let log = LogId::shard(shard);
         let mut position = previous.position;
@@ -233,21 +202,4 @@ fn record_bytes(record: &Record) -> usize {
         _ => 0,
     };
     RECORD_BYTES + payload
-}
-
-fn read_seals(wal: &Wal, shard_count: u32) -> Result<Vec<Epoch>, ShardLogError> {
-    let mut seals = vec![Epoch(0); shard_count as usize];
-    for (block, rows) in seals.chunks_mut(BLOCK_SHARDS).enumerate() {
-        let Some(bytes) = wal.register(slots::SEALS + block as u64) else { continue };
-        let shard = ShardId((block * BLOCK_SHARDS) as u32);
-        let unreadable = || ShardLogError::Unreadable { what: "the block of seals", shard };
-        let (header, body) = bytes.split_at_checked(BLOCK_HEADER_BYTES).ok_or_else(unreadable)?;
-        if header != [BLOCK_MAGIC, VERSION] || body.len() != rows.len() * 8 {
-            return Err(unreadable());
-        }
-        for (row, bytes) in rows.iter_mut().zip(body.chunks_exact(8)) {
-            *row = Epoch(u64::from_le_bytes(bytes.try_into().map_err(|_| unreadable())?));
-        }
-    }
-    Ok(seals)
 }

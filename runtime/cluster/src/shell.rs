@@ -31,7 +31,7 @@ use crate::serving::ServingTable;
 use crate::shard_logs::ShardLogs;
 use crate::standing::StandingCell;
 use crate::state::limits::TURN_BATCHES_MAX;
-use crate::state::{Opened, Replay, StateDb, StateError, StateNews, States, Submission, Unflushed};
+use crate::state::{Opened, StateError, StateLinks};
 use crate::{ClusterError, clock};
 
 /// A message for the shell from a peer.
@@ -54,7 +54,7 @@ pub struct ShellParts {
     /// The shard logs.
     pub logs: ShardLogs,
     /// The states of shards.
-    pub(crate) state: StateParts,
+    pub(crate) state: StateLinks,
     /// The log below them.
     pub wal: Wal,
     /// What the control log says.
@@ -77,22 +77,6 @@ pub struct ShellParts {
     pub me: NodeId,
     /// How often the cores are ticked.
     pub tick: std::time::Duration,
-}
-
-/// What the shell has to do with the states of shards.
-pub(crate) struct StateParts {
-    /// Those that are served.
-    pub(crate) states: Arc<States>,
-    /// What is on the disk.
-    pub(crate) db: Arc<StateDb>,
-    /// What is not in the database yet.
-    pub(crate) unflushed: Arc<Unflushed>,
-    /// Makes states.
-    pub(crate) replay: Replay,
-    /// Batches of calls.
-    pub(crate) batches: mpsc::Receiver<Submission>,
-    /// What the flusher and arriving snapshots say.
-    pub(crate) news: mpsc::Receiver<StateNews>,
 }
 
 /// Messages that one turn takes at most: they share a write where they come together.

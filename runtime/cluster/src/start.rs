@@ -27,19 +27,20 @@ use crate::handle::Cluster;
 use crate::identity::{IdentityStore, random};
 use crate::join;
 use crate::leading::Leading;
-use crate::log_entries::LogReader;
 use crate::outbox::Outbox;
 use crate::peers::Peers;
 use crate::raft::{
     Applied, AppliedEvent, HeartbeatLedger, LogStore, Network, Raft, RaftTiming, SnapshotStore, StateMachine,
 };
+use crate::seals::Seals;
 use crate::service::{Dispatcher, Services};
 use crate::serving::ServingTable;
 use crate::shard_logs::ShardLogs;
-use crate::shell::{Shell, ShellParts, StateParts};
+use crate::shell::{Shell, ShellParts};
 use crate::standing::StandingCell;
-use crate::state::limits::BATCHES_WAITING_MAX;
-use crate::state::{self, Flusher, OpenedState, Replay, States, Unflushed};
+use crate::state::{
+    self, OpenedState, Pace, SnapshotSender, SnapshotSource, StateLinks, StateOptions, StateWorkers,
+};
 use crate::step_down::StepDown;
 use crate::writer::Writer;
 
@@ -101,8 +102,6 @@ pub struct ClusterOptions {
 const EVENTS_MAX: usize = 256;
 /// Messages from peers that wait for the shell at most; beyond that their streams are not read on.
 const INCOMING_MAX: usize = 1_024;
-/// News of the states that wait for the shell at most: one a flush or a snapshot.
-const STATE_NEWS_MAX: usize = 64;
 /// How far the weight of a node may be from its share before shards move, in percent.
 const BALANCE_THRESHOLD_PERCENT: u32 = 10;
 /// Shards that may be held or moving by plan at once: bounds how much pauses together.
@@ -151,13 +150,26 @@ struct Group {
 ///
 /// Dropped before the end, it is as if the node had crashed while it started.
 pub async fn start(options: ClusterOptions) -> Result<Cluster, ClusterError> {
+    start_with(options, StateOptions::default()).await
+}
+
+/// Like [`start`], with other bounds for the states of shards.
+///
+/// # Errors
+///
+/// As [`start`].
+///
+/// # Cancel safety
+///
+/// As [`start`].
+pub async fn start_with(options: ClusterOptions, state: StateOptions) -> Result<Cluster, ClusterError> {
     let (data, wal) = (options.data.clone(), options.wal.clone());
     let opened = tokio::task::spawn_blocking(move || Opened::open(&data, wal))
         .await
         .map_err(|error| ClusterError::Raft { reason: error.to_string() })??;
     check_cluster(&opened.identity, &options.beginning)?;
     let net = PeerNet::bind(options.listen_peer, &opened.identity.key()?, PeerOptions::default())?;
-    let assembled = assemble(&options, opened, net.clone()).await;
+    let assembled = assemble(&options, state, opened, net.clone()).await;
     if assembled.is_err() {
         net.close().await;
     }
@@ -174,7 +186,12 @@ fn check_cluster(identity: &IdentityStore, beginning: &Beginning) -> Result<(), 
     }
 }
 
-async fn assemble(options: &ClusterOptions, opened: Opened, net: PeerNet) -> Result<Cluster, ClusterError> {
+async fn assemble(
+    options: &ClusterOptions,
+    state_options: StateOptions,
+    opened: Opened,
+    net: PeerNet,
+) -> Result<Cluster, ClusterError> {
     let Opened { dir, wal, recovery, mut identity, snapshots, state } = opened;
     let node = identity.node();
     let member = describe(options, node, state.disk);
@@ -195,6 +212,9 @@ async fn assemble(options: &ClusterOptions, opened: Opened, net: PeerNet) -> Res
     let writer = Writer::new(group.raft.clone(), peers.clone(), group.applied.clone());
     let step_down =
         StepDown::new(node, group.raft.clone(), peers.clone(), standing.clone(), options.raft.clone());
+    let me = Replica { node, disk: state.disk };
+    let (state, StateWorkers { flusher, arrivals, requests }) = state::link(&wal, state, state_options);
+    let states = state.states.clone();
     let (shell_in, incoming) = mpsc::channel(INCOMING_MAX);
     let server = Arc::new(OnceLock::new());
     net.serve(Arc::new(Dispatcher::new(Services {
@@ -204,6 +224,7 @@ async fn assemble(options: &ClusterOptions, opened: Opened, net: PeerNet) -> Res
         writer: writer.clone(),
         admission: Admission::new(writer.clone(), group.applied.clone(), tokens.clone(), watch.clone()),
         step_down: step_down.clone(),
+        arrivals,
         shell: shell_in.clone(),
         boots: Arc::new(Boots::new(options.timing.lease)),
         server: server.clone(),
@@ -212,9 +233,17 @@ async fn assemble(options: &ClusterOptions, opened: Opened, net: PeerNet) -> Res
     serving.size(shard_count);
     let gossip = start_gossip(options, cluster, node, recovery.boot, &identity, &group.applied).await?;
     let mut tasks = JoinSet::new();
-    let me = Replica { node, disk: state.disk };
-    let states = Arc::new(States::default());
-    let (state, flusher) = make_state(&wal, state, states.clone());
+    let seals = Arc::new(Seals::read(&wal, shard_count)?);
+    let snapshots = SnapshotSender {
+        source: SnapshotSource {
+            db: state.db.clone(),
+            unflushed: state.unflushed.clone(),
+            seals: seals.clone(),
+            peers: peers.clone(),
+            pace: Arc::new(Pace::new(state_options.snapshot_rate_bytes)),
+        },
+        requests,
+    };
     let shell = make_shell(
         options,
         &wal,
@@ -224,6 +253,7 @@ async fn assemble(options: &ClusterOptions, opened: Opened, net: PeerNet) -> Res
         group_parts(&group),
         ShellLinks {
             state,
+            seals,
             serving: serving.clone(),
             standing: standing.clone(),
             outbox: Outbox::new(peers.clone()),
@@ -233,6 +263,10 @@ async fn assemble(options: &ClusterOptions, opened: Opened, net: PeerNet) -> Res
     )?;
     tasks.spawn(async move { shell.run().await });
     tasks.spawn(async move { Ok(flusher.run().await?) });
+    tasks.spawn(async move {
+        snapshots.run().await;
+        Ok(())
+    });
     let keeper =
         GroupKeeper::new(node, group.raft.clone(), group.applied.clone(), standing.clone(), tokens.clone());
     tasks.spawn(async move {
@@ -425,26 +459,9 @@ fn group_parts(group: &Group) -> GroupParts {
     GroupParts { raft: group.raft.clone(), applied: group.applied.clone(), ledger: group.ledger.clone() }
 }
 
-/// Batches and news on their way from the states to the shell, and back.
-fn make_state(wal: &Wal, opened: OpenedState, states: Arc<States>) -> (StateParts, Flusher) {
-    let OpenedState { db, garbage, .. } = opened;
-    let (db, unflushed) = (Arc::new(db), Arc::new(Unflushed::default()));
-    unflushed.delete(garbage);
-    let (submit, batches) = mpsc::channel(BATCHES_WAITING_MAX);
-    let (tell, news) = mpsc::channel(STATE_NEWS_MAX);
-    let flusher = Flusher {
-        db: db.clone(),
-        wal: wal.clone(),
-        states: states.clone(),
-        unflushed: unflushed.clone(),
-        news: tell,
-    };
-    let replay = Replay { db: db.clone(), log: LogReader::new(wal.clone()), submit };
-    (StateParts { states, db, unflushed, replay, batches, news }, flusher)
-}
-
 struct ShellLinks {
-    state: StateParts,
+    state: StateLinks,
+    seals: Arc<Seals>,
     serving: Arc<ServingTable>,
     standing: Arc<StandingCell>,
     outbox: Outbox,
@@ -467,7 +484,7 @@ fn make_shell(
     };
     let state = links.state;
     let (logs, stored) =
-        ShardLogs::open(wal.clone(), shard_count, state.db.clone(), state.unflushed.clone())?;
+        ShardLogs::open(wal.clone(), links.seals, state.db.clone(), state.unflushed.clone())?;
     let timing = options.timing;
     let plan = PlanSettings {
         replicas: replicas.min(u32::from(u8::MAX)) as u8,

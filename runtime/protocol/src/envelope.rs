@@ -47,6 +47,10 @@ pub enum Kind {
     StepDownReply = 11,
     /// The leader says how everybody is.
     News = 12,
+    /// A part of the state of a shard.
+    Snapshot = 13,
+    /// What became of it.
+    SnapshotReply = 14,
     /// What one node's server asks another's: a call to a guest, forwarded, among others.
     Server = 34,
     /// Its answer.
@@ -54,7 +58,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 14] = [
+    const ALL: [Kind; 16] = [
         Kind::Raft,
         Kind::RaftReply,
         Kind::Shard,
@@ -67,6 +71,8 @@ impl Kind {
         Kind::StepDown,
         Kind::StepDownReply,
         Kind::News,
+        Kind::Snapshot,
+        Kind::SnapshotReply,
         Kind::Server,
         Kind::ServerReply,
     ];

@@ -11,6 +11,7 @@ use shardloom_transport::Class;
 use super::Shell;
 use crate::ClusterError;
 use crate::log_entries::LoggedEntry;
+use crate::state::SnapshotRequest;
 
 /// Bytes of entries in one message, beyond the first entry: what its receiver writes at once.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
@@ -45,10 +46,11 @@ impl Shell {
                 return Ok(true);
             }
             NodeCommand::LeaseUntil(until) => self.parts.serving.set_lease(until),
-            NodeCommand::SendSnapshot { shard, .. } => {
-                tracing::error!(shard = %shard.shard, "a snapshot was asked for");
+            NodeCommand::SendSnapshot { to, shard } => {
+                // The core says it again where there is no room.
+                let _ = self.parts.state.snapshots.try_send(SnapshotRequest { to, at: shard });
             }
-            NodeCommand::DiscardSnapshot { .. } => {}
+            NodeCommand::DiscardSnapshot { snapshot } => self.discard(snapshot),
             NodeCommand::Sequenced { shard, position } => {
                 self.parts.state.states.sequenced(shard, position)?;
             }

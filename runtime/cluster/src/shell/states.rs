@@ -2,10 +2,12 @@
 
 use shardloom_sharding::protocol::messages::ShardEpoch;
 use shardloom_sharding::protocol::node::NodeEvent;
+use shardloom_sharding::protocol::record::SnapshotId;
 use tokio::task::JoinError;
 
-use super::{Opened, Shell, StateError, StateNews, Submission};
+use super::Shell;
 use crate::ClusterError;
+use crate::state::{Copy, Opened, StateError, StateNews, Submission};
 
 /// States that are made in one go, on one thread: the first are served while the others are being made.
 const OPENED_TOGETHER: usize = 64;
@@ -32,6 +34,13 @@ impl Shell {
     /// The epoch of a batch was gone when it came: so is the state that numbered it.
     pub(super) fn refused(&self, at: ShardEpoch) {
         tracing::debug!(shard = %at.shard, epoch = %at.epoch, "a batch came too late");
+    }
+
+    /// A snapshot that arrived is not to be used.
+    pub(super) fn discard(&self, snapshot: SnapshotId) {
+        let copy = Copy::of(snapshot);
+        self.parts.state.db.forget(copy);
+        self.parts.state.unflushed.delete([copy]);
     }
 
     pub(super) fn on_state_news(&mut self, news: StateNews) {

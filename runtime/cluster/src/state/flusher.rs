@@ -57,11 +57,11 @@ pub(crate) struct Flusher {
 
 /// A shard after its flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Flushed {
+pub(super) struct Flushed {
     copy: Copy,
     upto: Position,
     /// The log may give up entries up to here.
-    spare: Position,
+    pub(super) spare: Position,
 }
 
 impl Flusher {
@@ -147,7 +147,7 @@ pub(crate) async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send +
     }
 }
 
-fn flush_round(
+pub(super) fn flush_round(
     db: &StateDb,
     log: &LogReader,
     round: &[(ShardId, Position)],
@@ -163,7 +163,7 @@ fn flush_round(
 }
 
 /// Lets one shard's state follow its log; nothing, if it was replaced meanwhile.
-fn flush_shard(
+pub(super) fn flush_shard(
     db: &StateDb,
     log: &LogReader,
     shard: ShardId,

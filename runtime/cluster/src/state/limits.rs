@@ -16,15 +16,38 @@ pub const REPLY_KEPT_BYTES_MAX: usize = 4 << 10;
 
 /// Batches that wait for the protocol's shell at most: more than the calls that a node runs at once.
 pub(crate) const BATCHES_WAITING_MAX: usize = 1024;
+/// News for the protocol's shell that wait at most: one a flush or a snapshot.
+pub(crate) const NEWS_WAITING_MAX: usize = 64;
+/// Requests for snapshots between the shell and their sender at most: it takes them at once.
+pub(crate) const REQUESTS_WAITING_MAX: usize = 1024;
 /// Batches that one turn of the shell takes at most.
 pub(crate) const TURN_BATCHES_MAX: usize = 256;
 
-/// A shard's state is flushed when so many bytes of its log are not in the database: bounds what is replayed when it is served.
-pub(crate) const FLUSH_BYTES: u64 = 256 << 10;
-/// All states are flushed when so many bytes of all logs are not in the database: bounds what a start replays, and what speculation takes.
-pub(crate) const FLUSH_TOTAL_BYTES: u64 = 8 << 20;
-/// No state stays behind its log for longer than this.
-pub(crate) const FLUSH_EVERY: Duration = Duration::from_secs(5);
+/// What may be set for the states of a node's shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateOptions {
+    /// A shard's state is flushed when so many bytes of its log are not in the database: bounds what is replayed when it is served.
+    pub flush_bytes: u64,
+    /// All states are flushed when so many bytes of all logs are not in the database: bounds what a start replays, and what is kept in memory.
+    pub flush_total_bytes: u64,
+    /// No state stays behind its log for longer than this.
+    pub flush_every: Duration,
+    /// Bytes of snapshots that the node sends in a second.
+    pub snapshot_rate_bytes: u64,
+}
+
+impl Default for StateOptions {
+    fn default() -> StateOptions {
+        StateOptions {
+            flush_bytes: 256 << 10,
+            flush_total_bytes: 8 << 20,
+            flush_every: Duration::from_secs(5),
+            // Half of a 1 Gbit/s link.
+            snapshot_rate_bytes: 64 << 20,
+        }
+    }
+}
+
 /// How long after a flush that failed, or found all it wanted held, the next is tried.
 pub(crate) const FLUSH_RETRY: Duration = Duration::from_millis(500);
 /// Bytes of a log that go into the database in one step: bounds what is held in memory meanwhile.
@@ -50,5 +73,3 @@ pub(crate) const ARRIVALS_MAX: usize = 64;
 pub(crate) const SNAPSHOT_PART_BYTES: usize = 1 << 20;
 /// How long the receiver of a part may take to have it in its database.
 pub(crate) const SNAPSHOT_PART_WAIT: Duration = Duration::from_secs(30);
-/// Bytes of snapshots that a node sends in a second, unless told otherwise: half of a 1 Gbit/s link.
-pub const SNAPSHOT_RATE_BYTES: u64 = 64 << 20;

@@ -6,7 +6,8 @@
 //!
 //! In reading order: [`limits`], `keys` and `meta` are what stands in the database, `generations` which copy of a shard's state is in use, `db`
 //! the database, `opening` how it is opened; `ring`, `overlay` and `scan` what lies on top of it and reads both; `served` is the state of a shard that is served, `states` all of
-//! them, `replay` how one begins; `fold`, `unflushed` and `flusher` let the database follow.
+//! them, `replay` how one begins; `fold`, `unflushed` and `flusher` let the database follow; `snapshot` takes a state elsewhere; `links` puts it
+//! all together.
 
 mod db;
 mod error;
@@ -15,25 +16,32 @@ mod fold;
 mod generations;
 mod keys;
 pub mod limits;
+mod links;
 mod meta;
+#[cfg(test)]
+mod model;
 mod opening;
 mod overlay;
 mod replay;
 mod ring;
 mod scan;
 mod served;
+mod snapshot;
 mod states;
 mod unflushed;
 
 pub use error::{NotWritten, StateError};
+pub use limits::StateOptions;
 pub use scan::ScanLimit;
 pub use served::ServedState;
 pub use states::States;
 
 pub(crate) use db::StateDb;
-pub(crate) use flusher::{Flusher, StateNews};
+pub(crate) use flusher::StateNews;
 pub(crate) use keys::Copy;
+pub(crate) use links::{StateLinks, StateWorkers, link};
 pub(crate) use opening::{OpenedState, open};
-pub(crate) use replay::{Opened, Replay};
+pub(crate) use replay::Opened;
 pub(crate) use served::Submission;
+pub(crate) use snapshot::{Arrivals, Pace, SnapshotRequest, SnapshotSender, SnapshotSource};
 pub(crate) use unflushed::Unflushed;

@@ -8,7 +8,7 @@ use shardloom_sharding::ids::{Position, ShardId};
 use tokio::sync::{Notify, watch};
 
 use super::keys::Copy;
-use super::limits::{FLUSH_BYTES, FLUSH_EVERY, FLUSH_TOTAL_BYTES};
+use super::limits::StateOptions;
 
 /// How far one shard's state is behind its log.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,6 +33,7 @@ struct Noted {
 /// What is to be flushed and deleted; a cheap note on every write, no more.
 #[derive(Debug, Default)]
 pub(crate) struct Unflushed {
+    options: StateOptions,
     noted: Mutex<Noted>,
     wake: Notify,
     rounds: watch::Sender<u64>,
@@ -50,6 +51,11 @@ pub(crate) enum Due {
 }
 
 impl Unflushed {
+    /// Nothing is behind yet.
+    pub(crate) fn new(options: StateOptions) -> Unflushed {
+        Unflushed { options, ..Unflushed::default() }
+    }
+
     fn noted(&self) -> MutexGuard<'_, Noted> {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -60,8 +66,10 @@ impl Unflushed {
         noted.bytes += bytes;
         let behind = noted.shards.entry(shard).or_default();
         behind.bytes += bytes;
-        let large = behind.bytes >= FLUSH_BYTES && behind.bytes - bytes < FLUSH_BYTES;
-        let full = noted.bytes >= FLUSH_TOTAL_BYTES && noted.bytes - bytes < FLUSH_TOTAL_BYTES;
+        let large =
+            behind.bytes >= self.options.flush_bytes && behind.bytes - bytes < self.options.flush_bytes;
+        let full = noted.bytes >= self.options.flush_total_bytes
+            && noted.bytes - bytes < self.options.flush_total_bytes;
         let first = noted.begin();
         drop(noted);
         if first || large || full {
@@ -103,11 +111,13 @@ impl Unflushed {
     /// What there is to do.
     pub(crate) fn due(&self, now: Instant) -> Due {
         let mut noted = self.noted();
-        let late = noted.since.is_some_and(|since| now >= since + FLUSH_EVERY);
-        let all = late || noted.bytes >= FLUSH_TOTAL_BYTES;
+        let late = noted.since.is_some_and(|since| now >= since + self.options.flush_every);
+        let all = late || noted.bytes >= self.options.flush_total_bytes;
         let Noted { shards, held, .. } = &*noted;
         let is_due = |(shard, behind): &(&ShardId, &Behind)| {
-            (all || behind.bytes >= FLUSH_BYTES) && behind.upto > Position(0) && !held.contains_key(shard)
+            (all || behind.bytes >= self.options.flush_bytes)
+                && behind.upto > Position(0)
+                && !held.contains_key(shard)
         };
         let due: Vec<(ShardId, Behind)> =
             shards.iter().filter(is_due).map(|(shard, behind)| (*shard, *behind)).collect();
@@ -119,7 +129,7 @@ impl Unflushed {
             let garbage = noted.garbage.iter().filter(|copy| !held.contains_key(&copy.shard));
             let garbage: Vec<Copy> = garbage.copied().collect();
             return match garbage.is_empty() {
-                true => Due::Nothing(noted.since.map(|since| since + FLUSH_EVERY)),
+                true => Due::Nothing(noted.since.map(|since| since + self.options.flush_every)),
                 false => Due::Delete(garbage),
             };
         }
@@ -205,14 +215,14 @@ mod tests {
         let unflushed = Unflushed::default();
         let start = Instant::now();
         assert_eq!(unflushed.due(start), Due::Nothing(None));
-        unflushed.logged(SHARD, FLUSH_BYTES);
+        unflushed.logged(SHARD, StateOptions::default().flush_bytes);
         assert!(matches!(unflushed.due(start), Due::Nothing(Some(_))), "nothing of it is committed");
         unflushed.applied(SHARD, Position(7));
         unflushed.logged(ShardId(2), 1);
         unflushed.applied(ShardId(2), Position(1));
         assert_eq!(unflushed.due(start), Due::Flush(vec![(SHARD, Position(7))]));
         assert!(matches!(unflushed.due(start), Due::Nothing(Some(_))));
-        let later = start + FLUSH_EVERY + Duration::from_secs(1);
+        let later = start + StateOptions::default().flush_every + Duration::from_secs(1);
         assert_eq!(unflushed.due(later), Due::Flush(vec![(ShardId(2), Position(1))]));
         assert_eq!(unflushed.due(later), Due::Nothing(None));
     }
@@ -224,10 +234,10 @@ mod tests {
         unflushed.applied(SHARD, Position(7));
         unflushed.delete([copy]);
         let hold = unflushed.hold(SHARD).await;
-        let later = Instant::now() + FLUSH_EVERY + Duration::from_secs(1);
+        let later = Instant::now() + StateOptions::default().flush_every + Duration::from_secs(1);
         assert!(matches!(unflushed.due(later), Due::Nothing(Some(_))));
         drop(hold);
-        let later = later + FLUSH_EVERY;
+        let later = later + StateOptions::default().flush_every;
         assert_eq!(unflushed.due(later), Due::Flush(vec![(SHARD, Position(7))]));
         assert_eq!(unflushed.due(later), Due::Delete(vec![copy]));
         unflushed.deleted(copy);

@@ -6,5 +6,6 @@ mod failover;
 #[allow(dead_code, reason = "the bench `fifty` uses more of it")]
 mod many;
 mod partition;
+mod snapshots;
 mod state;
 mod world;

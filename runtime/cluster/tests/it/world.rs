@@ -10,7 +10,7 @@ use bytes::Bytes;
 use shardloom_cluster::control::{Addresses, JoinPolicy};
 use shardloom_cluster::gossip::GossipTiming;
 use shardloom_cluster::raft::RaftTiming;
-use shardloom_cluster::state::ServedState;
+use shardloom_cluster::state::{ServedState, StateOptions};
 use shardloom_cluster::{Beginning, Cluster, ClusterHandle, ClusterOptions};
 use shardloom_protocol::batch::{Change, WriteBatch};
 use shardloom_protocol::digest::Digest;
@@ -55,6 +55,7 @@ struct Place {
 pub(crate) struct World {
     shards: u32,
     timing: Timing,
+    state: StateOptions,
     places: Vec<Place>,
 }
 
@@ -65,13 +66,18 @@ fn free_port() -> SocketAddr {
 impl World {
     /// Starts so many nodes, and waits until every shard is served.
     pub(crate) async fn start(nodes: usize, shards: u32) -> World {
-        World::start_with(nodes, shards, Timing::DEFAULT).await
+        World::start_with(nodes, shards, Timing::DEFAULT, StateOptions::default()).await
     }
 
-    pub(crate) async fn start_with(nodes: usize, shards: u32, timing: Timing) -> World {
+    /// The same, with other times and bounds.
+    pub(crate) async fn start_with(nodes: usize, shards: u32, timing: Timing, state: StateOptions) -> World {
+        // Says more with RUST_LOG; the first test to come sets it up for all.
+        let log =
+            tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
+        let _ = log.with_test_writer().try_init();
         let place =
             || Place { data: TempDir::new().unwrap(), peer: free_port(), gossip: free_port(), running: None };
-        let mut world = World { shards, timing, places: (0..nodes).map(|_| place()).collect() };
+        let mut world = World { shards, timing, state, places: (0..nodes).map(|_| place()).collect() };
         let founding = Beginning::Bootstrap {
             shards,
             replicas: 3,
@@ -113,7 +119,7 @@ impl World {
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.unwrap();
-        let started = runtime.spawn(shardloom_cluster::start(options)).await.unwrap();
+        let started = runtime.spawn(shardloom_cluster::start_with(options, self.state)).await.unwrap();
         place.running = Some(Running { runtime, cluster: started.unwrap() });
     }
 
@@ -229,6 +235,17 @@ impl World {
                 return position;
             }
         }
+    }
+
+    /// Waits until a node owns and serves every shard: all others give up what they own.
+    pub(crate) async fn gather_on(&self, node: usize) {
+        for other in self.running().filter(|other| *other != node) {
+            self.leave(other).await;
+        }
+        until("one node serves all shards", || {
+            (0..self.shards).all(|shard| self.served(ShardId(shard)).is_some_and(|(owner, _)| owner == node))
+        })
+        .await;
     }
 
     /// Reads on a shard's owner.

@@ -1,0 +1,94 @@
+//! Replicas that lack what the logs have given up.
+
+use std::time::Duration;
+
+use shardloom_cluster::state::{ScanLimit, StateOptions};
+use shardloom_sharding::ids::ShardId;
+use shardloom_sharding::protocol::timing::Timing;
+
+use crate::world::{WORKLOAD, World};
+
+const SHARDS: u32 = 6;
+const ALL: ScanLimit = ScanLimit { rows: 10_000, bytes: usize::MAX };
+
+/// Flushes early, so that logs are short.
+fn eager() -> StateOptions {
+    StateOptions { flush_bytes: 4 << 10, flush_every: Duration::from_millis(100), ..StateOptions::default() }
+}
+
+/// Writes more to every shard than its log keeps.
+async fn fill(world: &World, round: u32) {
+    for number in 0..120_u32 {
+        for shard in 0..SHARDS {
+            let value = format!("{round} {number} {}", "x".repeat(600));
+            let request = u128::from(round * 1_000_000 + number * 100 + shard);
+            let changes = [(&*format!("key {number}"), Some(&*value))];
+            world.write(ShardId(shard), request, &changes).await;
+        }
+    }
+}
+
+fn check(world: &World, round: u32) {
+    for shard in 0..SHARDS {
+        let (_, state) = world.served(ShardId(shard)).unwrap();
+        let rows = state.scan(WORKLOAD, b"", None, ALL).unwrap();
+        assert_eq!(rows.len(), 120, "shard {shard}");
+        let bytes: usize = rows.iter().map(|(key, value)| key.len() + value.len()).sum();
+        assert_eq!(state.bytes(WORKLOAD), bytes as u64);
+        assert!(rows.iter().all(|(_, value)| value.starts_with(format!("{round} ").as_bytes())));
+        let last = u128::from(round * 1_000_000 + 119 * 100 + shard);
+        assert_eq!(state.reply_of(last).unwrap().1, format!("done {last}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_was_away_gets_the_state_and_can_own_it() {
+    let mut world = World::start_with(3, SHARDS, Timing::DEFAULT, eager()).await;
+    fill(&world, 1).await;
+    world.kill(1).await;
+    fill(&world, 2).await;
+    world.restart(1).await;
+    world.gather_on(1).await;
+    check(&world, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_owner_without_the_log_takes_the_state_from_the_source() {
+    let mut world = World::start_with(3, SHARDS, Timing::DEFAULT, eager()).await;
+    fill(&world, 1).await;
+    world.kill(1).await;
+    fill(&world, 2).await;
+    // The other two are gone before it can have caught up; one of them comes back.
+    let restarted = world.restart(1);
+    restarted.await;
+    world.kill(0).await;
+    world.wait_until_served().await;
+    check(&world, 2);
+    fill(&world, 3).await;
+    check(&world, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_state_is_damaged_starts_anew_and_gets_it_from_its_peers() {
+    let timing = Timing { replica_grace: Duration::from_millis(300), ..Timing::DEFAULT };
+    let mut world = World::start_with(3, SHARDS, timing, eager()).await;
+    fill(&world, 1).await;
+    for damage in 0..2 {
+        world.kill(2).await;
+        let dir = world.data(2).join("state.db");
+        match damage {
+            0 => std::fs::remove_dir_all(&dir).unwrap(),
+            _ => {
+                let file = dir.join("db");
+                let mut bytes = std::fs::read(&file).unwrap();
+                let whole = bytes.len();
+                bytes[whole / 4..whole / 2].fill(0x5a);
+                std::fs::write(&file, bytes).unwrap();
+            }
+        }
+        world.restart(2).await;
+        world.wait_until_whole().await;
+    }
+    world.gather_on(2).await;
+    check(&world, 1);
+}
