@@ -11,10 +11,11 @@ use wasmtime::{Engine, Store};
 
 use crate::bindings::shard_handler as wit;
 use crate::bounds::{Bounds, CallBounds};
+use crate::buckets::Buckets;
 use crate::call::{CallEnd, CallError, Reply, ReplyBounds, Request};
 use crate::digest::Digest;
-use crate::guest::{Guest, Place, link};
-use crate::keyvalue::KeyValue;
+use crate::guest::{Guest, Place};
+use crate::imports::link;
 use crate::limits::Limits;
 use crate::logs::{GuestLog, LogSink};
 use crate::run_time::RunTime;
@@ -114,7 +115,7 @@ impl HandlerInstance {
             bounds: Bounds::new(limits),
             run_time: RunTime::new(Duration::from_millis(limits.deadline_ms.into())),
             transaction: None,
-            keyvalue: KeyValue::new(limits),
+            buckets: Buckets::new(limits),
         };
         let mut store = Store::new(handler.pre.engine(), guest);
         store.limiter(|guest| &mut guest.bounds);
@@ -165,7 +166,7 @@ impl HandlerInstance {
         }
         let guest = self.store.data_mut();
         guest.transaction = Some(Transaction::new(state, self.write_bounds));
-        guest.keyvalue.start();
+        guest.buckets.start();
         let result = self.run(request, deadline).await;
         // Whatever the end, the state is let go of.
         let transaction = self.store.data_mut().transaction.take();
