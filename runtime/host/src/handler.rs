@@ -25,7 +25,7 @@ use crate::stop::{GuestTrap, LimitHit, StopReason, TimeoutKind};
 use crate::ticker::Ticker;
 use crate::transaction::{Transaction, WriteBounds};
 
-/// Bytes beyond body and headers that a reply may hand over: lengths and pointers.
+/// Bytes that a guest may hand over at once beyond those of a reply, or of a batch of changes: lengths and pointers.
 const HAND_OVER_SLACK_BYTES: u64 = 64 << 10;
 
 /// A compiled handler, checked and linked; cheap to clone.
@@ -121,8 +121,8 @@ impl HandlerInstance {
         store.limiter(|guest| &mut guest.bounds);
         store.epoch_deadline_callback(|mut store| store.data_mut().run_time.tick());
         let reply_bounds = ReplyBounds::new(limits);
-        let hand_over_bytes =
-            limits.reply_bytes + u64::from(limits.reply_header_bytes) + HAND_OVER_SLACK_BYTES;
+        let reply_bytes = limits.reply_bytes + u64::from(limits.reply_header_bytes);
+        let hand_over_bytes = reply_bytes.max(limits.batch_bytes) + HAND_OVER_SLACK_BYTES;
         CallBounds {
             hand_over_bytes: usize::try_from(hand_over_bytes).unwrap_or(usize::MAX),
             handles: limits.handles as usize,

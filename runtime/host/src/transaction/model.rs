@@ -18,7 +18,7 @@ const BOUNDS: WriteBounds = WriteBounds {
     value_bytes: 500_000,
     changes: 8,
     batch_bytes: 1_200_000,
-    state_bytes: 2_000_000,
+    state_bytes: 1_000_000,
 };
 
 type Map = BTreeMap<Bytes, Bytes>;
