@@ -19,9 +19,10 @@ impl Check {
     pub(crate) fn run(self) -> Result<()> {
         components()?;
         step::cargo(["fmt", "--all", "--check"]).run()?;
-        let guests = artefacts::workspace().join("guests").join("Cargo.toml");
-        if guests.exists() {
-            step::cargo(["fmt", "--all", "--check", "--manifest-path", "guests/Cargo.toml"]).run()?;
+        for manifest in ["guests/Cargo.toml", "examples/inventory/Cargo.toml"] {
+            if artefacts::workspace().join(manifest).exists() {
+                step::cargo(["fmt", "--all", "--check", "--manifest-path", manifest]).run()?;
+            }
         }
         step::cargo(["test", "--locked", "--package", "shardloom-tidy"]).run()?;
         step::cargo(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]).run()?;

@@ -29,7 +29,8 @@ const RUST_GUESTS: [&str; 13] = [
 const EXAMPLES: [&str; 1] = ["inventory"];
 
 /// The guests in C: a directory with one source file of that name, and what zig is told beyond the usual.
-const C_GUESTS: [(&str, &[&str]); 2] = [("echo", &[]), ("faulty-table", &["-mcpu=generic+reference_types"])];
+const C_GUESTS: [(&str, &[&str]); 3] =
+    [("eager", &[]), ("echo", &[]), ("faulty-table", &["-mcpu=generic+reference_types"])];
 
 /// Build the guests, to target/guests.
 #[derive(clap::Args)]

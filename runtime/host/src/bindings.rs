@@ -11,9 +11,9 @@ pub(crate) mod shard_handler {
         imports: { "shardloom:shard/store": trappable, "wasi:keyvalue": trappable },
         exports: { default: async },
         with: {
-            "wasi:keyvalue/store@0.2.0-draft.bucket": crate::keyvalue::Bucket,
-            "wasi:keyvalue/store@0.2.0-draft2.bucket": crate::keyvalue::Bucket,
-            "wasi:keyvalue/atomics@0.2.0-draft2.cas": crate::keyvalue::Cas,
+            "wasi:keyvalue/store@0.2.0-draft.bucket": crate::buckets::Bucket,
+            "wasi:keyvalue/store@0.2.0-draft2.bucket": crate::buckets::Bucket,
+            "wasi:keyvalue/atomics@0.2.0-draft2.cas": crate::buckets::Cas,
         },
     });
 }

@@ -1,21 +1,20 @@
-//! What the host keeps beside a handler's instance, and the imports that it serves from it.
+//! What the host keeps beside a handler's instance, and the imports that need nothing else.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
-use wasmtime::component::{HasSelf, Linker};
 
 use crate::bindings::shard_handler as wit;
 use crate::bounds::Bounds;
-use crate::keyvalue::{self, KeyValue};
+use crate::buckets::Buckets;
 use crate::logs::{GuestLog, LogLevel};
 use crate::run_time::RunTime;
 use crate::state::StateError;
 use crate::stop::StopReason;
 use crate::transaction::Transaction;
-use wit::shardloom::shard::{shard_info, store};
+use wit::shardloom::shard::shard_info;
 use wit::wasi::config::store as config;
 use wit::wasi::logging::logging;
 
@@ -46,7 +45,7 @@ pub(crate) struct Guest {
     pub(crate) run_time: RunTime,
     /// The state as the call under way sees it; none between calls.
     pub(crate) transaction: Option<Transaction>,
-    pub(crate) keyvalue: KeyValue,
+    pub(crate) buckets: Buckets,
 }
 
 /// The guest asked for state where there is none to give.
@@ -79,15 +78,6 @@ impl Guest {
             (reason, _) => reason,
         }
     }
-}
-
-/// Links everything that a handler is granted, and nothing else.
-pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    store::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
-    keyvalue::link(linker)?;
-    shard_info::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
-    logging::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
-    config::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)
 }
 
 impl shard_info::Host for Guest {

@@ -11,10 +11,11 @@ use wasmtime::{Engine, Store};
 
 use crate::bindings::shard_handler as wit;
 use crate::bounds::{Bounds, CallBounds};
+use crate::buckets::Buckets;
 use crate::call::{CallEnd, CallError, Reply, ReplyBounds, Request};
 use crate::digest::Digest;
-use crate::guest::{Guest, Place, link};
-use crate::keyvalue::KeyValue;
+use crate::guest::{Guest, Place};
+use crate::imports::link;
 use crate::limits::Limits;
 use crate::logs::{GuestLog, LogSink};
 use crate::run_time::RunTime;
@@ -24,7 +25,7 @@ use crate::stop::{GuestTrap, LimitHit, StopReason, TimeoutKind};
 use crate::ticker::Ticker;
 use crate::transaction::{Transaction, WriteBounds};
 
-/// Bytes beyond body and headers that a reply may hand over: lengths and pointers.
+/// Bytes that a guest may hand over at once beyond those of a reply, or of a batch of changes: lengths and pointers.
 const HAND_OVER_SLACK_BYTES: u64 = 64 << 10;
 
 /// A compiled handler, checked and linked; cheap to clone.
@@ -114,14 +115,14 @@ impl HandlerInstance {
             bounds: Bounds::new(limits),
             run_time: RunTime::new(Duration::from_millis(limits.deadline_ms.into())),
             transaction: None,
-            keyvalue: KeyValue::new(limits),
+            buckets: Buckets::new(limits),
         };
         let mut store = Store::new(handler.pre.engine(), guest);
         store.limiter(|guest| &mut guest.bounds);
         store.epoch_deadline_callback(|mut store| store.data_mut().run_time.tick());
         let reply_bounds = ReplyBounds::new(limits);
-        let hand_over_bytes =
-            limits.reply_bytes + u64::from(limits.reply_header_bytes) + HAND_OVER_SLACK_BYTES;
+        let reply_bytes = limits.reply_bytes + u64::from(limits.reply_header_bytes);
+        let hand_over_bytes = reply_bytes.max(limits.batch_bytes) + HAND_OVER_SLACK_BYTES;
         CallBounds {
             hand_over_bytes: usize::try_from(hand_over_bytes).unwrap_or(usize::MAX),
             handles: limits.handles as usize,
@@ -165,7 +166,7 @@ impl HandlerInstance {
         }
         let guest = self.store.data_mut();
         guest.transaction = Some(Transaction::new(state, self.write_bounds));
-        guest.keyvalue.start();
+        guest.buckets.start();
         let result = self.run(request, deadline).await;
         // Whatever the end, the state is let go of.
         let transaction = self.store.data_mut().transaction.take();

@@ -7,52 +7,22 @@
 mod draft;
 mod draft2;
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::str::FromStr;
 
 use bytes::Bytes;
-use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
+use wasmtime::component::{HasSelf, Linker, Resource};
 
 use crate::bindings::shard_handler::wasi;
+use crate::buckets::{Bucket, Cas};
 use crate::guest::Guest;
-use crate::key_layout::{BUCKET_NAME_BYTES_MAX, Space};
-use crate::limits::Limits;
+use crate::key_layout::Space;
 use crate::scan::{SCAN_BYTES_MAX, SCAN_ROWS_MAX};
 use crate::state::StateError;
 use crate::transaction::after;
 
 /// Keys that one operation of `batch` may name: the guest's clock does not tick while the host works for it.
 const BATCH_KEYS_MAX: usize = 1_000;
-
-/// Pages whose cursors are kept for a call; further on, the first ones are forgotten.
-const CURSORS_MAX: usize = 1_000;
-
-/// An open bucket.
-#[allow(unreachable_pub, reason = "generated code exports it from modules of its own")]
-#[derive(Debug, Clone)]
-pub struct Bucket(Space);
-
-/// The value that a swap expects: the one that a key had at some point of a call.
-#[allow(unreachable_pub, reason = "generated code exports it from modules of its own")]
-#[derive(Debug)]
-pub struct Cas {
-    space: Space,
-    key: String,
-    call: u64,
-    stamp: u64,
-}
-
-/// What the host keeps of an instance's buckets.
-#[derive(Debug)]
-pub(crate) struct KeyValue {
-    table: ResourceTable,
-    /// Counts the calls: a swap never reaches from one call into another.
-    call: u64,
-    /// The last keys of this call's pages. A number that is made of the key needs no order, and is never another page's.
-    cursors: BTreeMap<u64, String>,
-}
 
 /// One page of keys, and whether there may be more.
 struct Keys {
@@ -74,60 +44,27 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     draft2::batch::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)
 }
 
-impl KeyValue {
-    pub(crate) fn new(limits: &Limits) -> KeyValue {
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(limits.handles as usize);
-        KeyValue { table, call: 0, cursors: BTreeMap::new() }
-    }
-
-    /// At the start of a call.
-    pub(crate) fn start(&mut self) {
-        self.call += 1;
-        self.cursors.clear();
-    }
-}
-
 impl Guest {
-    fn open_bucket(&mut self, name: &str) -> Answer<Resource<Bucket>> {
-        let Some(space) = Space::bucket(name) else {
-            let bytes = name.len();
-            return Ok(Err(format!(
-                "the bucket's name has {bytes} bytes; at most {BUCKET_NAME_BYTES_MAX} are taken"
-            )));
-        };
-        Ok(self.keyvalue.table.push(Bucket(space)).map_err(|error| error.to_string()))
-    }
-
-    fn drop_bucket(&mut self, bucket: Resource<Bucket>) -> wasmtime::Result<()> {
-        self.keyvalue.table.delete(bucket)?;
-        Ok(())
-    }
-
-    fn space(&self, bucket: &Resource<Bucket>) -> wasmtime::Result<Space> {
-        Ok(self.keyvalue.table.get(bucket)?.0.clone())
-    }
-
     fn value(&mut self, bucket: &Resource<Bucket>, key: &str) -> wasmtime::Result<Option<Bytes>> {
-        let space = self.space(bucket)?;
+        let space = self.buckets.space(bucket)?;
         Ok(self.transaction()?.get(&space, key.as_bytes())?)
     }
 
     fn put(&mut self, bucket: &Resource<Bucket>, key: &str, value: Vec<u8>) -> Answer<()> {
-        let space = self.space(bucket)?;
+        let space = self.buckets.space(bucket)?;
         let taken = self.transaction()?.set(&space, key.as_bytes(), value)?;
         Ok(taken.map_err(|refused| refused.to_string()))
     }
 
     fn remove(&mut self, bucket: &Resource<Bucket>, key: &str) -> Answer<()> {
-        let space = self.space(bucket)?;
+        let space = self.buckets.space(bucket)?;
         let taken = self.transaction()?.delete(&space, key.as_bytes())?;
         Ok(taken.map_err(|refused| refused.to_string()))
     }
 
     /// The keys after this one, as many as one answer holds.
     fn keys(&mut self, bucket: &Resource<Bucket>, last: Option<&str>) -> wasmtime::Result<Keys> {
-        let space = self.space(bucket)?;
+        let space = self.buckets.space(bucket)?;
         let start = last.map(|last| after(last.as_bytes())).unwrap_or_default();
         let page = self.transaction()?.scan(&space, &start, None, SCAN_ROWS_MAX)?;
         let text = |key: Bytes| {
@@ -204,36 +141,15 @@ impl Guest {
 
     /// Notes the value that a key has now.
     fn note(&mut self, space: Space, key: String) -> Answer<Resource<Cas>> {
-        let call = self.keyvalue.call;
         let stamp = self.transaction()?.stamp(&space, key.as_bytes());
-        let cas = Cas { space, key, call, stamp };
-        Ok(self.keyvalue.table.push(cas).map_err(|error| error.to_string()))
+        Ok(self.buckets.note(space, key, stamp))
     }
 
     /// Whether the key still has the value that was noted: not where this call has written it since, and never where
     /// another call noted it.
     fn is_unchanged(&mut self, cas: &Cas) -> wasmtime::Result<bool> {
-        let call = self.keyvalue.call;
         let stamp = self.transaction()?.stamp(&cas.space, cas.key.as_bytes());
-        Ok((cas.call, cas.stamp) == (call, stamp))
-    }
-
-    /// A number that stands for a page's last key until the call ends.
-    fn keep_cursor(&mut self, last: &str) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        last.hash(&mut hasher);
-        let cursor = hasher.finish();
-        let cursors = &mut self.keyvalue.cursors;
-        if cursors.len() >= CURSORS_MAX {
-            cursors.pop_first();
-        }
-        cursors.insert(cursor, last.to_owned());
-        cursor
-    }
-
-    fn find_cursor(&self, cursor: u64) -> Result<String, String> {
-        let found = self.keyvalue.cursors.get(&cursor).cloned();
-        found.ok_or_else(|| "there is no such cursor: it holds within one call".to_owned())
+        Ok(self.buckets.is_of(cas, stamp))
     }
 }
 

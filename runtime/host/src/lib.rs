@@ -11,8 +11,8 @@
 //! - what bounds what: [`options`] (a host), [`limits`] (a workload);
 //! - what comes in: [`digest`], [`world`], [`refusal`], `outline`;
 //! - admission: [`host`], over `artifacts` (the disk), `compile` and `compile_child`, `engine`, `loader`;
-//! - workloads: [`handler`], [`call`], [`stop`], over `guest`, `bounds`, `run_time`, `slots`, `ticker`, [`logs`], `bindings`;
-//! - a call's state: [`state`], [`key_layout`], `transaction`, [`scan`], and the interfaces over them, `plain_store`, `keyvalue`;
+//! - workloads: [`handler`], [`call`], [`stop`], over `guest`, `imports`, `bounds`, `run_time`, `slots`, `ticker`, [`logs`], `bindings`;
+//! - a call's state: [`state`], [`key_layout`], `transaction`, [`scan`]; `plain_store`, `buckets` and `keyvalue` over them;
 //! - plug-ins: [`shard_function`], [`weigher`], over `pure`.
 
 pub mod call;
@@ -34,10 +34,12 @@ pub mod world;
 mod artifacts;
 mod bindings;
 mod bounds;
+mod buckets;
 mod compile;
 mod compile_child;
 mod engine;
 mod guest;
+mod imports;
 mod keyvalue;
 mod loader;
 mod outline;

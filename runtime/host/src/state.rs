@@ -27,7 +27,7 @@ pub trait StateView: Send + Sync {
         bytes: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, StateError>;
 
-    /// Bytes of all keys and values together, for the quota.
+    /// Bytes of all keys and values together, for the quota: asked with every write, so it has to be at hand.
     fn bytes(&self) -> u64;
 }
 

@@ -3,6 +3,9 @@
 //! Nothing of it outlives the call but the changes of one that answered. Memory is bounded by the bounds of a call's changes;
 //! what a guest writes twice counts once.
 
+#[cfg(test)]
+mod model;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;

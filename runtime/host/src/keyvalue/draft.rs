@@ -2,14 +2,14 @@
 
 use wasmtime::component::Resource;
 
-use super::Bucket;
 use crate::bindings::shard_handler::wasi::keyvalue0_2_0_draft::{atomics, batch, store};
+use crate::buckets::Bucket;
 use crate::guest::Guest;
 use store::{Error, KeyResponse};
 
 impl store::Host for Guest {
     fn open(&mut self, identifier: String) -> wasmtime::Result<Result<Resource<Bucket>, Error>> {
-        Ok(self.open_bucket(&identifier)?.map_err(Error::Other))
+        Ok(self.buckets.open(&identifier).map_err(Error::Other))
     }
 }
 
@@ -44,18 +44,18 @@ impl store::HostBucket for Guest {
         bucket: Resource<Bucket>,
         cursor: Option<u64>,
     ) -> wasmtime::Result<Result<KeyResponse, Error>> {
-        let last = match cursor.map(|cursor| self.find_cursor(cursor)).transpose() {
+        let last = match cursor.map(|cursor| self.buckets.find_cursor(cursor)).transpose() {
             Ok(last) => last,
             Err(words) => return Ok(Err(Error::Other(words))),
         };
         let page = self.keys(&bucket, last.as_deref())?;
         let last = page.keys.last().filter(|_| page.more);
-        let cursor = last.map(|last| self.keep_cursor(last));
+        let cursor = last.map(|last| self.buckets.keep_cursor(last));
         Ok(Ok(KeyResponse { keys: page.keys, cursor }))
     }
 
     fn drop(&mut self, bucket: Resource<Bucket>) -> wasmtime::Result<()> {
-        self.drop_bucket(bucket)
+        self.buckets.close(bucket)
     }
 }
 

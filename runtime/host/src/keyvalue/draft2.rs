@@ -2,15 +2,15 @@
 
 use wasmtime::component::Resource;
 
-use super::{Bucket, Cas};
 use crate::bindings::shard_handler::wasi::keyvalue0_2_0_draft2::{atomics, batch, store};
+use crate::buckets::{Bucket, Cas};
 use crate::guest::Guest;
 use atomics::CasError;
 use store::{Error, KeyResponse};
 
 impl store::Host for Guest {
     fn open(&mut self, identifier: String) -> wasmtime::Result<Result<Resource<Bucket>, Error>> {
-        Ok(self.open_bucket(&identifier)?.map_err(Error::Other))
+        Ok(self.buckets.open(&identifier).map_err(Error::Other))
     }
 }
 
@@ -52,7 +52,7 @@ impl store::HostBucket for Guest {
     }
 
     fn drop(&mut self, bucket: Resource<Bucket>) -> wasmtime::Result<()> {
-        self.drop_bucket(bucket)
+        self.buckets.close(bucket)
     }
 }
 
@@ -67,7 +67,7 @@ impl atomics::Host for Guest {
     }
 
     fn swap(&mut self, cas: Resource<Cas>, value: Vec<u8>) -> wasmtime::Result<Result<(), CasError>> {
-        let cas = self.keyvalue.table.delete(cas)?;
+        let cas = self.buckets.forget(cas)?;
         let failed = |words| CasError::StoreError(Error::Other(words));
         if self.is_unchanged(&cas)? {
             let taken = self.transaction()?.set(&cas.space, cas.key.as_bytes(), value)?;
@@ -84,19 +84,18 @@ impl atomics::HostCas for Guest {
         bucket: Resource<Bucket>,
         key: String,
     ) -> wasmtime::Result<Result<Resource<Cas>, Error>> {
-        let space = self.space(&bucket)?;
+        let space = self.buckets.space(&bucket)?;
         Ok(self.note(space, key)?.map_err(Error::Other))
     }
 
     fn current(&mut self, cas: Resource<Cas>) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
-        let Cas { space, key, .. } = self.keyvalue.table.get(&cas)?;
+        let Cas { space, key, .. } = self.buckets.noted(&cas)?;
         let (space, key) = (space.clone(), key.clone());
         Ok(Ok(self.transaction()?.get(&space, key.as_bytes())?.map(Vec::from)))
     }
 
     fn drop(&mut self, cas: Resource<Cas>) -> wasmtime::Result<()> {
-        self.keyvalue.table.delete(cas)?;
-        Ok(())
+        self.buckets.forget(cas).map(drop)
     }
 }
 

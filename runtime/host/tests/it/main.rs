@@ -10,6 +10,7 @@ mod by_busy_time;
 mod by_tenant;
 mod compile;
 mod counter;
+mod eager;
 mod echo;
 mod faulty;
 mod faulty_shard_function;
@@ -29,11 +30,12 @@ mod word_count;
 
 #[test]
 fn every_guest_has_a_test() {
-    const TESTED: [&str; 15] = [
+    const TESTED: [&str; 16] = [
         "bank",
         "by-busy-time",
         "by-tenant",
         "counter",
+        "eager",
         "echo",
         "faulty",
         "faulty-shard-function",
