@@ -4,6 +4,7 @@ mod bench;
 mod c_guest;
 mod check;
 mod demo;
+mod faults;
 mod guests;
 mod simulate;
 mod step;
@@ -30,6 +31,7 @@ enum Command {
     Guests(guests::Guests),
     Simulate(simulate::Simulate),
     Bench(bench::Bench),
+    Faults(faults::Faults),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Guests(guests) => guests.run(),
         Command::Simulate(simulate) => simulate.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Faults(faults) => faults.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,6 +6,7 @@
 //! - [`process`]: one node's process and its log.
 //! - [`http`]: the HTTP contract as plain data.
 //! - [`witness`]: replies held against each other.
+//! - [`load`]: counters under load, whose every answer is known.
 //! - [`raw`]: bytes on a socket, for requests that no proper client sends.
 //! - [`wait`]: waiting for conditions, with a deadline.
 //! - [`network`]: addresses that nobody else uses.
@@ -14,6 +15,7 @@
 pub mod artefacts;
 pub mod cluster;
 pub mod http;
+pub mod load;
 pub mod network;
 pub mod process;
 pub mod raw;

@@ -14,13 +14,13 @@ use tokio::sync::watch;
 use super::state::{NotWritten, ShardState};
 
 /// The state of one shard that this node serves.
-pub struct ClusterState {
+pub(super) struct ClusterState {
     served: Arc<ServedState>,
 }
 
 impl ClusterState {
     /// Over what the cluster keeps.
-    pub fn new(served: Arc<ServedState>) -> ClusterState {
+    pub(super) fn new(served: Arc<ServedState>) -> ClusterState {
         ClusterState { served }
     }
 }
