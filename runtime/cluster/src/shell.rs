@@ -30,8 +30,8 @@ use crate::raft::{Applied, AppliedEvent, Raft};
 use crate::serving::ServingTable;
 use crate::shard_logs::ShardLogs;
 use crate::standing::StandingCell;
+use crate::state::StateLinks;
 use crate::state::limits::TURN_BATCHES_MAX;
-use crate::state::{Opened, StateError, StateLinks};
 use crate::{ClusterError, clock};
 
 /// A message for the shell from a peer.
@@ -96,7 +96,7 @@ pub struct Shell {
     /// Shards that are to be served once their state is there, and where their logs end.
     to_open: Vec<(ShardEpoch, Position)>,
     /// States that are being made.
-    opening: JoinSet<Vec<(ShardEpoch, Result<Opened, StateError>)>>,
+    opening: JoinSet<states::MadeStates>,
     node_commands: Vec<NodeCommand>,
     leader_commands: Vec<LeaderCommand>,
 }

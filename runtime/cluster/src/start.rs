@@ -1,5 +1,7 @@
 //! Starting a node: from a data directory and a few addresses to a member of a cluster that keeps the protocol.
 
+mod founding;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,7 +14,7 @@ use shardloom_sharding::protocol::leader::{LeaderCore, LeaderSettings};
 use shardloom_sharding::protocol::node::NodeCore;
 use shardloom_sharding::protocol::timing::Timing;
 use shardloom_store::{DataDir, Db, Recovery, Wal, WalOptions};
-use shardloom_transport::{ClusterCa, JoinToken, NodeIdentity, PeerNet, PeerOptions};
+use shardloom_transport::{JoinToken, NodeIdentity, PeerNet, PeerOptions};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -20,11 +22,11 @@ use crate::ClusterError;
 use crate::addresses::AddressKeeper;
 use crate::admission::{Admission, TokenBook, Watch};
 use crate::boots::Boots;
-use crate::control::{Addresses, ControlCommand, Founding, JoinPolicy, Member, MemberStanding};
+use crate::control::{Addresses, JoinPolicy, Member, MemberStanding};
 use crate::gossip::{Gossip, GossipSelf, GossipTiming};
 use crate::group::GroupKeeper;
 use crate::handle::Cluster;
-use crate::identity::{IdentityStore, random};
+use crate::identity::IdentityStore;
 use crate::join;
 use crate::leading::Leading;
 use crate::outbox::Outbox;
@@ -201,7 +203,7 @@ async fn assemble(
     if let Beginning::Bootstrap { .. } = options.beginning
         && identity.cluster().is_none()
     {
-        let signed = found(options, &group, &identity, &member).await?;
+        let signed = founding::found(options, &group, &identity, &member).await?;
         net.set_identity(&identity.become_member(signed)?)?;
     }
     let cluster = identity.cluster().ok_or(ClusterError::Nowhere)?;
@@ -362,43 +364,6 @@ async fn start_group(
         .await
         .map_err(|error| raft_error(&error))?;
     Ok(Group { raft, applied, events, peers, ledger })
-}
-
-/// Makes a cluster of one: its control log begins with what it is. Done again after a crash in the middle, it goes on where it stopped.
-async fn found(
-    options: &ClusterOptions,
-    group: &Group,
-    identity: &IdentityStore,
-    member: &Member,
-) -> Result<shardloom_transport::SignedNode, ClusterError> {
-    let raft_error = |error: &dyn std::fmt::Display| ClusterError::Raft { reason: error.to_string() };
-    let Beginning::Bootstrap { shards, replicas, join_policy, admin_token } = &options.beginning else {
-        return Err(ClusterError::Nowhere);
-    };
-    let node = member.node;
-    let initialized = group.raft.is_initialized().await.map_err(|error| raft_error(&error))?;
-    if !initialized {
-        let voters = BTreeMap::from([(node, openraft::EmptyNode::default())]);
-        group.raft.initialize(voters).await.map_err(|error| raft_error(&error))?;
-    }
-    let ca = ClusterCa::create(ClusterId(random()?))?;
-    let founding = Founding {
-        cluster: ca.cluster(),
-        shard_count: *shards,
-        replicas: *replicas,
-        join_policy: *join_policy,
-        ca_certificate: ca.certificate_pem().to_owned(),
-        ca_key: ca.key_pem(),
-        admin_token: *admin_token,
-        founder: member.clone(),
-    };
-    let writer = Writer::new(group.raft.clone(), group.peers.clone(), group.applied.clone());
-    let written = writer.write(ControlCommand::Found(Box::new(founding))).await;
-    written.map_err(|error| raft_error(&error))?;
-    let applied = group.applied.read();
-    let state = applied.control.as_ref().ok_or(ClusterError::Nowhere)?;
-    let ca = ClusterCa::from_pem(&state.founding.ca_certificate, &state.founding.ca_key)?;
-    Ok(ca.sign(node, &identity.key()?.request()?)?)
 }
 
 /// Waits until the control log has told this node what its cluster is; a newcomer may have to be added by an operator first.

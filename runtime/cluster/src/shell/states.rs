@@ -14,6 +14,9 @@ const OPENED_TOGETHER: usize = 64;
 /// Bytes of batches in one event: what is written in one submission, and sent in one message.
 const EVENT_BYTES_MAX: usize = 1 << 20;
 
+/// States that were made together.
+pub(super) type MadeStates = Vec<(ShardEpoch, Result<Opened, StateError>)>;
+
 impl Shell {
     /// Gives batches to the core: in one event, unless they are large.
     pub(super) fn on_batches(&mut self, submissions: impl Iterator<Item = Submission>) {
@@ -81,10 +84,7 @@ impl Shell {
     }
 
     /// States are made: calls may start where the shard is still to be served.
-    pub(super) fn on_opened(
-        &mut self,
-        opened: Result<Vec<(ShardEpoch, Result<Opened, StateError>)>, JoinError>,
-    ) -> Result<(), ClusterError> {
+    pub(super) fn on_opened(&mut self, opened: Result<MadeStates, JoinError>) -> Result<(), ClusterError> {
         let opened = opened.map_err(|error| ClusterError::Raft { reason: error.to_string() })?;
         for (at, state) in opened {
             if self.parts.node.serving(at.shard) != Some(at.epoch) {

@@ -9,8 +9,13 @@ pub const VALUE_BYTES_MAX: usize = shardloom_store::db::VALUE_BYTES_MAX;
 /// The largest batch of one call, in bytes as it is logged: what one message between nodes carries beside others.
 pub const BATCH_BYTES_MAX: usize = 1 << 20;
 
-/// The replies of a shard's newest calls that are kept, for callers that lost their owner before they got theirs.
+/// The replies of a shard's newest calls that are kept on its replicas, for callers that lost their owner before they got theirs: more than a
+/// shard's calls under way whose writes may be in the log.
 pub const REPLIES_MAX: usize = 128;
+/// The newest calls of a shard that its owner remembers in memory: more than come before a caller asks again.
+pub(crate) const RECENT_MAX: usize = 2_048;
+/// And the bytes of their replies.
+pub(crate) const RECENT_BYTES_MAX: usize = 256 << 10;
 /// The largest reply that is kept, in bytes; of a larger one only is kept that it was given.
 pub const REPLY_KEPT_BYTES_MAX: usize = 4 << 10;
 

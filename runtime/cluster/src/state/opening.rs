@@ -38,10 +38,10 @@ pub(crate) struct OpenedState {
 /// The disk fails.
 pub(crate) fn open(dir: &DataDir, wal: &Wal, wal_disk: DiskId) -> Result<OpenedState, StateError> {
     let disk = wal.register(slots::DISK).and_then(|value| value.first_chunk().copied());
-    let disk = disk.map_or(wal_disk, |bytes| DiskId(u64::from_le_bytes(bytes)));
+    let old_disk = disk.map_or(wal_disk, |bytes| DiskId(u64::from_le_bytes(bytes)));
     let damage = match StateDb::open(&dir.join(NAME)) {
         Ok(db) => match check(&db, wal) {
-            Ok(Ok(garbage)) => return Ok(OpenedState { db, disk, garbage }),
+            Ok(Ok(garbage)) => return Ok(OpenedState { db, disk: old_disk, garbage }),
             Ok(Err(damage)) => damage,
             Err(error) if is_damage(&error) => error.to_string(),
             Err(error) => return Err(error),
@@ -52,9 +52,8 @@ pub(crate) fn open(dir: &DataDir, wal: &Wal, wal_disk: DiskId) -> Result<OpenedS
     let aside = dir.set_aside(NAME)?;
     let disk = renew(wal)?;
     tracing::error!(
-        damage, new_disk = %disk, kept = %aside.display(),
-        "the state of this disk's replicas is damaged: it was put aside, and the disk starts anew under another identity; its replicas are made anew \
-         from their peers"
+        damage, old_disk = %old_disk, new_disk = %disk, put_aside = %aside.display(),
+        "the state of this disk's replicas is damaged: the disk starts anew under another identity, and its replicas are made anew from their peers"
     );
     Ok(OpenedState { db: StateDb::open(&dir.join(NAME))?, disk, garbage: Vec::new() })
 }

@@ -77,7 +77,6 @@ impl Overlay {
     pub(crate) fn flushed(&mut self, upto: Position, writes: usize) -> bool {
         for _ in 0..writes {
             let Some((position, key)) = self.order.pop_front_if(|(position, _)| *position <= upto) else {
-                self.ring.flushed(upto);
                 return true;
             };
             if self.rows.get(&key).is_some_and(|(newest, _)| *newest == position) {

@@ -1,11 +1,14 @@
 //! Which of a shard's recent calls are known, and where their replies are.
+//!
+//! The database keeps a few of the newest for the next owner. The owner itself remembers more, all that it took over included: a caller that asks
+//! again must find its call however many others have come between.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use shardloom_sharding::ids::Position;
 
-use super::limits::REPLIES_MAX;
+use super::limits::{RECENT_BYTES_MAX, RECENT_MAX};
 use super::meta::{KeptReply, slot};
 
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub(crate) struct Ring {
     first: u64,
     recent: VecDeque<Recent>,
     ordinals: BTreeMap<u128, u64>,
+    /// Bytes of the replies in `recent`.
+    bytes: usize,
     /// Everything that the database has is in here, too.
     complete: bool,
 }
@@ -43,15 +48,16 @@ pub(crate) enum Found {
 impl Ring {
     /// A ring after so many replies, which are in the database.
     pub(crate) fn after(replies: u64) -> Ring {
-        Ring { first: replies, recent: VecDeque::new(), ordinals: BTreeMap::new(), complete: replies == 0 }
+        Ring { first: replies, recent: VecDeque::new(), ordinals: BTreeMap::new(), bytes: 0, complete: replies == 0 }
     }
 
     /// Adds the newest reply.
     pub(crate) fn push(&mut self, request: u128, position: Position, reply: Bytes) {
         let ordinal = self.first + self.recent.len() as u64;
         self.ordinals.insert(request, ordinal);
+        self.bytes += reply.len();
         self.recent.push_back(Recent { request, position, reply: Some(reply) });
-        while self.recent.len() > REPLIES_MAX {
+        while self.recent.len() > RECENT_MAX || self.bytes > RECENT_BYTES_MAX {
             self.pop();
         }
     }
@@ -62,15 +68,9 @@ impl Ring {
             self.ordinals.remove(&old.request);
         }
         self.first += 1;
+        self.bytes -= old.reply.map_or(0, |reply| reply.len());
         // Nothing older can be among the newest any more.
         self.complete = true;
-    }
-
-    /// The database has all replies up to here.
-    pub(crate) fn flushed(&mut self, upto: Position) {
-        for recent in self.recent.iter_mut().take_while(|recent| recent.position <= upto) {
-            recent.reply = None;
-        }
     }
 
     /// Adds what the database has.
@@ -78,7 +78,7 @@ impl Ring {
         self.complete = true;
         stored.sort_by_key(|kept| std::cmp::Reverse(kept.ordinal));
         for kept in stored {
-            if kept.ordinal + 1 == self.first && self.recent.len() < REPLIES_MAX {
+            if kept.ordinal + 1 == self.first && self.recent.len() < RECENT_MAX {
                 self.first = kept.ordinal;
                 self.ordinals.entry(kept.request).or_insert(kept.ordinal);
                 let recent = Recent { request: kept.request, position: kept.position, reply: None };
@@ -111,14 +111,19 @@ mod tests {
     #[test]
     fn the_newest_replies_are_found_and_older_ones_forgotten() {
         let mut ring = Ring::after(0);
-        for number in 1..=200 {
+        let many = RECENT_MAX as u64 + 100;
+        for number in 1..=many {
             ring.push(u128::from(number), Position(number), reply(number));
         }
-        assert_eq!(ring.find(72), Found::Nowhere);
-        assert_eq!(ring.find(73), Found::Reply(Position(73), reply(73)));
-        ring.flushed(Position(100));
-        assert_eq!(ring.find(100), Found::InSlot(99));
+        assert_eq!(ring.find(100), Found::Nowhere);
         assert_eq!(ring.find(101), Found::Reply(Position(101), reply(101)));
+        assert_eq!(ring.find(u128::from(many)), Found::Reply(Position(many), reply(many)));
+        let large = Bytes::from(vec![0; RECENT_BYTES_MAX / 2]);
+        for number in 1..=3 {
+            ring.push(u128::from(many + number), Position(many + number), large.clone());
+        }
+        assert_eq!(ring.find(u128::from(many + 1)), Found::Nowhere, "they take no more bytes than they may");
+        assert_eq!(ring.find(u128::from(many + 3)), Found::Reply(Position(many + 3), large));
     }
 
     #[test]

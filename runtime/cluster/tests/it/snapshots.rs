@@ -6,7 +6,7 @@ use shardloom_cluster::state::{ScanLimit, StateOptions};
 use shardloom_sharding::ids::ShardId;
 use shardloom_sharding::protocol::timing::Timing;
 
-use crate::world::{WORKLOAD, World};
+use crate::world::{WORKLOAD, World, until};
 
 const SHARDS: u32 = 6;
 const ALL: ScanLimit = ScanLimit { rows: 10_000, bytes: usize::MAX };
@@ -59,8 +59,7 @@ async fn a_new_owner_without_the_log_takes_the_state_from_the_source() {
     world.kill(1).await;
     fill(&world, 2).await;
     // The other two are gone before it can have caught up; one of them comes back.
-    let restarted = world.restart(1);
-    restarted.await;
+    world.restart(1).await;
     world.kill(0).await;
     world.wait_until_served().await;
     check(&world, 2);
@@ -91,4 +90,29 @@ async fn a_node_whose_state_is_damaged_starts_anew_and_gets_it_from_its_peers() 
     }
     world.gather_on(2).await;
     check(&world, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newcomer_gets_replicas_with_all_their_state_and_others_give_theirs_up() {
+    let mut world = World::start_with(3, SHARDS, Timing::DEFAULT, eager()).await;
+    fill(&world, 1).await;
+    world.grow().await;
+    until("the newcomer has its share", || {
+        world.replicas_on(3) >= 4 && (0..3).all(|node| world.replicas_on(node) < SHARDS as usize)
+    })
+    .await;
+    fill(&world, 2).await;
+    world.wait_until_whole().await;
+    check(&world, 2);
+    // Every node knows its disk again, with what it has given up and what it has got.
+    for node in 0..4 {
+        world.kill(node).await;
+    }
+    world.restart_all().await;
+    world.wait_until_served().await;
+    check(&world, 2);
+    for node in 0..4 {
+        let aside = world.data(node).join("state.db.damaged-1");
+        assert!(!aside.exists(), "node {node} took its state for damaged");
+    }
 }

@@ -14,7 +14,7 @@ use shardloom_cluster::state::{ServedState, StateOptions};
 use shardloom_cluster::{Beginning, Cluster, ClusterHandle, ClusterOptions};
 use shardloom_protocol::batch::{Change, WriteBatch};
 use shardloom_protocol::digest::Digest;
-use shardloom_sharding::ids::{NodeId, Position, ShardId};
+use shardloom_sharding::ids::{Position, ShardId};
 use shardloom_sharding::protocol::timing::Timing;
 use shardloom_store::WalOptions;
 use tempfile::TempDir;
@@ -59,6 +59,12 @@ pub(crate) struct World {
     places: Vec<Place>,
 }
 
+impl Place {
+    fn new() -> Place {
+        Place { data: TempDir::new().unwrap(), peer: free_port(), gossip: free_port(), running: None }
+    }
+}
+
 fn free_port() -> SocketAddr {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
@@ -75,9 +81,8 @@ impl World {
         let log =
             tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
         let _ = log.with_test_writer().try_init();
-        let place =
-            || Place { data: TempDir::new().unwrap(), peer: free_port(), gossip: free_port(), running: None };
-        let mut world = World { shards, timing, state, places: (0..nodes).map(|_| place()).collect() };
+        let places = (0..nodes).map(|_| Place::new()).collect();
+        let mut world = World { shards, timing, state, places };
         let founding = Beginning::Bootstrap {
             shards,
             replicas: 3,
@@ -86,15 +91,24 @@ impl World {
         };
         world.run(0, founding).await;
         for node in 1..nodes {
-            let founder = world.handle(0);
-            let on = &world.places[0].running.as_ref().unwrap().runtime;
-            let token =
-                on.spawn(async move { founder.create_token(TOKEN_LIFE).await.unwrap() }).await.unwrap();
-            let addresses = vec![world.places[0].peer.to_string()];
-            world.run(node, Beginning::Join { addresses, token }).await;
+            world.join(node).await;
         }
         world.wait_until_whole().await;
         world
+    }
+
+    async fn join(&mut self, node: usize) {
+        let founder = self.handle(0);
+        let on = &self.places[0].running.as_ref().unwrap().runtime;
+        let token = on.spawn(async move { founder.create_token(TOKEN_LIFE).await.unwrap() }).await.unwrap();
+        let addresses = vec![self.places[0].peer.to_string()];
+        self.run(node, Beginning::Join { addresses, token }).await;
+    }
+
+    /// Adds a node.
+    pub(crate) async fn grow(&mut self) {
+        self.places.push(Place::new());
+        self.join(self.places.len() - 1).await;
     }
 
     async fn run(&mut self, node: usize, beginning: Beginning) {
@@ -151,6 +165,16 @@ impl World {
         tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
     }
 
+    /// How many shards a node has replicas of, by the committed map.
+    pub(crate) fn replicas_on(&self, node: usize) -> usize {
+        let handle = self.handle(node);
+        let applied = handle.applied().read();
+        let Some(state) = &applied.control else { return 0 };
+        let map = state.shards.committed();
+        let has = |shard: &u32| map.replicas(ShardId(*shard)).any(|replica| replica.node == handle.me());
+        (0..self.shards).filter(has).count()
+    }
+
     /// Where a node keeps its data.
     pub(crate) fn data(&self, node: usize) -> PathBuf {
         self.places[node].data.path().to_path_buf()
@@ -158,10 +182,6 @@ impl World {
 
     pub(crate) fn handle(&self, node: usize) -> ClusterHandle {
         self.places[node].running.as_ref().unwrap().cluster.handle()
-    }
-
-    pub(crate) fn id(&self, node: usize) -> NodeId {
-        self.handle(node).me()
     }
 
     fn running(&self) -> impl Iterator<Item = usize> {

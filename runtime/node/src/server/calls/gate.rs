@@ -13,8 +13,9 @@ use super::outcome::Outcome;
 use crate::server::fabric::Permit;
 use crate::server::state::ShardState;
 
-/// Results of one shard task that wait at most; beyond that, no further call starts.
-pub const GATED_MAX: usize = 256;
+/// Results of one shard task that wait at most; beyond that, no further call starts. Fewer than the replies that a replica keeps of a shard
+/// (`shardloom_cluster::state`): so none is forgotten while its caller may have to ask the next owner.
+pub const GATED_MAX: usize = 64;
 
 /// A result that waits.
 #[derive(Debug)]
