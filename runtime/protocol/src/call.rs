@@ -56,6 +56,8 @@ pub enum CallReply {
         epoch: Epoch,
         /// The version that ran.
         version: u64,
+        /// Whether the answer was made by this attempt.
+        given: Given,
         /// The reply, or the guest's own failure.
         answer: Result<GuestReply, GuestFailure>,
     },
@@ -80,6 +82,15 @@ pub enum CallReply {
         /// The epoch in which that happened, 0 if none.
         epoch: Epoch,
     },
+}
+
+/// When an answer was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Given {
+    /// By the guest, for this request.
+    Now,
+    /// For an earlier request under the same idempotency key.
+    Before,
 }
 
 /// The guest's own failure, told apart as in the `handler` interface.

@@ -48,7 +48,13 @@ pub(crate) enum Found {
 impl Ring {
     /// A ring after so many replies, which are in the database.
     pub(crate) fn after(replies: u64) -> Ring {
-        Ring { first: replies, recent: VecDeque::new(), ordinals: BTreeMap::new(), bytes: 0, complete: replies == 0 }
+        Ring {
+            first: replies,
+            recent: VecDeque::new(),
+            ordinals: BTreeMap::new(),
+            bytes: 0,
+            complete: replies == 0,
+        }
     }
 
     /// Adds the newest reply.

@@ -8,6 +8,7 @@ mod contract;
 mod deploys;
 mod guests;
 mod handover;
+mod idempotency;
 mod state;
 mod weigher;
 mod world;

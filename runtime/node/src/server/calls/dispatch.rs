@@ -48,8 +48,8 @@ pub async fn dispatch(
         return Step::Done(Err(Problem::new(Code::Overloaded, full).at(epoch)));
     }
     match timeout_at(taken.deadline, outcome).await {
-        Ok(Ok(Outcome::Ran { epoch, version, answer })) => {
-            Step::Done(Ok(Answer { place: Place { node, shard, epoch, version }, said: answer }))
+        Ok(Ok(Outcome::Ran { epoch, version, given, answer })) => {
+            Step::Done(Ok(Answer { place: Place { node, shard, epoch, version, given }, said: answer }))
         }
         Ok(Ok(Outcome::NotRun)) => Step::AgainLater,
         Ok(Ok(Outcome::Lost)) => Step::AgainInDoubt,

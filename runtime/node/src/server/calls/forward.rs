@@ -87,8 +87,8 @@ fn read(
         Err(FabricError::Unknown(detail)) => return unknown(format!("node {}: {detail}", owner.node)),
     };
     match PeerReply::decode(&bytes) {
-        Ok(PeerReply::Call(CallReply::Ran { epoch, version, answer })) => {
-            let place = Place { node: owner.node, shard: owner.shard, epoch, version };
+        Ok(PeerReply::Call(CallReply::Ran { epoch, version, given, answer })) => {
+            let place = Place { node: owner.node, shard: owner.shard, epoch, version, given };
             Step::Done(Ok(Answer { place, said: answer }))
         }
         Ok(PeerReply::Call(CallReply::Moved { epoch })) if epoch > owner.epoch => {

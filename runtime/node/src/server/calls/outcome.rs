@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use shardloom_host::{CallError, Failure, InstantiateError};
-use shardloom_protocol::call::{CallReply, Executed, GuestFailure, GuestReply};
+use shardloom_protocol::call::{CallReply, Executed, Given, GuestFailure, GuestReply};
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
 
+use super::idempotency::Known;
 use crate::server::problem::{Code, Problem};
 
 /// A guest has answered.
@@ -27,6 +28,8 @@ pub struct Place {
     pub epoch: Epoch,
     /// The workload's version that ran.
     pub version: u64,
+    /// Whether it ran for this request.
+    pub given: Given,
 }
 
 /// What became of a call at a shard task.
@@ -38,6 +41,8 @@ pub enum Outcome {
         epoch: Epoch,
         /// The version that ran.
         version: u64,
+        /// Whether it said so now.
+        given: Given,
         /// What it said.
         answer: Result<GuestReply, GuestFailure>,
     },
@@ -114,10 +119,28 @@ pub fn to_keep(reply: &GuestReply) -> Bytes {
 /// What a call is told that the log says has been carried out.
 pub fn remembered(kept: &[u8], epoch: Epoch, version: u64) -> Outcome {
     match postcard::from_bytes::<GuestReply>(kept) {
-        Ok(reply) => Outcome::Ran { epoch, version, answer: Ok(reply) },
+        Ok(reply) => Outcome::Ran { epoch, version, given: Given::Now, answer: Ok(reply) },
         Err(_) => {
             let lost = "the call was carried out, and its reply is lost: it was too large to be kept";
             Outcome::Failed(Problem::new(Code::OwnerLost, lost).at(epoch))
+        }
+    }
+}
+
+/// What a call is told that was made before under the same idempotency key; none if it was not.
+pub fn known(known: Known, epoch: Epoch) -> Option<Outcome> {
+    match known {
+        Known::Nothing => None,
+        Known::Replied(version, Some(reply)) => {
+            Some(Outcome::Ran { epoch, version, given: Given::Before, answer: Ok(reply) })
+        }
+        Known::Replied(_, None) => {
+            let lost = "the call was carried out before, and its reply was too large to be kept";
+            Some(Outcome::Failed(Problem::new(Code::OwnerLost, lost).at(epoch)))
+        }
+        Known::Other => {
+            let other = "another request was made under this idempotency key";
+            Some(Outcome::Failed(Problem::new(Code::BadRequest, other).executed(Executed::No).at(epoch)))
         }
     }
 }
@@ -126,7 +149,8 @@ pub fn remembered(kept: &[u8], epoch: Epoch, version: u64) -> Outcome {
 pub fn to_wire(result: Result<Answer, Problem>) -> CallReply {
     match result {
         Ok(Answer { place, said }) => {
-            CallReply::Ran { epoch: place.epoch, version: place.version, answer: said }
+            let Place { epoch, version, given, .. } = place;
+            CallReply::Ran { epoch, version, given, answer: said }
         }
         Err(problem) => CallReply::Failed {
             code: problem.code.name().to_owned(),

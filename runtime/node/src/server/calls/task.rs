@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use shardloom_host::{CallEnd, CallError, HandlerInstance, Place, Request, StateView, Write};
+use shardloom_host::{CallEnd, CallError, HandlerInstance, Place, Request, StateError, StateView, Write};
 use shardloom_protocol::batch::{Change, WriteBatch};
-use shardloom_protocol::call::{Executed, GuestReply, GuestRequest};
+use shardloom_protocol::call::{Executed, Given, GuestReply, GuestRequest};
 use shardloom_sharding::ids::{Epoch, NodeId, Position, ShardId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::gate::{Gate, Gated, Wrote};
+use super::idempotency::Idempotent;
 use super::outcome::{self, Outcome};
 use crate::server::fabric::{Fabric, Permit};
 use crate::server::guests::{self, Guests};
@@ -205,6 +206,16 @@ impl ShardTask {
             let outcome = outcome::remembered(&reply, epoch, version);
             return Ended { outcome, wrote: Wrote::Something, upto };
         }
+        let name = &job.workload.name;
+        let idempotent = Idempotent::of(&job.request);
+        if let Some(call) = &idempotent {
+            match call.look_up(&*state, name).map(|known| outcome::known(known, job.permit.epoch())) {
+                Ok(None) => {}
+                // Who wrote it may be waiting for its commit still.
+                Ok(Some(outcome)) => return nothing(outcome, state.last()),
+                Err(error) => return nothing(trouble(error, job), state.last()),
+            }
+        }
         let mut warm = match self.warm_up(job).await {
             Ok(warm) => warm,
             Err(problem) => {
@@ -224,7 +235,8 @@ impl ShardTask {
         let answer = outcome::sort(result);
         let written = match &answer {
             Ok(Ok(reply)) if !writes.is_empty() => {
-                write(job, &*state, writes, reply).await.map(|()| Wrote::Something)
+                let written = write(job, &*state, (writes, idempotent), (version, reply)).await;
+                written.map(|()| Wrote::Something)
             }
             _ => Ok(Wrote::Nothing),
         };
@@ -237,7 +249,7 @@ impl ShardTask {
         let upto = state.last();
         match (written, answer) {
             (Ok(wrote), Ok(answer)) => {
-                Ended { outcome: Outcome::Ran { epoch, version, answer }, wrote, upto }
+                Ended { outcome: Outcome::Ran { epoch, version, given: Given::Now, answer }, wrote, upto }
             }
             (Ok(wrote), Err(problem)) => Ended { outcome: Outcome::Failed(problem.at(epoch)), wrote, upto },
             (Err(NotWritten::NotServed), _) => nothing(Outcome::NotRun, upto),
@@ -299,18 +311,25 @@ impl ShardTask {
 async fn write(
     job: &Job,
     state: &dyn ShardState,
-    writes: Vec<Write>,
-    reply: &GuestReply,
+    (writes, idempotent): (Vec<Write>, Option<Idempotent>),
+    (version, reply): (u64, &GuestReply),
 ) -> Result<(), NotWritten> {
-    let changes = writes.into_iter().map(|Write { key, value }| Change { key, value });
-    let batch = WriteBatch {
-        request: job.id,
-        workload: job.workload.name.clone(),
-        changes: changes.collect(),
-        reply: Some(outcome::to_keep(reply)),
-        idempotency: None,
-    };
+    let workload = &job.workload.name;
+    let mut changes: Vec<Change> =
+        writes.into_iter().map(|Write { key, value }| Change { key, value }).collect();
+    if let Some(call) = idempotent {
+        let kept = call.changes(state, workload, version, reply);
+        changes.extend(kept.map_err(|error| NotWritten::State(error.to_string()))?);
+    }
+    let reply = Some(outcome::to_keep(reply));
+    let batch = WriteBatch { request: job.id, workload: workload.clone(), changes, reply, idempotency: None };
     state.write(&batch).await.map(drop)
+}
+
+/// The state could not be read.
+fn trouble(error: StateError, job: &Job) -> Outcome {
+    let problem = Problem::new(Code::Internal, error.to_string()).executed(Executed::No);
+    Outcome::Failed(problem.at(job.permit.epoch()))
 }
 
 fn to_host(request: &GuestRequest) -> Request {

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::headers;
 use crate::server::NodeServer;
+use crate::server::calls::idempotency;
 use crate::server::calls::outcome::{Answer, failure_code, failure_problem};
 use crate::server::calls::trip::Taken;
 use crate::server::problem::{Code, Problem};
@@ -123,6 +124,7 @@ async fn take(
     }
     let room = server.router.in_flight.enter(announced)?;
     let passed = headers::for_guest(request.headers(), &view.admin_token_sha256)?;
+    idempotency::check(&passed)?;
     let body = read(request.into_body(), body_max, deadline).await?;
     let request = GuestRequest { key: target.key, method: target.method, headers: passed, body };
     let id = server.router.new_id();

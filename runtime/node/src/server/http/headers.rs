@@ -1,6 +1,7 @@
 //! Which headers pass between callers and guests.
 
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use shardloom_protocol::call::Given;
 use shardloom_sharding::ids::Epoch;
 
 use super::auth;
@@ -20,6 +21,9 @@ const EPOCH: HeaderName = HeaderName::from_static("shardloom-epoch");
 /// Which version of the workload.
 const VERSION: HeaderName = HeaderName::from_static("shardloom-workload-version");
 
+/// The answer was made for an earlier request under the same idempotency key.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
 /// Headers that belong to one connection, and those that the guest's own interface replaces.
 const HOP_BY_HOP: [&str; 12] = [
     "connection",
@@ -37,7 +41,7 @@ const HOP_BY_HOP: [&str; 12] = [
 ];
 
 fn passes(name: &str) -> bool {
-    !HOP_BY_HOP.contains(&name) && !name.starts_with(OWN_PREFIX)
+    !HOP_BY_HOP.contains(&name) && !name.starts_with(OWN_PREFIX) && name != REPLAYED.as_str()
 }
 
 /// The caller's headers for the guest: without hop-by-hop ones, those that `connection` names, ours, and the admin token.
@@ -95,6 +99,9 @@ pub fn add_place(headers: &mut HeaderMap, place: &Place) {
     headers.insert(SHARD, HeaderValue::from(place.shard.0));
     add_epoch(headers, place.epoch);
     headers.insert(VERSION, HeaderValue::from(place.version));
+    if place.given == Given::Before {
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
 }
 
 /// Adds the epoch that an answer rests on.
