@@ -9,7 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use shardloom_sharding::ids::ShardId;
-use shardloom_store::{Batch, Db, Table};
+use shardloom_store::{Batch, Db, DbError, Table};
+use tokio::sync::Notify;
 
 use super::error::StateError;
 use super::fold::Fold;
@@ -44,6 +45,8 @@ pub(crate) struct StateDb {
     db: Db,
     table: Table,
     known: Mutex<Known>,
+    /// A read has found damage.
+    broken: Notify,
 }
 
 impl StateDb {
@@ -55,11 +58,24 @@ impl StateDb {
     pub(crate) fn open(dir: &Path) -> Result<StateDb, StateError> {
         let db = Db::open(dir, "state")?;
         let table = db.table("shards")?;
-        Ok(StateDb { db, table, known: Mutex::default() })
+        Ok(StateDb { db, table, known: Mutex::default(), broken: Notify::new() })
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Completes when a read has found damage: the node must end.
+    pub(crate) async fn broken(&self) {
+        self.broken.notified().await;
+    }
+
+    /// Takes note of damage that a read has found.
+    fn noticing<T>(&self, read: Result<T, DbError>) -> Result<T, StateError> {
+        if read.as_ref().is_err_and(DbError::is_damaged) {
+            self.broken.notify_one();
+        }
+        Ok(read?)
     }
 
     /// How often the database was made durable.
@@ -137,12 +153,12 @@ impl StateDb {
 
     /// A value by its [`keys::state_key`].
     pub(crate) fn get(&self, copy: Copy, state_key: &[u8]) -> Result<Option<Bytes>, StateError> {
-        Ok(self.table.get(&copy.state(state_key))?)
+        self.noticing(self.table.get(&copy.state(state_key)))
     }
 
     /// The length of a value.
     pub(crate) fn value_bytes(&self, copy: Copy, state_key: &[u8]) -> Result<Option<usize>, StateError> {
-        Ok(self.table.value_bytes(&copy.state(state_key))?)
+        self.noticing(self.table.value_bytes(&copy.state(state_key)))
     }
 
     /// At most `rows` values from one [`keys::state_key`] to before another, in order.
@@ -152,14 +168,14 @@ impl StateDb {
         (start, end): (&Bytes, &Bytes),
         rows: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, StateError> {
-        let found = self.table.scan(&copy.state(start)..&copy.state(end), rows)?;
+        let found = self.noticing(self.table.scan(&copy.state(start)..&copy.state(end), rows))?;
         Ok(found.into_iter().map(|(key, value)| (key.slice(STATE_KEY_AT..), value)).collect())
     }
 
     /// All replies that are kept.
     pub(crate) fn replies(&self, copy: Copy) -> Result<Vec<KeptReply>, StateError> {
         let range = copy.replies();
-        let rows = self.table.scan(&range.start..&range.end, usize::from(u8::MAX) + 1)?;
+        let rows = self.noticing(self.table.scan(&range.start..&range.end, usize::from(u8::MAX) + 1))?;
         let unreadable = StateError::Unreadable { what: "reply", shard: copy.shard };
         let replies: Option<Vec<KeptReply>> =
             rows.iter().map(|(_, bytes)| KeptReply::decode(bytes)).collect();
@@ -168,7 +184,7 @@ impl StateDb {
 
     /// The reply in a slot.
     pub(crate) fn reply(&self, copy: Copy, slot: u8) -> Result<Option<KeptReply>, StateError> {
-        let Some(bytes) = self.table.get(&copy.reply(slot))? else { return Ok(None) };
+        let Some(bytes) = self.noticing(self.table.get(&copy.reply(slot)))? else { return Ok(None) };
         let unreadable = StateError::Unreadable { what: "reply", shard: copy.shard };
         KeptReply::decode(&bytes).map(Some).ok_or(unreadable)
     }
@@ -182,9 +198,10 @@ impl StateDb {
     ) -> Result<Vec<(Bytes, Bytes)>, StateError> {
         let start = copy.row(start);
         let found = match copy.end() {
-            Some(end) => self.table.scan(&start..&end, rows)?,
-            None => self.table.scan_from(&start, rows)?,
+            Some(end) => self.table.scan(&start..&end, rows),
+            None => self.table.scan_from(&start, rows),
         };
+        let found = self.noticing(found)?;
         Ok(found.into_iter().filter_map(|(key, value)| Some((keys::split(&key)?.1, value))).collect())
     }
 

@@ -118,7 +118,9 @@ impl World {
             let write = state.writes + 1;
             branch(Step::Write(id, write), &mut |next| {
                 next.writes = write;
-                self.step(next, id, |core, cx, _, out| core.batches(cx, epoch, vec![[write].as_slice().into()], out));
+                self.step(next, id, |core, cx, _, out| {
+                    core.batches(cx, epoch, vec![[write].as_slice().into()], out)
+                });
             });
         }
         if !node.out || !self.rules.holds(Rule::ReplyWithLease) {
