@@ -81,6 +81,7 @@ async fn failover(world: &mut World) {
         (0..SHARDS).filter(|shard| world.served(ShardId(*shard)).is_some_and(|(node, _)| node == 2)).count();
     let started = Instant::now();
     world.kill(2).await;
+    println!("killed after {:.2?}", started.elapsed());
     world.wait_until_served().await;
     println!(
         "{owned} of {SHARDS} shards are served elsewhere {:.2?} after their owner was killed",
@@ -94,7 +95,11 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let mut world = World::start(3, SHARDS).await;
-        for (callers, shards) in [(1, 1), (16, SHARDS), (64, SHARDS), (256, SHARDS), (64, 1), (256, 1)] {
+        // Of no length, only the failover is measured.
+        for (callers, shards) in [(1, 1), (16, SHARDS), (64, SHARDS), (256, SHARDS), (64, 1), (256, 1)]
+            .into_iter()
+            .filter(|_| seconds > 0)
+        {
             measure(&world, callers, shards, Duration::from_secs(seconds)).await;
         }
         failover(&mut world).await;
