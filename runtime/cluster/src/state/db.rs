@@ -17,7 +17,7 @@ use super::fold::Fold;
 use super::generations::Generation;
 use super::keys::{self, Copy};
 use super::limits::DELETE_ROWS_MAX;
-use super::meta::{KeptReply, ShardMeta};
+use super::meta::{self, KeptReply, ShardMeta};
 
 /// The bytes of a value's key before its [`keys::state_key`].
 const STATE_KEY_AT: usize = 9;
@@ -130,7 +130,7 @@ impl StateDb {
 
     /// Writes what some entries leave behind, in one step; says whether the copy is still in use.
     pub(crate) fn store(&self, copy: Copy, fold: Fold) -> Result<bool, StateError> {
-        let Fold { meta, values, replies, .. } = fold;
+        let Fold { meta: newest, values, replies, .. } = fold;
         let mut batch = Batch::default();
         for (key, value) in values {
             match value {
@@ -138,16 +138,16 @@ impl StateDb {
                 None => batch.remove(copy.state(&key)),
             }
         }
-        for (slot, kept) in replies {
-            batch.put(copy.reply(slot), kept.encode());
+        for (place, page) in self.pages(copy, replies)? {
+            batch.put(copy.replies_at(place), meta::encode_page(&page));
         }
-        batch.put(copy.meta(), meta.encode());
+        batch.put(copy.meta(), newest.encode());
         self.table.apply(batch)?;
         let mut known = self.known();
         if known.current(copy.shard).copy != copy {
             return Ok(false);
         }
-        known.current.insert(copy.shard, Current { copy, meta });
+        known.current.insert(copy.shard, Current { copy, meta: newest });
         Ok(true)
     }
 
@@ -176,17 +176,44 @@ impl StateDb {
     pub(crate) fn replies(&self, copy: Copy) -> Result<Vec<KeptReply>, StateError> {
         let range = copy.replies();
         let rows = self.noticing(self.table.scan(&range.start..&range.end, usize::from(u8::MAX) + 1))?;
-        let unreadable = StateError::Unreadable { what: "reply", shard: copy.shard };
-        let replies: Option<Vec<KeptReply>> =
-            rows.iter().map(|(_, bytes)| KeptReply::decode(bytes)).collect();
-        replies.ok_or(unreadable)
+        let mut replies = Vec::new();
+        for (_, bytes) in &rows {
+            replies.append(&mut read_page(copy, bytes)?);
+        }
+        Ok(replies)
     }
 
-    /// The reply in a slot.
-    pub(crate) fn reply(&self, copy: Copy, slot: u8) -> Result<Option<KeptReply>, StateError> {
-        let Some(bytes) = self.noticing(self.table.get(&copy.reply(slot)))? else { return Ok(None) };
-        let unreadable = StateError::Unreadable { what: "reply", shard: copy.shard };
-        KeptReply::decode(&bytes).map(Some).ok_or(unreadable)
+    /// The replies at a place.
+    fn page_at(&self, copy: Copy, place: u8) -> Result<Vec<KeptReply>, StateError> {
+        match self.noticing(self.table.get(&copy.replies_at(place)))? {
+            Some(bytes) => read_page(copy, &bytes),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The pages with these replies in them, by their places; of a page that was begun before, what is in it stays.
+    fn pages(
+        &self,
+        copy: Copy,
+        replies: BTreeMap<u64, KeptReply>,
+    ) -> Result<BTreeMap<u8, Vec<KeptReply>>, StateError> {
+        let mut pages: BTreeMap<u8, Vec<KeptReply>> = BTreeMap::new();
+        if let Some(first) = replies.keys().next().copied() {
+            let page = meta::page(first);
+            let mut begun = self.page_at(copy, meta::place(page))?;
+            begun.retain(|kept| meta::page(kept.ordinal) == page && kept.ordinal < first);
+            pages.insert(meta::place(page), begun);
+        }
+        for (ordinal, kept) in replies {
+            pages.entry(meta::place(meta::page(ordinal))).or_default().push(kept);
+        }
+        Ok(pages)
+    }
+
+    /// A reply by its ordinal, if it is still kept.
+    pub(crate) fn reply(&self, copy: Copy, ordinal: u64) -> Result<Option<KeptReply>, StateError> {
+        let page = self.page_at(copy, meta::place(meta::page(ordinal)))?;
+        Ok(page.into_iter().find(|kept| kept.ordinal == ordinal))
     }
 
     /// At most `rows` rows of a copy from `start` on, in order, by what follows shard and generation in their keys.
@@ -265,6 +292,10 @@ impl StateDb {
         self.table.apply(batch)?;
         Ok(done)
     }
+}
+
+fn read_page(copy: Copy, bytes: &Bytes) -> Result<Vec<KeptReply>, StateError> {
+    meta::decode_page(bytes).ok_or(StateError::Unreadable { what: "page of replies", shard: copy.shard })
 }
 
 impl Known {
