@@ -1,6 +1,7 @@
 //! Replicated writes: three nodes in one process, with real disks and QUIC over loopback.
 //!
-//! `cargo bench -p shardloom-cluster --bench writes -- [SECONDS]` prints writes per second, and how long they take, for some numbers of callers.
+//! `cargo bench -p shardloom-cluster --bench writes -- [SECONDS]` prints writes per second, and how long they take, for some numbers of callers; then
+//! how long it takes until the others serve what a node owned that is killed.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on has failed")]
 
@@ -16,7 +17,9 @@ use shardloom_sharding::ids::ShardId;
 use tokio::task::JoinSet;
 use world::World;
 
-const SHARDS: u32 = 256;
+const SHARDS: u32 = 1024;
+/// Entries that each shard gets before the failover.
+const ENTRIES: u32 = 100;
 
 /// Writes one value after another, each once the one before is committed; how long each took.
 async fn call(state: Arc<ServedState>, caller: u32, until: Instant) -> Vec<Duration> {
@@ -53,14 +56,52 @@ async fn measure(world: &World, callers: u32, shards: u32, span: Duration) {
     );
 }
 
+/// Puts entries into every shard's log.
+async fn fill(world: &World) {
+    let mut tasks = JoinSet::new();
+    for shard in (0..SHARDS).map(ShardId) {
+        let (_, state) = world.owner(shard).await;
+        tasks.spawn(async move {
+            let value = "v".repeat(128);
+            for number in 0..ENTRIES {
+                let batch = world::batch(u128::from(number), &[(&format!("key {number}"), Some(&value))]);
+                state.write(&batch).await.unwrap();
+            }
+            let (last, mut committed) = (state.last(), state.committed());
+            committed.wait_for(|reached| *reached >= last).await.unwrap();
+        });
+    }
+    tasks.join_all().await;
+}
+
+/// Kills a node that owns some, and waits until all is served again.
+async fn failover(world: &mut World) {
+    fill(world).await;
+    let owned =
+        (0..SHARDS).filter(|shard| world.served(ShardId(*shard)).is_some_and(|(node, _)| node == 2)).count();
+    let started = Instant::now();
+    world.kill(2).await;
+    println!("killed after {:.2?}", started.elapsed());
+    world.wait_until_served().await;
+    println!(
+        "{owned} of {SHARDS} shards are served elsewhere {:.2?} after their owner was killed",
+        started.elapsed()
+    );
+}
+
 fn main() {
     // Cargo adds `--bench`; a number says how long each part takes.
     let seconds = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(5);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let world = World::start(3, SHARDS).await;
-        for (callers, shards) in [(1, 1), (16, SHARDS), (64, SHARDS), (256, SHARDS), (64, 1), (256, 1)] {
+        let mut world = World::start(3, SHARDS).await;
+        // Of no length, only the failover is measured.
+        for (callers, shards) in [(1, 1), (16, SHARDS), (64, SHARDS), (256, SHARDS), (64, 1), (256, 1)]
+            .into_iter()
+            .filter(|_| seconds > 0)
+        {
             measure(&world, callers, shards, Duration::from_secs(seconds)).await;
         }
+        failover(&mut world).await;
     });
 }

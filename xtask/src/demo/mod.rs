@@ -1,15 +1,18 @@
-//! `cargo xtask demo`: three nodes, a real text, every count checked, and a leader killed.
+//! `cargo xtask demo`: three nodes, a real text, a leader killed in mid-stream, and every count checked.
 
 mod heal;
 mod report;
 mod stream;
 mod words;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use indicatif::ProgressBar;
 use shardloom_harness::cluster::Cluster;
@@ -24,10 +27,12 @@ use crate::{guests, step, wasm_target};
 const WORKLOAD: &str = "word-count";
 /// How many nodes take part.
 const NODES: usize = 3;
+/// How often the stream's progress is looked at.
+const POLL: Duration = Duration::from_millis(5);
 /// The text that is on every Debian machine.
 const DEBIAN_TEXT: &str = "/usr/share/common-licenses/GPL-3";
 
-/// Count the words of a text on three nodes, check every count, and kill the leader.
+/// Count the words of a text on three nodes, kill the leader in the middle of it, and check every count.
 #[derive(Args)]
 pub(crate) struct Demo {
     /// End when all is shown, with 0 only if all was right.
@@ -104,8 +109,8 @@ fn show(cluster: &mut Cluster, text: &str, interrupted: &AtomicBool) -> Result<(
 
     let expected = words::count(text);
     ensure!(!expected.is_empty(), "the text has no words");
-    let calls = stream::add_all(cluster, text, interrupted)?;
-    let counted = stream::read_all(cluster, &expected, interrupted)?;
+    let calls = stream_and_kill(cluster, text, interrupted)?;
+    let counted = stream::read_all(&urls(cluster), &expected, interrupted)?;
     let wrong: Vec<String> = expected
         .iter()
         .filter(|(word, count)| counted.get(*word).map(|found| found.total) != Some(**count))
@@ -117,7 +122,29 @@ fn show(cluster: &mut Cluster, text: &str, interrupted: &AtomicBool) -> Result<(
     let status = cluster.status(0)?;
     print!("{}", report::commonest(&counted, &status)?);
     print!("{}", report::spread(&calls, &status));
-    heal::kill_leader(cluster, &counted)
+    Ok(())
+}
+
+/// Counts the words, and kills the leader when half of them are counted.
+fn stream_and_kill(
+    cluster: &mut Cluster,
+    text: &str,
+    interrupted: &AtomicBool,
+) -> Result<BTreeMap<String, u64>> {
+    let (nodes, half, made) = (urls(cluster), words::words(text).count() / 2, AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let stream = scope.spawn(|| stream::add_all(&nodes, text, interrupted, &made));
+        while made.load(Ordering::Relaxed) < half && !stream.is_finished() {
+            thread::sleep(POLL);
+        }
+        let killed = if stream.is_finished() { Ok(()) } else { heal::kill_leader(cluster) };
+        let calls = stream.join().map_err(|_| anyhow!("the stream of calls panicked"))??;
+        killed.map(|()| calls)
+    })
+}
+
+fn urls(cluster: &Cluster) -> Vec<String> {
+    cluster.running().map(|node| cluster.url(node.index, "")).collect()
 }
 
 /// Waits for Ctrl-C, with the cluster there to play with.

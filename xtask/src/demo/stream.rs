@@ -1,7 +1,10 @@
 //! Many calls, a few in flight, through all nodes in turn.
+//!
+//! A call that writes has an idempotency key: where its node is lost on the way, it is made again through another one, and is carried out
+//! once all the same.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -9,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use shardloom_harness::cluster::{Cluster, call_path};
+use shardloom_harness::cluster::call_path;
 use shardloom_harness::http::{Http, Reply, Stamp};
 
 use super::WORKLOAD;
@@ -19,8 +22,8 @@ use super::words::words;
 const IN_FLIGHT: usize = 12;
 /// How many calls are prepared ahead.
 const AHEAD: usize = 64;
-/// How long a call that was explicitly not executed is tried again.
-const RETRY_MAX: Duration = Duration::from_secs(15);
+/// How long a call is tried again.
+const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// How long before the next node is asked.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
@@ -41,15 +44,18 @@ struct Call {
 }
 
 /// Counts every word of a text, one call each, and returns how many calls each node ran.
+/// `made` counts those that were answered.
 pub(crate) fn add_all(
-    cluster: &Cluster,
+    nodes: &[String],
     text: &str,
     interrupted: &AtomicBool,
+    made: &AtomicUsize,
 ) -> Result<BTreeMap<String, u64>> {
     let mut calls = BTreeMap::new();
     let total = words(text).count();
     let begun = Instant::now();
-    in_turn(cluster, "add", words(text), total, interrupted, |_, counted| {
+    in_turn(nodes, "add", words(text), total, interrupted, |_, counted| {
+        made.fetch_add(1, Ordering::Relaxed);
         *calls.entry(counted.stamp.node).or_default() += 1;
     })?;
     let seconds = begun.elapsed().as_secs_f64();
@@ -59,13 +65,13 @@ pub(crate) fn add_all(
 
 /// Reads the count of every word that should be there.
 pub(crate) fn read_all(
-    cluster: &Cluster,
+    nodes: &[String],
     expected: &BTreeMap<String, u64>,
     interrupted: &AtomicBool,
 ) -> Result<BTreeMap<String, Counted>> {
     let mut found = BTreeMap::new();
     let words = expected.keys().cloned();
-    in_turn(cluster, "get", words, expected.len(), interrupted, |word, counted| {
+    in_turn(nodes, "get", words, expected.len(), interrupted, |word, counted| {
         found.insert(word, counted);
     })?;
     Ok(found)
@@ -73,7 +79,7 @@ pub(crate) fn read_all(
 
 /// Makes one call for each word through each node in turn, a few in flight.
 fn in_turn(
-    cluster: &Cluster,
+    nodes: &[String],
     method: &str,
     words: impl Iterator<Item = String> + Send,
     total: usize,
@@ -82,7 +88,6 @@ fn in_turn(
 ) -> Result<()> {
     let style = ProgressStyle::with_template("{msg} {bar:40} {pos}/{len} {per_sec} {eta} left")?;
     let bar = ProgressBar::new(total as u64).with_style(style).with_message(method.to_owned());
-    let nodes: Vec<String> = cluster.running().map(|node| cluster.url(node.index, "")).collect();
     let (calls, to_make) = sync_channel::<Call>(AHEAD);
     let (answers, answered) = sync_channel(AHEAD);
     let to_make = Mutex::new(to_make);
@@ -93,7 +98,7 @@ fn in_turn(
     thread::scope(|scope| {
         for _ in 0..IN_FLIGHT {
             let answers = answers.clone();
-            let (nodes, http, to_make, enough) = (&nodes, &http, &to_make, &enough);
+            let (http, to_make, enough) = (&http, &to_make, &enough);
             scope.spawn(move || work(http, nodes, method, to_make, &answers, enough));
         }
         drop(answers);
@@ -156,13 +161,23 @@ fn work(
     }
 }
 
-/// Makes one call; where a node says that it did not happen, the next node is asked.
+/// Makes one call; where a node does not answer, or says that it may be tried again, the next one is asked.
 pub(crate) fn call(http: &Http, nodes: &[String], turn: usize, word: &str, method: &str) -> Result<Counted> {
     let path = call_path(WORKLOAD, word, method);
+    let key = format!("demo-{turn}");
     let end = Instant::now() + RETRY_MAX;
     let mut turn = turn;
     loop {
-        let reply = http.ask("POST", format!("{}{path}", nodes[turn % nodes.len()])).send()?;
+        let ask = http.ask("POST", format!("{}{path}", nodes[turn % nodes.len()]));
+        let reply = match ask.header("idempotency-key", &key).send() {
+            Ok(reply) => reply,
+            Err(error) if Instant::now() >= end => return Err(error),
+            Err(_) => {
+                turn += 1;
+                thread::sleep(RETRY_PAUSE);
+                continue;
+            }
+        };
         if reply.status == 200 {
             let total =
                 reply.text().trim().parse().with_context(|| format!("answered {:?}", reply.text()))?;
@@ -171,7 +186,7 @@ pub(crate) fn call(http: &Http, nodes: &[String], turn: usize, word: &str, metho
                 stamp: reply.stamp().context("the reply does not say who answered")?,
             });
         }
-        if !did_not_happen(&reply) || Instant::now() >= end {
+        if !may_be_tried_again(&reply) || Instant::now() >= end {
             bail!("status {}: {}", reply.status, reply.text());
         }
         turn += 1;
@@ -179,7 +194,6 @@ pub(crate) fn call(http: &Http, nodes: &[String], turn: usize, word: &str, metho
     }
 }
 
-fn did_not_happen(reply: &Reply) -> bool {
-    let problem = reply.json::<serde_json::Value>();
-    reply.status == 503 && problem.is_ok_and(|problem| problem["executed"] == "no")
+fn may_be_tried_again(reply: &Reply) -> bool {
+    reply.json::<serde_json::Value>().is_ok_and(|problem| problem["retryable"] == true)
 }

@@ -9,14 +9,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use shardloom_sharding::ids::ShardId;
-use shardloom_store::{Batch, Db, Table};
+use shardloom_store::{Batch, Db, DbError, Table};
+use tokio::sync::Notify;
 
 use super::error::StateError;
 use super::fold::Fold;
 use super::generations::Generation;
 use super::keys::{self, Copy};
 use super::limits::DELETE_ROWS_MAX;
-use super::meta::{KeptReply, ShardMeta};
+use super::meta::{self, KeptReply, ShardMeta};
 
 /// The bytes of a value's key before its [`keys::state_key`].
 const STATE_KEY_AT: usize = 9;
@@ -44,6 +45,8 @@ pub(crate) struct StateDb {
     db: Db,
     table: Table,
     known: Mutex<Known>,
+    /// A read has found damage.
+    broken: Notify,
 }
 
 impl StateDb {
@@ -55,11 +58,24 @@ impl StateDb {
     pub(crate) fn open(dir: &Path) -> Result<StateDb, StateError> {
         let db = Db::open(dir, "state")?;
         let table = db.table("shards")?;
-        Ok(StateDb { db, table, known: Mutex::default() })
+        Ok(StateDb { db, table, known: Mutex::default(), broken: Notify::new() })
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Completes when a read has found damage: the node must end.
+    pub(crate) async fn broken(&self) {
+        self.broken.notified().await;
+    }
+
+    /// Takes note of damage that a read has found.
+    fn noticing<T>(&self, read: Result<T, DbError>) -> Result<T, StateError> {
+        if read.as_ref().is_err_and(DbError::is_damaged) {
+            self.broken.notify_one();
+        }
+        Ok(read?)
     }
 
     /// How often the database was made durable.
@@ -114,7 +130,7 @@ impl StateDb {
 
     /// Writes what some entries leave behind, in one step; says whether the copy is still in use.
     pub(crate) fn store(&self, copy: Copy, fold: Fold) -> Result<bool, StateError> {
-        let Fold { meta, values, replies, .. } = fold;
+        let Fold { meta: newest, values, replies, .. } = fold;
         let mut batch = Batch::default();
         for (key, value) in values {
             match value {
@@ -122,27 +138,27 @@ impl StateDb {
                 None => batch.remove(copy.state(&key)),
             }
         }
-        for (slot, kept) in replies {
-            batch.put(copy.reply(slot), kept.encode());
+        for (place, page) in self.pages(copy, replies)? {
+            batch.put(copy.replies_at(place), meta::encode_page(&page));
         }
-        batch.put(copy.meta(), meta.encode());
+        batch.put(copy.meta(), newest.encode());
         self.table.apply(batch)?;
         let mut known = self.known();
         if known.current(copy.shard).copy != copy {
             return Ok(false);
         }
-        known.current.insert(copy.shard, Current { copy, meta });
+        known.current.insert(copy.shard, Current { copy, meta: newest });
         Ok(true)
     }
 
     /// A value by its [`keys::state_key`].
     pub(crate) fn get(&self, copy: Copy, state_key: &[u8]) -> Result<Option<Bytes>, StateError> {
-        Ok(self.table.get(&copy.state(state_key))?)
+        self.noticing(self.table.get(&copy.state(state_key)))
     }
 
     /// The length of a value.
     pub(crate) fn value_bytes(&self, copy: Copy, state_key: &[u8]) -> Result<Option<usize>, StateError> {
-        Ok(self.table.value_bytes(&copy.state(state_key))?)
+        self.noticing(self.table.value_bytes(&copy.state(state_key)))
     }
 
     /// At most `rows` values from one [`keys::state_key`] to before another, in order.
@@ -152,25 +168,52 @@ impl StateDb {
         (start, end): (&Bytes, &Bytes),
         rows: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, StateError> {
-        let found = self.table.scan(&copy.state(start)..&copy.state(end), rows)?;
+        let found = self.noticing(self.table.scan(&copy.state(start)..&copy.state(end), rows))?;
         Ok(found.into_iter().map(|(key, value)| (key.slice(STATE_KEY_AT..), value)).collect())
     }
 
     /// All replies that are kept.
     pub(crate) fn replies(&self, copy: Copy) -> Result<Vec<KeptReply>, StateError> {
         let range = copy.replies();
-        let rows = self.table.scan(&range.start..&range.end, usize::from(u8::MAX) + 1)?;
-        let unreadable = StateError::Unreadable { what: "reply", shard: copy.shard };
-        let replies: Option<Vec<KeptReply>> =
-            rows.iter().map(|(_, bytes)| KeptReply::decode(bytes)).collect();
-        replies.ok_or(unreadable)
+        let rows = self.noticing(self.table.scan(&range.start..&range.end, usize::from(u8::MAX) + 1))?;
+        let mut replies = Vec::new();
+        for (_, bytes) in &rows {
+            replies.append(&mut read_page(copy, bytes)?);
+        }
+        Ok(replies)
     }
 
-    /// The reply in a slot.
-    pub(crate) fn reply(&self, copy: Copy, slot: u8) -> Result<Option<KeptReply>, StateError> {
-        let Some(bytes) = self.table.get(&copy.reply(slot))? else { return Ok(None) };
-        let unreadable = StateError::Unreadable { what: "reply", shard: copy.shard };
-        KeptReply::decode(&bytes).map(Some).ok_or(unreadable)
+    /// The replies at a place.
+    fn page_at(&self, copy: Copy, place: u8) -> Result<Vec<KeptReply>, StateError> {
+        match self.noticing(self.table.get(&copy.replies_at(place)))? {
+            Some(bytes) => read_page(copy, &bytes),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The pages with these replies in them, by their places; of a page that was begun before, what is in it stays.
+    fn pages(
+        &self,
+        copy: Copy,
+        replies: BTreeMap<u64, KeptReply>,
+    ) -> Result<BTreeMap<u8, Vec<KeptReply>>, StateError> {
+        let mut pages: BTreeMap<u8, Vec<KeptReply>> = BTreeMap::new();
+        if let Some(first) = replies.keys().next().copied() {
+            let page = meta::page(first);
+            let mut begun = self.page_at(copy, meta::place(page))?;
+            begun.retain(|kept| meta::page(kept.ordinal) == page && kept.ordinal < first);
+            pages.insert(meta::place(page), begun);
+        }
+        for (ordinal, kept) in replies {
+            pages.entry(meta::place(meta::page(ordinal))).or_default().push(kept);
+        }
+        Ok(pages)
+    }
+
+    /// A reply by its ordinal, if it is still kept.
+    pub(crate) fn reply(&self, copy: Copy, ordinal: u64) -> Result<Option<KeptReply>, StateError> {
+        let page = self.page_at(copy, meta::place(meta::page(ordinal)))?;
+        Ok(page.into_iter().find(|kept| kept.ordinal == ordinal))
     }
 
     /// At most `rows` rows of a copy from `start` on, in order, by what follows shard and generation in their keys.
@@ -182,9 +225,10 @@ impl StateDb {
     ) -> Result<Vec<(Bytes, Bytes)>, StateError> {
         let start = copy.row(start);
         let found = match copy.end() {
-            Some(end) => self.table.scan(&start..&end, rows)?,
-            None => self.table.scan_from(&start, rows)?,
+            Some(end) => self.table.scan(&start..&end, rows),
+            None => self.table.scan_from(&start, rows),
         };
+        let found = self.noticing(found)?;
         Ok(found.into_iter().filter_map(|(key, value)| Some((keys::split(&key)?.1, value))).collect())
     }
 
@@ -248,6 +292,10 @@ impl StateDb {
         self.table.apply(batch)?;
         Ok(done)
     }
+}
+
+fn read_page(copy: Copy, bytes: &Bytes) -> Result<Vec<KeptReply>, StateError> {
+    meta::decode_page(bytes).ok_or(StateError::Unreadable { what: "page of replies", shard: copy.shard })
 }
 
 impl Known {

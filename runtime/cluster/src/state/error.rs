@@ -15,6 +15,9 @@ pub enum StateError {
     /// The database fails.
     #[error(transparent)]
     Db(#[from] DbError),
+    /// What was read from the database is damaged.
+    #[error("the state of this disk's replicas is damaged: it is made anew at the next start")]
+    Broken,
     /// A record beside the values is not in a format that this build reads.
     #[error("the {what} of shard {shard} cannot be read")]
     Unreadable {

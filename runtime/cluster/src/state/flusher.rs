@@ -18,7 +18,7 @@ use super::db::StateDb;
 use super::error::StateError;
 use super::fold::Fold;
 use super::keys::Copy;
-use super::limits::{FLUSH_RETRY, FOLD_BYTES_MAX, KEPT_BYTES, KEPT_ENTRIES};
+use super::limits::{FLUSH_PAUSE, FLUSH_RETRY, FOLD_BYTES_MAX, KEPT_BYTES, KEPT_ENTRIES};
 use super::states::States;
 use super::unflushed::{Due, Unflushed};
 use crate::log_entries::{LogReader, LoggedEntry};
@@ -75,9 +75,19 @@ impl Flusher {
     ///
     /// Dropped, a round that is under way still ends; nobody is told.
     pub(crate) async fn run(self) -> Result<(), StateError> {
+        tokio::select! {
+            failed = self.work() => failed,
+            () = self.db.broken() => Err(StateError::Broken),
+        }
+    }
+
+    async fn work(&self) -> Result<(), StateError> {
         loop {
             match self.unflushed.due(Instant::now()) {
-                Due::Flush(round) => self.flush(round).await?,
+                Due::Flush(round) => {
+                    self.flush(round).await?;
+                    tokio::time::sleep(FLUSH_PAUSE).await;
+                }
                 Due::Delete(copies) => self.delete(copies).await?,
                 Due::Nothing(until) => {
                     let until = until.unwrap_or_else(|| Instant::now() + IDLE);

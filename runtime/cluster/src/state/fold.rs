@@ -9,7 +9,7 @@ use shardloom_sharding::ids::ShardId;
 use super::error::StateError;
 use super::keys::state_key;
 use super::limits::REPLIES_MAX;
-use super::meta::{KeptReply, ShardMeta, slot};
+use super::meta::{KeptReply, ShardMeta};
 use crate::log_entries::LoggedEntry;
 
 /// What some entries in a row change.
@@ -20,8 +20,8 @@ pub(crate) struct Fold {
     pub(crate) meta: ShardMeta,
     /// The last value of each changed key, by [`state_key`].
     pub(crate) values: BTreeMap<Bytes, Option<Bytes>>,
-    /// The last reply of each slot.
-    pub(crate) replies: BTreeMap<u8, KeptReply>,
+    /// The newest replies, by their ordinals.
+    pub(crate) replies: BTreeMap<u64, KeptReply>,
 }
 
 impl Fold {
@@ -52,9 +52,10 @@ impl Fold {
             let ordinal = self.meta.replies;
             self.meta.replies += 1;
             let kept = KeptReply { ordinal, position, request: batch.request, reply };
-            // The reply that was in this slot is too old by now: the new one pushes it out.
-            self.replies.insert(slot(ordinal), kept);
-            debug_assert!(self.replies.len() <= REPLIES_MAX);
+            self.replies.insert(ordinal, kept);
+            if self.replies.len() > REPLIES_MAX {
+                self.replies.pop_first();
+            }
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! shard u32 | generation u32 | 'm'                                             the shard's meta record
-//! shard u32 | generation u32 | 'r' | slot u8                                   a recent reply
+//! shard u32 | generation u32 | 'r' | place u8                                  a page of recent replies
 //! shard u32 | generation u32 | 's' | n u8, name of the workload | key          a value of its state
 //! ```
 //!
@@ -51,9 +51,9 @@ impl Copy {
         self.row(&[META])
     }
 
-    /// A recent reply.
-    pub(crate) fn reply(self, slot: u8) -> Bytes {
-        self.row(&[REPLY, slot])
+    /// A page of recent replies.
+    pub(crate) fn replies_at(self, place: u8) -> Bytes {
+        self.row(&[REPLY, place])
     }
 
     /// All recent replies.
@@ -128,9 +128,9 @@ mod tests {
     #[test]
     fn keys_are_pinned_byte_by_byte_and_split_again() {
         assert_eq!(&COPY.meta()[..], b"\0\0\x01\x02\0\0\0\x03m");
-        assert_eq!(&COPY.reply(9)[..], b"\0\0\x01\x02\0\0\0\x03r\x09");
+        assert_eq!(&COPY.replies_at(9)[..], b"\0\0\x01\x02\0\0\0\x03r\x09");
         assert_eq!(&COPY.state(&state_key("wc", b"k"))[..], b"\0\0\x01\x02\0\0\0\x03s\x02wck");
-        assert_eq!(split(&COPY.reply(9)), Some((COPY, Bytes::from_static(b"r\x09"))));
+        assert_eq!(split(&COPY.replies_at(9)), Some((COPY, Bytes::from_static(b"r\x09"))));
         assert_eq!(&COPY.end().unwrap()[..], b"\0\0\x01\x02\0\0\0\x04");
         assert!(is_meta(&split(&COPY.meta()).unwrap().1));
     }

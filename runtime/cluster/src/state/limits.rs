@@ -44,7 +44,7 @@ pub struct StateOptions {
 impl Default for StateOptions {
     fn default() -> StateOptions {
         StateOptions {
-            flush_bytes: 256 << 10,
+            flush_bytes: 1 << 20,
             flush_total_bytes: 8 << 20,
             flush_every: Duration::from_secs(5),
             // Half of a 1 Gbit/s link.
@@ -53,6 +53,8 @@ impl Default for StateOptions {
     }
 }
 
+/// Between two flushes, at least: each costs the disk as much as some hundred writes.
+pub(crate) const FLUSH_PAUSE: Duration = Duration::from_millis(200);
 /// How long after a flush that failed, or found all it wanted held, the next is tried.
 pub(crate) const FLUSH_RETRY: Duration = Duration::from_millis(500);
 /// Bytes of a log that go into the database in one step: bounds what is held in memory meanwhile.

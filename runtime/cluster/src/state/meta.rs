@@ -6,14 +6,15 @@
 //! +-----+---------+------------+---------------+-------------+-----------+-----------------------------------
 //! | 'M' | version | stamp: u64 | position: u64 | replies u64 | sizes u32 | sizes x (n u8, workload, bytes u64)
 //! +-----+---------+------------+---------------+-------------+-----------+-----------------------------------
-//! recent reply, in slot ordinal % 128:
-//!  0     1         2              10              18            34
-//! +-----+---------+--------------+---------------+-------------+-------
-//! | 'P' | version | ordinal: u64 | position: u64 | request u128| reply
-//! +-----+---------+--------------+---------------+-------------+-------
+//! page of up to 8 recent replies, at place ordinal / 8 % 17:
+//!  0     1         2
+//! +-----+---------+----------------------------------------------------------------------
+//! | 'P' | version | n x (ordinal: u64, position: u64, request: u128, bytes: u32, reply)
+//! +-----+---------+----------------------------------------------------------------------
 //! ```
 //!
-//! Integers are little-endian.
+//! Integers are little-endian. Replies stand together because each row costs about as much as a write; there is one page more than the newest need,
+//! since a new page pushes out a whole old one.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +26,12 @@ use super::limits::REPLIES_MAX;
 const META_MAGIC: u8 = b'M';
 const REPLY_MAGIC: u8 = b'P';
 const VERSION: u8 = 1;
-const REPLY_HEADER_BYTES: usize = 34;
+/// The bytes of a reply in its page before what was answered.
+const REPLY_HEADER_BYTES: usize = 36;
+/// Replies in a page.
+const PAGE_REPLIES: u64 = 8;
+/// Pages of a shard.
+const PAGES: u64 = REPLIES_MAX as u64 / PAGE_REPLIES + 1;
 
 /// How far a shard's state follows its log, and how large it is.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -98,29 +104,50 @@ pub(crate) struct KeptReply {
     pub(crate) reply: Bytes,
 }
 
-/// The slot in which a reply is kept until one comes that pushes it out.
-pub(crate) fn slot(ordinal: u64) -> u8 {
-    (ordinal % REPLIES_MAX as u64) as u8
+/// The page in which a reply is kept, among all that ever were.
+pub(crate) fn page(ordinal: u64) -> u64 {
+    ordinal / PAGE_REPLIES
 }
 
-impl KeptReply {
-    pub(crate) fn encode(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(REPLY_HEADER_BYTES + self.reply.len());
-        out.put_slice(&[REPLY_MAGIC, VERSION]);
-        out.put_u64_le(self.ordinal);
-        out.put_u64_le(self.position.0);
-        out.put_u128_le(self.request);
-        out.put_slice(&self.reply);
-        out.freeze()
-    }
+/// The place of a page until one comes that pushes it out.
+pub(crate) fn place(page: u64) -> u8 {
+    (page % PAGES) as u8
+}
 
-    /// Reads it back; nothing, if it is not in this format.
-    pub(crate) fn decode(bytes: &Bytes) -> Option<KeptReply> {
-        let mut header = bytes.get(..REPLY_HEADER_BYTES)?.strip_prefix(&[REPLY_MAGIC, VERSION])?;
-        let (ordinal, position) = (header.get_u64_le(), Position(header.get_u64_le()));
-        let (request, reply) = (header.get_u128_le(), bytes.slice(REPLY_HEADER_BYTES..));
-        Some(KeptReply { ordinal, position, request, reply })
+/// Writes a page.
+pub(crate) fn encode_page(replies: &[KeptReply]) -> Bytes {
+    let bytes: usize = replies.iter().map(|kept| REPLY_HEADER_BYTES + kept.reply.len()).sum();
+    let mut out = BytesMut::with_capacity(2 + bytes);
+    out.put_slice(&[REPLY_MAGIC, VERSION]);
+    for kept in replies {
+        out.put_u64_le(kept.ordinal);
+        out.put_u64_le(kept.position.0);
+        out.put_u128_le(kept.request);
+        out.put_u32_le(kept.reply.len() as u32);
+        out.put_slice(&kept.reply);
     }
+    out.freeze()
+}
+
+/// Reads a page back; nothing, if it is not in this format.
+pub(crate) fn decode_page(bytes: &Bytes) -> Option<Vec<KeptReply>> {
+    let (mut rest, mut replies) = (bytes.clone(), Vec::new());
+    if rest.get(..2)? != [REPLY_MAGIC, VERSION] {
+        return None;
+    }
+    rest.advance(2);
+    while !rest.is_empty() {
+        if rest.len() < REPLY_HEADER_BYTES {
+            return None;
+        }
+        let (ordinal, position) = (rest.get_u64_le(), Position(rest.get_u64_le()));
+        let (request, length) = (rest.get_u128_le(), rest.get_u32_le() as usize);
+        if length > rest.len() {
+            return None;
+        }
+        replies.push(KeptReply { ordinal, position, request, reply: rest.split_to(length) });
+    }
+    Some(replies)
 }
 
 #[cfg(test)]
@@ -145,12 +172,22 @@ mod tests {
         for cut in 0..bytes.len() {
             assert_eq!(ShardMeta::decode(&bytes[..cut]), None);
         }
-        let reply =
-            KeptReply { ordinal: 130, position: Position(4), request: 1, reply: Bytes::from_static(b"ok") };
-        let bytes = reply.encode();
-        assert_eq!(&bytes[..3], b"P\x01\x82");
-        assert_eq!(&bytes[18..], b"\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0ok");
-        assert_eq!(KeptReply::decode(&bytes), Some(reply));
-        assert_eq!(slot(130), 2);
+        let kept = |ordinal, reply: &'static str| KeptReply {
+            ordinal,
+            position: Position(4),
+            request: 1,
+            reply: Bytes::from(reply),
+        };
+        let replies = [kept(136, "ok"), kept(137, "")];
+        let bytes = encode_page(&replies);
+        let expected = [
+            &b"P\x01\x88\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02\0\0\0ok"[..],
+            b"\x89\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+        ]
+        .concat();
+        assert_eq!(bytes, expected);
+        assert_eq!(decode_page(&bytes), Some(replies.to_vec()));
+        assert_eq!(decode_page(&bytes.slice(..bytes.len() - 1)), None);
+        assert_eq!((page(136), place(page(136)), place(page(135))), (17, 0, 16));
     }
 }

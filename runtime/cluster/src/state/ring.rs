@@ -9,7 +9,7 @@ use bytes::Bytes;
 use shardloom_sharding::ids::Position;
 
 use super::limits::{RECENT_BYTES_MAX, RECENT_MAX};
-use super::meta::{KeptReply, slot};
+use super::meta::KeptReply;
 
 #[derive(Debug)]
 struct Recent {
@@ -37,8 +37,8 @@ pub(crate) struct Ring {
 pub(crate) enum Found {
     /// Here.
     Reply(Position, Bytes),
-    /// In this slot of the database.
-    InSlot(u8),
+    /// In the database, under this ordinal.
+    Stored(u64),
     /// The call is not among the recent ones.
     Nowhere,
     /// What the database has must be [added](Ring::complete) first.
@@ -100,7 +100,7 @@ impl Ring {
         };
         match self.recent.get((ordinal - self.first) as usize) {
             Some(Recent { reply: Some(reply), position, .. }) => Found::Reply(*position, reply.clone()),
-            Some(_) => Found::InSlot(slot(*ordinal)),
+            Some(_) => Found::Stored(*ordinal),
             None => Found::Nowhere,
         }
     }
@@ -146,7 +146,7 @@ mod tests {
         };
         // The database may be ahead of what was known when the ring began.
         ring.complete([0, 1, 2, 3].map(kept).to_vec());
-        assert_eq!(ring.find(2), Found::InSlot(1));
+        assert_eq!(ring.find(2), Found::Stored(1));
         assert_eq!(ring.find(4), Found::Reply(Position(40), reply(4)));
         assert_eq!(ring.find(9), Found::Nowhere);
     }

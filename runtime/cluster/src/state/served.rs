@@ -146,8 +146,8 @@ impl ServedState {
         };
         match found {
             Found::Reply(position, reply) => Some((position, reply)),
-            Found::InSlot(slot) => {
-                let kept = self.db.reply(self.copy, slot).ok()??;
+            Found::Stored(ordinal) => {
+                let kept = self.db.reply(self.copy, ordinal).ok()??;
                 (kept.request == request).then_some((kept.position, kept.reply))
             }
             Found::Nowhere | Found::Incomplete => None,

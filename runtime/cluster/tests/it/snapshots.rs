@@ -116,3 +116,32 @@ async fn a_newcomer_gets_replicas_with_all_their_state_and_others_give_theirs_up
         assert!(!aside.exists(), "node {node} took its state for damaged");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_state_comes_in_parts_while_it_is_written_to() {
+    const SHARD: ShardId = ShardId(0);
+    let mut world = World::start_with(3, 1, Timing::DEFAULT, eager()).await;
+    let value = "v".repeat(50_000);
+    write_to(&world, 0, &value).await;
+    let away = (0..3).find(|node| world.served(SHARD).is_some_and(|(owner, _)| owner != *node)).unwrap();
+    world.kill(away).await;
+    for number in 1..200 {
+        write_to(&world, number, &value).await;
+    }
+    world.restart(away).await;
+    for number in 200..600 {
+        write_to(&world, number, &value).await;
+    }
+    world.gather_on(away).await;
+    let (_, state) = world.served(SHARD).unwrap();
+    for key in 0..200_u32 {
+        let found = state.get(WORKLOAD, format!("key {key:03}").as_bytes()).unwrap().unwrap();
+        assert!(found.starts_with(format!("{} ", key + 400).as_bytes()), "key {key}");
+    }
+    assert_eq!(state.scan(WORKLOAD, b"", None, ALL).unwrap().len(), 200);
+}
+
+async fn write_to(world: &World, number: u32, value: &str) {
+    let (key, value) = (format!("key {:03}", number % 200), format!("{number} {value}"));
+    world.write(ShardId(0), u128::from(number), &[(&key, Some(&value))]).await;
+}

@@ -343,6 +343,14 @@ impl OwnerCore {
         }
     }
 
+    /// The last entry that every replica near the tail has: what comes after it is on its way to one of them, which would need the whole state
+    /// if the log gave it up now. None where there is no such replica.
+    pub fn needed(&self, log: &LogIndex) -> Option<Position> {
+        let near =
+            |acked: &Position| *acked > Position(0) && acked.0 + UNACKED_ENTRIES_MAX >= log.tail().position.0;
+        self.followers.iter().map(|follower| follower.acked).filter(near).min()
+    }
+
     /// Whether calls may run under this epoch as far as the owner knows; the lease is for the caller to look at.
     pub fn is_serving(&self) -> bool {
         self.stage == Stage::Serving

@@ -360,9 +360,10 @@ impl ShardCore {
         }
     }
 
-    /// Gives up log entries that the durable state holds.
+    /// Gives up log entries that the durable state holds, but for those that a replica is about to be sent.
     pub fn compact(&mut self, upto: Position, out: &mut Vec<ShardEffect>) {
-        self.replica.compact(upto, out);
+        let needed = self.owner.as_ref().and_then(|owner| owner.needed(self.replica.log()));
+        self.replica.compact(needed.map_or(upto, |needed| upto.min(needed)), out);
     }
 
     /// Sends again what has not been answered for long.

@@ -191,7 +191,15 @@ impl World {
 
     fn apply_state(&mut self, id: NodeId, shard: ShardId, upto: Position) -> Result<(), Violation> {
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        let from = node.disk.shards[shard.index()].state.len();
+        let disk = &node.disk.shards[shard.index()];
+        let from = disk.state.len();
+        if upto > disk.last() || (from as u64) < disk.base.position.0.min(upto.0) {
+            return Err(Violation(format!(
+                "(a) shard {shard}: {id} is to apply up to {upto}, its state ends at {from}, and its log holds {} to {}",
+                disk.base.position,
+                disk.last()
+            )));
+        }
         node.disk.apply(shard, upto);
         let state = node.disk.shards[shard.index()].state.clone();
         if self.random.permille(if self.calm { 0 } else { 30 }) {
