@@ -214,6 +214,45 @@ proptest! {
 }
 
 #[test]
+fn a_database_that_went_back_is_put_aside_and_the_disk_is_another() {
+    let runtime = Runtime::new().unwrap();
+    let (path, old) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut disk = Disk::open(path.path());
+    let mut model = Model::default();
+    let state = path.path().join("state.db");
+    for round in 0..2_u8 {
+        runtime.block_on(async {
+            for _ in 0..100 {
+                let batch = model.write(0, &[(round, Some(1))], true, disk.last.next());
+                disk.write(&batch).await;
+            }
+            let spare = disk.flush(0).await;
+            let purge = Record::Purge { log: LogId::shard(SHARD), upto: spare.0 };
+            disk.wal.submit(vec![purge]).await.unwrap().durable().await.unwrap();
+        });
+        if round == 0 {
+            copy(&state, old.path());
+        }
+    }
+    drop(disk);
+    std::fs::remove_dir_all(&state).unwrap();
+    copy(old.path(), &state);
+    for start in 0..2 {
+        let dir = DataDir::open(path.path()).unwrap();
+        let (wal, recovery) = Wal::open(&path.path().join("wal"), WalOptions::default()).unwrap();
+        let opened = {
+            let _inside = runtime.enter();
+            open(&dir, &wal, recovery.disk).unwrap()
+        };
+        assert_ne!(opened.disk, recovery.disk, "start {start}");
+        assert_eq!(opened.db.current(SHARD).meta.applied.position, Position(0));
+        assert!(wal.logs().iter().all(|log| log.as_shard().is_none()), "its logs are gone");
+        assert!(path.path().join("state.db.damaged-1").exists());
+        assert!(!path.path().join("state.db.damaged-2").exists());
+    }
+}
+
+#[test]
 fn a_thousand_states_with_a_hundred_entries_each_are_made_within_a_second() {
     let runtime = Runtime::new().unwrap();
     let path = tempfile::tempdir().unwrap();
