@@ -119,7 +119,7 @@ fn show(cluster: &mut Cluster, text: &str, interrupted: &AtomicBool) -> Result<(
     ensure!(wrong.is_empty(), "{} counts are wrong: {}", wrong.len(), wrong.join("; "));
     println!("all {} counts are right, of {} words\n", expected.len(), expected.values().sum::<u64>());
 
-    let status = cluster.status(0)?;
+    let status = cluster.status(cluster.any()?)?;
     print!("{}", report::commonest(&counted, &status)?);
     print!("{}", report::spread(&calls, &status));
     Ok(())

@@ -164,7 +164,7 @@ fn work(
 /// Makes one call; where a node does not answer, or says that it may be tried again, the next one is asked.
 pub(crate) fn call(http: &Http, nodes: &[String], turn: usize, word: &str, method: &str) -> Result<Counted> {
     let path = call_path(WORKLOAD, word, method);
-    let key = format!("demo-{turn}");
+    let key = format!("{method}-{turn}");
     let end = Instant::now() + RETRY_MAX;
     let mut turn = turn;
     loop {
