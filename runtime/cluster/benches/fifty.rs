@@ -4,6 +4,8 @@
 //! whole map is proposed, sealed, recovered and committed anew), how long a node's death takes until the map is whole again, what
 //! the map takes in the control log, and memory a node.
 
+#![allow(clippy::unwrap_used, reason = "a measurement that cannot go on has failed")]
+
 #[path = "../tests/it/many.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod many;

@@ -95,11 +95,11 @@ impl World {
 
     /// Starts every node from its disk alone, all at once.
     pub(crate) async fn start_all(&mut self) {
-        let starting: Vec<_> = (0..self.nodes.len())
-            .map(|index| tokio::spawn(shardloom_cluster::start(self.options(index, Beginning::Return))))
-            .collect();
-        for (node, starting) in self.nodes.iter_mut().zip(starting) {
-            node.cluster = Some(starting.await.unwrap().unwrap());
+        let starting = (0..self.nodes.len())
+            .map(|index| shardloom_cluster::start(self.options(index, Beginning::Return)));
+        let started = futures::future::join_all(starting).await;
+        for (node, started) in self.nodes.iter_mut().zip(started) {
+            node.cluster = Some(started.unwrap());
         }
     }
 
