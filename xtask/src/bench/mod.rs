@@ -7,6 +7,7 @@ mod neighbours;
 mod probe;
 mod requests;
 mod rolling;
+mod state;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -33,6 +34,7 @@ enum What {
     Rolling(rolling::Rolling),
     Requests(requests::Requests),
     Neighbours(neighbours::Neighbours),
+    State(state::State),
     /// Fifty nodes and ten thousand shards in one process: the first map, the death of a node, memory.
     Fifty,
 }
@@ -45,6 +47,7 @@ impl Bench {
             What::Rolling(rolling) => rolling.run(),
             What::Requests(requests) => requests.run(),
             What::Neighbours(neighbours) => neighbours.run(),
+            What::State(state) => state.run(),
             What::Fifty => {
                 step::cargo(["bench", "--locked", "--package", "shardloom-cluster", "--bench", "fifty"]).run()
             }
