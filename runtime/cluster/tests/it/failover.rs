@@ -56,7 +56,10 @@ async fn count(access: Access, shard: ShardId, caller: u32, stop: Arc<AtomicBool
         let Ok(position) = state.write(&batch(request, &[(&key, Some(&next))])).await else { continue };
         let mut committed = state.committed();
         let reached = committed.wait_for(|reached| *reached >= position);
-        if tokio::time::timeout(PATIENCE, reached).await.unwrap().is_ok() {
+        let reached = tokio::time::timeout(PATIENCE, reached).await.unwrap().is_ok();
+        // A state keeps its node's database open: it must be gone before that starts again.
+        drop(state);
+        if reached {
             (acknowledged, calls) = (found + 1, calls + 1);
             let (_, state) = access.owner(shard).await;
             if let Some((_, reply)) = state.reply_of(request) {
