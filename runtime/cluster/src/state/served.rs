@@ -131,27 +131,36 @@ impl ServedState {
         self.committed.clone()
     }
 
-    /// What a recent call was answered, and where its batch stands: empty if that was too large to be kept. May block on the disk. What a
-    /// state that cannot be read would have said is not known either, so that counts as none.
+    /// What a recent call was answered, and where its batch stands: empty if that was too large to be kept. None if the call is not among the
+    /// recent ones. May block on the disk; if that fails the state ends, so that a call of which nothing can be known is not run again.
     pub fn reply_of(&self, request: u128) -> Option<(Position, Bytes)> {
-        let found = self.served_top().ok()?.overlay.ring.find(request);
-        let found = match found {
-            Found::Incomplete => {
-                let stored = self.db.replies(self.copy).ok()?;
-                let mut top = self.served_top().ok()?;
-                top.overlay.ring.complete(stored);
-                top.overlay.ring.find(request)
+        match self.find_reply(request) {
+            Ok(found) => found,
+            Err(StateError::NotServed) => None,
+            Err(error) => {
+                tracing::error!(shard = %self.at.shard, %error, "the recent replies cannot be read");
+                self.end();
+                None
             }
-            found => found,
-        };
-        match found {
+        }
+    }
+
+    fn find_reply(&self, request: u128) -> Result<Option<(Position, Bytes)>, StateError> {
+        let mut found = self.served_top()?.overlay.ring.find(request);
+        if found == Found::Incomplete {
+            let stored = self.db.replies(self.copy)?;
+            let mut top = self.served_top()?;
+            top.overlay.ring.complete(stored);
+            found = top.overlay.ring.find(request);
+        }
+        Ok(match found {
             Found::Reply(position, reply) => Some((position, reply)),
             Found::Stored(ordinal) => {
-                let kept = self.db.reply(self.copy, ordinal).ok()??;
-                (kept.request == request).then_some((kept.position, kept.reply))
+                let kept = self.db.reply(self.copy, ordinal)?;
+                kept.filter(|kept| kept.request == request).map(|kept| (kept.position, kept.reply))
             }
             Found::Nowhere | Found::Incomplete => None,
-        }
+        })
     }
 
     /// Writes a batch: waits for room on the way to the log, then gives it the next position. Later reads see it; it is committed once

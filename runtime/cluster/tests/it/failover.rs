@@ -1,10 +1,16 @@
 //! Owners that die under load.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use shardloom_cluster::state::StateOptions;
 use shardloom_sharding::ids::ShardId;
+use shardloom_sharding::protocol::timing::Timing;
+use tokio::task::JoinSet;
 
-use crate::world::World;
+use crate::world::{Access, PATIENCE, WORKLOAD, World, batch};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_when_owners_are_killed() {
@@ -30,4 +36,79 @@ async fn nothing_acknowledged_is_lost_when_owners_are_killed() {
         }
         world.restart(owner).await;
     }
+}
+
+/// Counts up in one key, from what it reads there, until told to stop; the last number that was acknowledged, and how many were.
+async fn count(access: Access, shard: ShardId, caller: u32, stop: Arc<AtomicBool>) -> (u64, u64) {
+    let (key, mut acknowledged, mut calls) = (format!("counter {caller}"), 0, 0);
+    while !stop.load(Ordering::SeqCst) {
+        let (_, state) = access.owner(shard).await;
+        let Ok(found) = state.get(WORKLOAD, key.as_bytes()) else { continue };
+        let found =
+            found.map_or(0, |value| std::str::from_utf8(&value).unwrap().trim().parse::<u64>().unwrap());
+        // What is read may be more than what was acknowledged, by calls that were not; never less.
+        assert!(
+            found >= acknowledged,
+            "shard {shard}: {found} is read after {acknowledged} was acknowledged"
+        );
+        let next = format!("{:<300}", found + 1);
+        let request = u128::from(caller) << 64 | u128::from(found + 1);
+        let Ok(position) = state.write(&batch(request, &[(&key, Some(&next))])).await else { continue };
+        let mut committed = state.committed();
+        let reached = committed.wait_for(|reached| *reached >= position);
+        let reached = tokio::time::timeout(PATIENCE, reached).await.unwrap().is_ok();
+        // A state keeps its node's database open: it must be gone before that starts again.
+        drop(state);
+        if reached {
+            (acknowledged, calls) = (found + 1, calls + 1);
+            let (_, state) = access.owner(shard).await;
+            if let Some((_, reply)) = state.reply_of(request) {
+                assert_eq!(reply, format!("done {request}"));
+            }
+        }
+    }
+    (acknowledged, calls)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn counters_never_go_back_while_nodes_are_killed_and_come_back() {
+    const SHARDS: u32 = 8;
+    let eager = StateOptions {
+        flush_bytes: 16 << 10,
+        flush_every: Duration::from_millis(300),
+        ..StateOptions::default()
+    };
+    let mut world = World::start_with(3, SHARDS, Timing::DEFAULT, eager).await;
+    let (stop, mut callers) = (Arc::new(AtomicBool::new(false)), JoinSet::new());
+    for caller in 0..16 {
+        callers.spawn(count(world.access(), ShardId(caller % SHARDS), caller, stop.clone()));
+    }
+    for round in 0..6_usize {
+        let node = round % 3;
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        match round {
+            // All of them at once.
+            5 => {
+                for node in 0..3 {
+                    world.kill(node).await;
+                }
+                world.restart_all().await;
+            }
+            _ => {
+                world.kill(node).await;
+                world.wait_until_served().await;
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                world.restart(node).await;
+                world.wait_until_whole().await;
+            }
+        }
+    }
+    world.wait_until_served().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    stop.store(true, Ordering::SeqCst);
+    let counted = callers.join_all().await;
+    let calls: u64 = counted.iter().map(|(_, calls)| calls).sum();
+    assert!(calls > 1000, "only {calls} calls");
+    assert!(counted.iter().all(|(acknowledged, _)| *acknowledged > 0));
+    println!("{calls} calls");
 }

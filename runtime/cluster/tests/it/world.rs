@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -51,8 +51,63 @@ struct Place {
     running: Option<Running>,
 }
 
+/// The nodes that run, to call them while others start and end.
+#[derive(Clone, Default)]
+pub(crate) struct Access {
+    handles: Arc<Mutex<BTreeMap<usize, ClusterHandle>>>,
+}
+
+impl Access {
+    fn handles(&self) -> MutexGuard<'_, BTreeMap<usize, ClusterHandle>> {
+        self.handles.lock().unwrap()
+    }
+
+    /// The node that serves a shard, and the shard's state there.
+    pub(crate) fn served(&self, shard: ShardId) -> Option<(usize, Arc<ServedState>)> {
+        self.handles().iter().find_map(|(node, handle)| {
+            let epoch = handle.serving().serving(shard).filter(|_| handle.serving().lease_live())?;
+            Some((*node, handle.states().open(shard, epoch)?))
+        })
+    }
+
+    /// Waits until a shard is served.
+    pub(crate) async fn owner(&self, shard: ShardId) -> (usize, Arc<ServedState>) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(found) = self.served(shard) {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "in vain: shard {shard} is served");
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Writes on a shard's owner and waits until it is committed; again, where the owner changes meanwhile.
+    pub(crate) async fn write(
+        &self,
+        shard: ShardId,
+        request: u128,
+        changes: &[(&str, Option<&str>)],
+    ) -> Position {
+        let batch = batch(request, changes);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < deadline, "in vain: a write");
+            let (_, state) = self.owner(shard).await;
+            let Ok(position) = state.write(&batch).await else { continue };
+            let mut committed = state.committed();
+            let reached =
+                tokio::time::timeout(PATIENCE, committed.wait_for(|reached| *reached >= position)).await;
+            if reached.unwrap().is_ok() {
+                return position;
+            }
+        }
+    }
+}
+
 /// A cluster of real nodes.
 pub(crate) struct World {
+    access: Access,
     shards: u32,
     timing: Timing,
     state: StateOptions,
@@ -82,7 +137,7 @@ impl World {
             tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
         let _ = log.with_test_writer().try_init();
         let places = (0..nodes).map(|_| Place::new()).collect();
-        let mut world = World { shards, timing, state, places };
+        let mut world = World { access: Access::default(), shards, timing, state, places };
         let founding = Beginning::Bootstrap {
             shards,
             replicas: 3,
@@ -134,7 +189,9 @@ impl World {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.unwrap();
         let started = runtime.spawn(shardloom_cluster::start_with(options, self.state)).await.unwrap();
-        place.running = Some(Running { runtime, cluster: started.unwrap() });
+        let cluster = started.unwrap();
+        self.access.handles().insert(node, cluster.handle());
+        place.running = Some(Running { runtime, cluster });
     }
 
     /// Starts a node again.
@@ -153,6 +210,7 @@ impl World {
 
     /// Ends a node in the middle of everything.
     pub(crate) async fn kill(&mut self, node: usize) {
+        self.access.handles().remove(&node);
         let Running { runtime, cluster } = self.places[node].running.take().unwrap();
         runtime.spawn(async move { drop(cluster) }).await.unwrap();
         tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
@@ -160,6 +218,7 @@ impl World {
 
     /// Ends a node in order.
     pub(crate) async fn close(&mut self, node: usize) {
+        self.access.handles().remove(&node);
         let Running { runtime, cluster } = self.places[node].running.take().unwrap();
         runtime.spawn(cluster.close()).await.unwrap();
         tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
@@ -173,6 +232,11 @@ impl World {
         let map = state.shards.committed();
         let has = |shard: &u32| map.replicas(ShardId(*shard)).any(|replica| replica.node == handle.me());
         (0..self.shards).filter(has).count()
+    }
+
+    /// The nodes that run.
+    pub(crate) fn access(&self) -> Access {
+        self.access.clone()
     }
 
     /// Where a node keeps its data.
@@ -190,20 +254,12 @@ impl World {
 
     /// The node that serves a shard, and the shard's state there.
     pub(crate) fn served(&self, shard: ShardId) -> Option<(usize, Arc<ServedState>)> {
-        self.running().find_map(|node| {
-            let handle = self.handle(node);
-            let epoch = handle.serving().serving(shard).filter(|_| handle.serving().lease_live())?;
-            Some((node, handle.states().open(shard, epoch)?))
-        })
+        self.access.served(shard)
     }
 
     /// Waits until a shard is served.
     pub(crate) async fn owner(&self, shard: ShardId) -> (usize, Arc<ServedState>) {
-        until("a shard is served", || self.served(shard).is_some()).await;
-        match self.served(shard) {
-            Some(found) => found,
-            None => Box::pin(self.owner(shard)).await,
-        }
+        self.access.owner(shard).await
     }
 
     /// Waits until all shards are served.
@@ -235,26 +291,14 @@ impl World {
         self.wait_until_served().await;
     }
 
-    /// Writes on a shard's owner and waits until it is committed; again, where the owner changes meanwhile.
+    /// As [`Access::write`].
     pub(crate) async fn write(
         &self,
         shard: ShardId,
         request: u128,
         changes: &[(&str, Option<&str>)],
     ) -> Position {
-        let batch = batch(request, changes);
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            assert!(Instant::now() < deadline, "in vain: a write");
-            let (_, state) = self.owner(shard).await;
-            let Ok(position) = state.write(&batch).await else { continue };
-            let mut committed = state.committed();
-            let reached =
-                tokio::time::timeout(PATIENCE, committed.wait_for(|reached| *reached >= position)).await;
-            if reached.unwrap().is_ok() {
-                return position;
-            }
-        }
+        self.access.write(shard, request, changes).await
     }
 
     /// Waits until a node owns and serves every shard: all others give up what they own.
@@ -282,6 +326,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        self.access.handles().clear();
         for Running { runtime, cluster } in self.places.iter_mut().filter_map(|place| place.running.take()) {
             let _inside = runtime.enter();
             drop(cluster);
