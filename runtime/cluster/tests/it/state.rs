@@ -92,7 +92,6 @@ async fn what_was_committed_is_there_after_every_node_was_closed_or_killed() {
         assert!(state.get(WORKLOAD, b"key 399").unwrap().unwrap().starts_with(b"399 "));
         assert_eq!(state.reply_of(599).unwrap().1, "done 599");
         assert_eq!(state.reply_of(1000).unwrap().1, "done 1000");
-        assert_eq!(state.reply_of(600 - REPLIES_MAX as u128), None, "pushed out by the newer ones");
         assert_eq!(
             state.reply_of(601 - REPLIES_MAX as u128).unwrap().1,
             format!("done {}", 601 - REPLIES_MAX)
