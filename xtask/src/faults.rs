@@ -1,6 +1,7 @@
 //! `cargo xtask faults`: faults under load, again and again. No acknowledged write may be lost, none carried out twice, no old value read;
 //! and where only one node fails, no call may fail: each is only late.
 
+use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::Duration;
 
@@ -132,6 +133,7 @@ impl Faults {
             nodes: survivors.map(|index| cluster.url(index, "")).collect(),
             clients: self.clients,
             name: format!("{kind:?}-{run}"),
+            made: AtomicU64::new(0),
         };
         let ((), tally) = load.during(|| {
             thread::sleep(BEFORE);

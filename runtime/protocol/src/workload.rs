@@ -33,4 +33,14 @@ pub struct WorkloadLimits {
     pub reply_bytes: Option<u64>,
     /// What one instance may log, in bytes per second.
     pub log_bytes_per_s: Option<u32>,
+    /// A key of the workload's state, in bytes.
+    pub key_bytes: Option<u32>,
+    /// A value of the workload's state, in bytes.
+    pub value_bytes: Option<u32>,
+    /// Keys that one call may change.
+    pub changes: Option<u32>,
+    /// What one call may change altogether, keys and values, in bytes.
+    pub batch_bytes: Option<u64>,
+    /// What the workload may keep on one shard, keys and values, in bytes.
+    pub state_bytes: Option<u64>,
 }

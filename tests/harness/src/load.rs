@@ -3,7 +3,7 @@
 //! Every client has counters of its own and one call under way at a time, so it knows what each answer must be: an acknowledged write that
 //! is lost, one that is carried out twice, and a read of an old value all show as a wrong number.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,8 @@ pub struct Load<'a> {
     pub clients: usize,
     /// Tells the keys of this load from those of others.
     pub name: String,
+    /// How many calls have been answered so far.
+    pub made: AtomicU64,
 }
 
 /// What the load has seen.
@@ -168,6 +170,7 @@ impl Load<'_> {
                 counter.total = said;
                 counter.doubt = 0;
                 tally.calls += 1;
+                self.made.fetch_add(1, Ordering::Relaxed);
                 tally.writes += u64::from(writes);
             }
             _ => {

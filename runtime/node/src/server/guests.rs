@@ -295,6 +295,11 @@ pub fn limits(wanted: &WorkloadLimits) -> host::Limits {
         table_elements: wanted.table_elements.unwrap_or(default.table_elements),
         reply_bytes: wanted.reply_bytes.unwrap_or(default.reply_bytes),
         log_bytes_per_s: wanted.log_bytes_per_s.unwrap_or(default.log_bytes_per_s),
+        key_bytes: wanted.key_bytes.unwrap_or(default.key_bytes),
+        value_bytes: wanted.value_bytes.unwrap_or(default.value_bytes),
+        changes: wanted.changes.unwrap_or(default.changes),
+        batch_bytes: wanted.batch_bytes.unwrap_or(default.batch_bytes),
+        state_bytes: wanted.state_bytes.unwrap_or(default.state_bytes),
         ..default
     }
 }

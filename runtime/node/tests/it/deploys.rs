@@ -180,3 +180,17 @@ async fn a_shard_function_keeps_a_tenant_on_one_shard_and_a_failing_one_is_told(
         assert_eq!(client.call("f", "fine", "ok", b"").await.status, 200, "after {key}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workload_may_set_bounds_for_its_state() {
+    let world = World::start(1).await;
+    let client = world.client(0);
+    let digest = client.upload(&guest("kv")).await;
+    let manifest = json!({ "component": digest, "limits": { "value_bytes": 4 } });
+    let deployed = client.admin("PUT", "/v1/workloads/kv", manifest.to_string().as_bytes()).await;
+    assert_eq!(deployed.status, 200, "{}", deployed.text());
+    assert_eq!(client.call("kv", "a", "put", b"1234").await.status, 200);
+    let refused = client.call("kv", "a", "put", b"12345").await.problem(400, "invalid", "rolled-back");
+    assert!(refused["detail"].as_str().is_some_and(|words| words.contains('4')), "{refused}");
+    assert_eq!(client.call("kv", "a", "get", b"").await.text(), "1234");
+}

@@ -1,10 +1,12 @@
 //! Nodes die, or are halted, and the others serve their shards.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use shardloom_harness::cluster::{Cluster, check};
-use shardloom_harness::{Options, Witness, http};
+use shardloom_harness::load::Load;
+use shardloom_harness::{Options, Witness, http, until};
 
 /// How long the survivors may take on a machine that does much else; the measured bound is in the benchmarks.
 const HEAL_MAX: Duration = Duration::from_secs(20);
@@ -144,5 +146,71 @@ fn without_a_majority_nothing_is_served_and_callers_are_told_so() {
         }
         cluster.wait_until_served(HEAL_MAX)?;
         all_answered(cluster, &mut Witness::default())
+    });
+}
+
+/// Kills a node while counters are written and read through the others: no call may fail, and none may be lost or count twice.
+fn late_but_not_lost(cluster: &mut Cluster, victim: usize) -> Result<()> {
+    cluster.deploy("counter", "counter", &[])?;
+    let id = cluster.id_of(victim)?;
+    let load = Load {
+        workload: "counter",
+        nodes: (0..3).filter(|index| *index != victim).map(|index| cluster.url(index, "")).collect(),
+        clients: 4,
+        name: "late".to_owned(),
+        made: AtomicU64::new(0),
+    };
+    let more = |count: u64| {
+        let begun = load.made.load(Ordering::Relaxed);
+        until("calls to be answered", HEAL_MAX, || {
+            ensure!(load.made.load(Ordering::Relaxed) >= begun + count, "they are not");
+            Ok(())
+        })
+    };
+    let ((), tally) = load.during(|| {
+        more(200)?;
+        cluster.kill(victim)?;
+        left(cluster, &id)?;
+        more(200)?;
+        cluster.restart(victim)?;
+        cluster.wait_for_members(3, HEAL_MAX)?;
+        cluster.wait_until_settled(HEAL_MAX)?;
+        more(200)
+    })?;
+    tally.verdict()
+}
+
+#[test]
+fn the_calls_of_a_killed_owner_are_late_and_none_is_lost_or_counts_twice() {
+    check(Options::of(3), |cluster| {
+        let victim = follower(cluster)?;
+        late_but_not_lost(cluster, victim)
+    });
+}
+
+#[test]
+fn the_calls_of_a_killed_leader_are_late_and_none_is_lost_or_counts_twice() {
+    check(Options::of(3), |cluster| {
+        let victim = cluster.leader()?;
+        late_but_not_lost(cluster, victim)
+    });
+}
+
+#[test]
+fn what_was_acknowledged_survives_the_end_of_every_node() {
+    check(Options::of(3), |cluster| {
+        cluster.deploy("counter", "counter", &[])?;
+        for key in 0..KEYS {
+            let written = cluster.call(key % 3, "counter", &format!("k{key}"), "add", b"7")?.good()?;
+            ensure!(written.text() == "7", "{}", written.text());
+        }
+        (0..3).try_for_each(|index| cluster.kill(index))?;
+        (0..3).try_for_each(|index| cluster.restart(index))?;
+        cluster.wait_until_served(HEAL_MAX)?;
+        for key in 0..KEYS {
+            let read = cluster.call((key + 1) % 3, "counter", &format!("k{key}"), "get", b"")?.good()?;
+            ensure!(read.text() == "7", "k{key}: {}", read.text());
+        }
+        Ok(())
     });
 }
