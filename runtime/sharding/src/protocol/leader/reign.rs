@@ -322,6 +322,9 @@ impl Reign {
         for shard in changed {
             self.rounds.follow(now, control, shard);
             self.moves.follow(control, shard);
+            if control.pending(shard).is_none() {
+                self.tries.committed(shard);
+            }
         }
         self.outlook.stale = true;
         self.gather(court, now, control);

@@ -13,6 +13,10 @@ use super::super::timing::{Time, Timing};
 /// A shard is tried anew at growing intervals until it has been left alone for this long.
 const TRIES_FORGOTTEN: Duration = Duration::from_secs(30);
 
+/// And for this long only, where the last try has led to a commit: a node that dies again later must not be held up by its first death, while
+/// owners that cannot serve what they are given do not get it back and forth at full speed.
+const SUCCESS_FORGOTTEN: Duration = Duration::from_secs(5);
+
 /// The interval between tries doubles no more often than this.
 const TRY_DOUBLINGS_MAX: u32 = 7;
 
@@ -28,34 +32,51 @@ pub(super) enum Plea {
 /// How often and when shards were last proposed in a hurry.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tries {
-    tries: BTreeMap<ShardId, (u32, Time)>,
+    tries: BTreeMap<ShardId, Try>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Try {
+    count: u32,
+    last: Time,
+    /// The last one has led to a commit.
+    committed: bool,
 }
 
 impl Tries {
     /// Whether the shard may be tried now.
     pub(super) fn may(&self, shard: ShardId, now: Time, timing: &Timing) -> bool {
-        self.tries.get(&shard).is_none_or(|(count, last)| {
-            let wait = timing.ack_wait * (1 << (*count - 1).min(TRY_DOUBLINGS_MAX));
-            now.since(*last) >= wait.min(timing.retry_max)
+        self.tries.get(&shard).is_none_or(|tried| {
+            let wait = timing.ack_wait * (1 << (tried.count - 1).min(TRY_DOUBLINGS_MAX));
+            now.since(tried.last) >= wait.min(timing.retry_max)
         })
     }
 
     /// Notes a try.
     pub(super) fn note(&mut self, shard: ShardId, now: Time) {
-        let (count, last) = self.tries.entry(shard).or_insert((0, now));
-        *count += 1;
-        *last = now;
+        let tried = self.tries.entry(shard).or_insert(Try { count: 0, last: now, committed: false });
+        *tried = Try { count: tried.count + 1, last: now, committed: false };
+    }
+
+    /// Notes that a shard has been committed.
+    pub(super) fn committed(&mut self, shard: ShardId) {
+        if let Some(tried) = self.tries.get_mut(&shard) {
+            tried.committed = true;
+        }
     }
 
     /// How long a proposal may take before it is made anew.
     pub(super) fn patience(&self, shard: ShardId, timing: &Timing) -> Duration {
-        let count = self.tries.get(&shard).map_or(0, |(count, _)| *count);
+        let count = self.tries.get(&shard).map_or(0, |tried| tried.count);
         (timing.retry * (1 << count.min(TRY_DOUBLINGS_MAX))).min(timing.retry_max)
     }
 
     /// Forgets shards that have been left alone for long.
     pub(super) fn forget(&mut self, now: Time) {
-        self.tries.retain(|_, (_, last)| now.since(*last) < TRIES_FORGOTTEN);
+        self.tries.retain(|_, tried| {
+            let kept = if tried.committed { SUCCESS_FORGOTTEN } else { TRIES_FORGOTTEN };
+            now.since(tried.last) < kept
+        });
     }
 }
 
@@ -148,4 +169,30 @@ impl<'a> Case<'a> {
 /// How many of these replicas are live.
 pub(super) fn count_live(replicas: &[Replica], is_live: &impl Fn(Replica) -> bool) -> usize {
     replicas.iter().filter(|replica| is_live(**replica)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_death_long_after_a_commit_is_not_held_up_by_the_tries_before() {
+        let timing = Timing::DEFAULT;
+        let mut tries = Tries::default();
+        let (shard, second) = (ShardId(1), Duration::from_secs(1));
+        let mut now = Time(0);
+        for _ in 0..6 {
+            tries.note(shard, now);
+            tries.committed(shard);
+            now = now + second * 6;
+            tries.forget(now);
+            assert!(tries.may(shard, now, &timing));
+        }
+        for _ in 0..6 {
+            tries.note(shard, now);
+            now = now + second * 6;
+            tries.forget(now);
+        }
+        assert!(!tries.may(shard, now, &timing), "what does not succeed is tried at growing intervals");
+    }
 }
