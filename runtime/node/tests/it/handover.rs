@@ -132,6 +132,33 @@ async fn no_reply_leaves_before_what_it_rests_on_is_committed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_slow_call_does_not_hold_up_the_reply_of_the_one_before() {
+    let world = World::start(1).await;
+    let client = world.client(0);
+    client.deploy("faulty").await;
+    let key = key_of(&world, 0);
+    let state = world.state(shard(&key));
+    state.hold();
+    let (under_way, slow, ()) = tokio::join!(
+        async {
+            assert_eq!(client.call("faulty", &key, "write-blindly", b"x").await.status, 200);
+            world.in_flight(0)
+        },
+        async {
+            until("the first call has written", || state.writes() == 1).await;
+            client.call("faulty", &key, "slow", b"700").await
+        },
+        async {
+            let running = || world.in_flight(0) == 2 && world.server(0).metrics.queue_depth.get() == 0;
+            until("the slow call runs", running).await;
+            state.commit();
+        }
+    );
+    assert_eq!(slow.status, 200);
+    assert_eq!(under_way, 1, "the slow call was still running when the other's reply came");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_whose_writes_outlived_its_owner_is_answered_once_and_not_run_again() {
     let world = World::start(3).await;
     world.client(0).deploy("counter").await;

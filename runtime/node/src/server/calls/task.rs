@@ -173,8 +173,10 @@ impl ShardTask {
                 return 1;
             }
         };
-        let Ended { outcome, wrote, upto } = self.call(&job).await;
-        lost + self.gate.pass(Gated { permit: job.permit, outcome, reply: job.reply, wrote, upto })
+        let mut gate = std::mem::take(&mut self.gate);
+        let (Ended { outcome, wrote, upto }, left) = beside(self.call(&job), &mut gate).await;
+        self.gate = gate;
+        lost + left + self.gate.pass(Gated { permit: job.permit, outcome, reply: job.reply, wrote, upto })
     }
 
     /// Turns to the state of the job's epoch; says how many calls of an older one are lost by that.
@@ -304,6 +306,18 @@ impl ShardTask {
     fn chill(&mut self) {
         if self.warm.take().is_some() {
             self.bench.metrics.instances.dec();
+        }
+    }
+}
+
+/// Runs a call while results of the calls before it leave as they may: a slow guest holds up nobody who is done. Says how many have left.
+async fn beside(call: impl Future<Output = Ended>, gate: &mut Gate) -> (Ended, usize) {
+    let mut call = std::pin::pin!(call);
+    let mut left = 0;
+    loop {
+        tokio::select! {
+            ended = &mut call => return (ended, left),
+            over = gate.progress() => left += over,
         }
     }
 }
