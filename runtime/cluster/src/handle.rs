@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use shardloom_protocol::digest::Digest;
 use shardloom_sharding::ids::{ClusterId, NodeId, ShardId};
-use shardloom_store::{DataDir, Wal};
-use shardloom_transport::{ClusterCa, JoinToken};
+use shardloom_store::{DataDir, Wal, WalStats};
+use shardloom_transport::{ClusterCa, JoinToken, Traffic};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -21,7 +21,7 @@ use crate::service::PeerServer;
 use crate::serving::ServingTable;
 use crate::shell::Incoming;
 use crate::standing::StandingCell;
-use crate::state::States;
+use crate::state::{FlushFigures, States};
 use crate::step_down::{StepDown, StepDownError};
 use crate::writer::{WriteError, Writer};
 
@@ -50,6 +50,7 @@ pub struct Cluster {
 pub struct ClusterHandle {
     me: NodeId,
     cluster: ClusterId,
+    wal: Wal,
     raft: Raft,
     applied: Arc<Applied>,
     serving: Arc<ServingTable>,
@@ -58,6 +59,17 @@ pub struct ClusterHandle {
     writer: Writer,
     step_down: StepDown,
     peers: Arc<Peers>,
+}
+
+/// What a node's disk and network have done since its start, for metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct Figures {
+    /// The write-ahead log.
+    pub wal: WalStats,
+    /// The flushes of states into their database.
+    pub flushes: FlushFigures,
+    /// What went between this node and its peers.
+    pub traffic: Traffic,
 }
 
 /// Why no join token was made.
@@ -111,6 +123,15 @@ impl ClusterHandle {
     /// The members, to talk to.
     pub fn peers(&self) -> &Arc<Peers> {
         &self.peers
+    }
+
+    /// What disk and network have done so far.
+    pub fn figures(&self) -> Figures {
+        Figures {
+            wal: self.wal.stats(),
+            flushes: self.states.flush_figures(),
+            traffic: self.peers.net().traffic(),
+        }
     }
 
     /// Who votes.
@@ -175,6 +196,7 @@ impl Cluster {
         ClusterHandle {
             me: self.me,
             cluster: self.cluster,
+            wal: self.wal.clone(),
             raft: self.raft.clone(),
             applied: self.applied.clone(),
             serving: self.serving.clone(),

@@ -36,5 +36,5 @@ pub mod step_down;
 pub mod writer;
 
 pub use error::ClusterError;
-pub use handle::{Cluster, ClusterHandle, TokenRefused};
+pub use handle::{Cluster, ClusterHandle, Figures, TokenRefused};
 pub use start::{Beginning, ClusterOptions, start, start_with};

@@ -35,6 +35,6 @@ pub use class::Class;
 pub use error::{Delivery, Peer, TransportError};
 pub use handler::{Handler, Incoming};
 pub use identity::{NodeIdentity, NodeKey};
-pub use net::PeerNet;
+pub use net::{PeerNet, Traffic};
 pub use options::{ClassLimits, PeerOptions};
 pub use token::{JoinToken, TokenError};

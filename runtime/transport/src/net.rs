@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ use crate::options::PeerOptions;
 use crate::own_stream::request_on_own_stream;
 use crate::peer::{Dialler, Peer};
 use crate::quic::{client_config, endpoint_config, server_config};
-use crate::socket::{Cuts, Socket};
+use crate::socket::{Cuts, Passed, Socket};
 use crate::tls::{joining_client, member_client, member_server};
 use crate::token::JoinToken;
 use crate::wire::{Wire, close_code};
@@ -49,11 +50,21 @@ struct Inner {
     address: SocketAddr,
     options: Arc<PeerOptions>,
     cuts: Arc<Cuts>,
+    passed: Arc<Passed>,
     member: OnceLock<Member>,
     serving: OnceLock<()>,
     peers: RwLock<HashMap<NodeId, Arc<Peer>>>,
     /// The gate, and a task per dialled connection.
     tasks: Mutex<Option<JoinSet<()>>>,
+}
+
+/// Figures for metrics, in bytes of UDP payload: QUIC's own included, what lies below it not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Sent since the port was opened.
+    pub sent_bytes: u64,
+    /// Received since then.
+    pub received_bytes: u64,
 }
 
 /// What this node is once it has an identity.
@@ -76,7 +87,9 @@ impl PeerNet {
         let inner = runtime.wrap_udp_socket(socket).map_err(failed)?;
         let cuts = Arc::new(Cuts::default());
         let (open, port_freed) = oneshot::channel();
-        let socket = Arc::new(Socket { inner, cuts: Arc::clone(&cuts), _open: open });
+        let passed = Arc::new(Passed::default());
+        let (cut, counted) = (Arc::clone(&cuts), Arc::clone(&passed));
+        let socket = Arc::new(Socket { inner, cuts: cut, passed: counted, _open: open });
         let mut options = options;
         for limits in &mut options.classes {
             // The length of a frame has 32 bits.
@@ -91,6 +104,7 @@ impl PeerNet {
             address,
             options: Arc::new(options),
             cuts,
+            passed,
             member: OnceLock::new(),
             serving: OnceLock::new(),
             peers: RwLock::default(),
@@ -102,6 +116,15 @@ impl PeerNet {
     /// Where the port is.
     pub fn address(&self) -> SocketAddr {
         self.inner.address
+    }
+
+    /// What the peers and this node have sent each other since the port was opened.
+    pub fn traffic(&self) -> Traffic {
+        let Passed { sent, received } = &*self.inner.passed;
+        Traffic {
+            sent_bytes: sent.load(Ordering::Relaxed),
+            received_bytes: received.load(Ordering::Relaxed),
+        }
     }
 
     /// From now on this node dials with this certificate. An identity is for life: it is set once.

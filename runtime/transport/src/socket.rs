@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 
@@ -63,11 +63,19 @@ impl Cuts {
     }
 }
 
-/// A UDP socket that loses what goes over a cut.
+/// What has gone through a socket so far, in bytes of UDP payload.
+#[derive(Debug, Default)]
+pub(crate) struct Passed {
+    pub(crate) sent: AtomicU64,
+    pub(crate) received: AtomicU64,
+}
+
+/// A UDP socket that counts what passes, and loses what goes over a cut.
 #[derive(Debug)]
 pub(crate) struct Socket {
     pub(crate) inner: Arc<dyn AsyncUdpSocket>,
     pub(crate) cuts: Arc<Cuts>,
+    pub(crate) passed: Arc<Passed>,
     /// Dropped with the socket, so that closing can wait until the port is free.
     pub(crate) _open: oneshot::Sender<()>,
 }
@@ -81,7 +89,9 @@ impl AsyncUdpSocket for Socket {
         if self.cuts.is_cut(transmit.destination) {
             return Ok(());
         }
-        self.inner.try_send(transmit)
+        self.inner.try_send(transmit)?;
+        self.passed.sent.fetch_add(transmit.contents.len() as u64, Ordering::Relaxed);
+        Ok(())
     }
 
     fn poll_recv(
@@ -93,6 +103,7 @@ impl AsyncUdpSocket for Socket {
         let received = self.inner.poll_recv(context, buffers, meta);
         if let Poll::Ready(Ok(count)) = &received {
             for meta in &mut meta[..*count] {
+                self.passed.received.fetch_add(meta.len as u64, Ordering::Relaxed);
                 if self.cuts.is_cut(meta.addr) {
                     // An empty datagram is passed over by the endpoint.
                     meta.len = 0;

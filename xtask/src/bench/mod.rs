@@ -7,6 +7,7 @@ mod neighbours;
 mod probe;
 mod requests;
 mod rolling;
+mod scale;
 mod state;
 
 use anyhow::Result;
@@ -35,6 +36,7 @@ enum What {
     Requests(requests::Requests),
     Neighbours(neighbours::Neighbours),
     State(state::State),
+    Scale(scale::Scale),
     /// Fifty nodes and ten thousand shards in one process: the first map, the death of a node, memory.
     Fifty,
 }
@@ -48,6 +50,7 @@ impl Bench {
             What::Requests(requests) => requests.run(),
             What::Neighbours(neighbours) => neighbours.run(),
             What::State(state) => state.run(),
+            What::Scale(scale) => scale.run(),
             What::Fifty => {
                 step::cargo(["bench", "--locked", "--package", "shardloom-cluster", "--bench", "fifty"]).run()
             }

@@ -100,6 +100,7 @@ impl Flusher {
 
     async fn flush(&self, round: Vec<(ShardId, Position)>) -> Result<(), StateError> {
         let (db, log, shards) = (self.db.clone(), LogReader::new(self.wal.clone()), round.clone());
+        let started = Instant::now();
         let done = blocking(move || flush_round(&db, &log, &shards)).await;
         self.unflushed.flushed();
         let (flushed, checkpoints) = match done {
@@ -112,6 +113,7 @@ impl Flusher {
             }
             Err(error) => return Err(error),
         };
+        self.states.flushes().add(flushed.len(), started.elapsed());
         // Before the logs give anything up: the database must never be older than what it was trusted with.
         let count = Bytes::copy_from_slice(&checkpoints.to_le_bytes());
         self.wal.submit(vec![Record::Set { slot: slots::STATE_CHECKPOINTS, value: count }]).await?;

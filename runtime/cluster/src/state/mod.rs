@@ -6,11 +6,12 @@
 //!
 //! In reading order: [`limits`], `keys` and `meta` are what stands in the database, `generations` which copy of a shard's state is in use, `db`
 //! the database, `opening` how it is opened; `ring`, `overlay` and `scan` what lies on top of it and reads both; `served` is the state of a shard that is served, `states` all of
-//! them, `replay` how one begins; `fold`, `unflushed` and `flusher` let the database follow; `snapshot` takes a state elsewhere; `links` puts it
+//! them, `replay` how one begins; `fold`, `unflushed` and `flusher` let the database follow, `flush_counts` counts it; `snapshot` takes a state elsewhere; `links` puts it
 //! all together.
 
 mod db;
 mod error;
+mod flush_counts;
 mod flusher;
 mod fold;
 mod generations;
@@ -31,6 +32,7 @@ mod states;
 mod unflushed;
 
 pub use error::{NotWritten, StateError};
+pub use flush_counts::FlushFigures;
 pub use limits::StateOptions;
 pub use scan::ScanLimit;
 pub use served::ServedState;

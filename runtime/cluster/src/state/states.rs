@@ -8,6 +8,7 @@ use shardloom_sharding::protocol::messages::ShardEpoch;
 use tokio::sync::watch;
 
 use super::error::StateError;
+use super::flush_counts::{FlushCounts, FlushFigures};
 use super::served::ServedState;
 
 #[derive(Debug)]
@@ -22,6 +23,7 @@ struct Row {
 #[derive(Debug, Default)]
 pub struct States {
     rows: Mutex<BTreeMap<ShardId, Row>>,
+    flushes: FlushCounts,
 }
 
 impl States {
@@ -33,6 +35,16 @@ impl States {
     pub fn open(&self, shard: ShardId, epoch: Epoch) -> Option<Arc<ServedState>> {
         let rows = self.rows();
         rows.get(&shard).filter(|row| row.state.at().epoch == epoch).map(|row| row.state.clone())
+    }
+
+    /// What flushing has done so far.
+    pub fn flush_figures(&self) -> FlushFigures {
+        self.flushes.figures()
+    }
+
+    /// Where flushing is counted.
+    pub(crate) fn flushes(&self) -> &FlushCounts {
+        &self.flushes
     }
 
     pub(crate) fn start(&self, state: ServedState, committed: watch::Sender<Position>) {

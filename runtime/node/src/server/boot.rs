@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::chores;
 use super::cluster_fabric::ClusterFabric;
 use super::config::{JoinPolicy, NodeConfig};
+use super::disk_and_net::DiskAndNet;
 use super::fabric::Fabric;
 use super::metrics::Metrics;
 use super::node_server::NodeServer;
@@ -54,8 +55,10 @@ pub async fn run(config: NodeConfig, shutdown: CancellationToken) -> Result<(), 
     tracing::info!(node = %handle.me(), cluster = %handle.cluster(), http = %config.http_address(), "the node takes part");
     remember_admin(&config, &handle.cluster().to_string());
     let host = open_host(&config).context("cannot open components/")?;
+    let mut metrics = Metrics::default();
+    metrics.registry_mut().register_collector(Box::new(DiskAndNet::new(handle.clone())));
+    let metrics = Arc::new(metrics);
     let fabric: Arc<dyn Fabric> = Arc::new(ClusterFabric::new(handle));
-    let metrics = Arc::new(Metrics::default());
     let server =
         NodeServer::new(fabric.clone(), host, metrics.clone(), config.limits.clone(), config.timings.clone());
     cluster.serve(Arc::new(Answering(server.clone())));

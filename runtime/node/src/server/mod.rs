@@ -9,6 +9,7 @@ pub mod config;
 pub mod config_error;
 pub mod deploy;
 pub mod deploys;
+mod disk_and_net;
 pub mod endings;
 pub mod fabric;
 pub mod guests;

@@ -102,6 +102,8 @@ struct Opened {
     epoch: Epoch,
     state: Arc<dyn ShardState>,
     view: Arc<dyn StateView>,
+    /// Since when the age of kept replies is not counted yet.
+    uncounted: Instant,
 }
 
 /// How a call has ended, as far as this node can tell.
@@ -192,7 +194,7 @@ impl ShardTask {
         let lost = self.gate.turn_to(&state);
         let workload = Arc::from(job.workload.name.as_str());
         let view = Arc::new(WorkloadState::new(Arc::clone(&state), workload));
-        self.opened = Some(Opened { epoch, state, view });
+        self.opened = Some(Opened { epoch, state, view, uncounted: Instant::now() });
         Ok(lost)
     }
 
@@ -201,6 +203,7 @@ impl ShardTask {
         let nothing = |outcome, upto| Ended { outcome, wrote: Wrote::Nothing, upto };
         let Some(opened) = &self.opened else { return nothing(Outcome::NotRun, Position(0)) };
         let (state, view) = (Arc::clone(&opened.state), Arc::clone(&opened.view));
+        let served = opened.uncounted.elapsed();
         if job.attempt == Attempt::Repeated
             && let Some((upto, reply)) = state.reply_of(job.id)
         {
@@ -237,7 +240,11 @@ impl ShardTask {
         let answer = outcome::sort(result);
         let written = match &answer {
             Ok(Ok(reply)) if !writes.is_empty() => {
-                let written = write(job, &*state, (writes, idempotent), (version, reply)).await;
+                let keeps = idempotent.is_some();
+                let written = write(job, &*state, (writes, idempotent), (version, reply), served).await;
+                if let (true, Ok(()), Some(opened)) = (keeps, &written, &mut self.opened) {
+                    opened.uncounted += served;
+                }
                 written.map(|()| Wrote::Something)
             }
             _ => Ok(Wrote::Nothing),
@@ -327,12 +334,13 @@ async fn write(
     state: &dyn ShardState,
     (writes, idempotent): (Vec<Write>, Option<Idempotent>),
     (version, reply): (u64, &GuestReply),
+    served: Duration,
 ) -> Result<(), NotWritten> {
     let workload = &job.workload.name;
     let mut changes: Vec<Change> =
         writes.into_iter().map(|Write { key, value }| Change { key, value }).collect();
     if let Some(call) = idempotent {
-        let kept = call.changes(state, workload, version, reply);
+        let kept = call.changes(state, workload, (version, reply), served);
         changes.extend(kept.map_err(|error| NotWritten::State(error.to_string()))?);
     }
     let reply = Some(outcome::to_keep(reply));
