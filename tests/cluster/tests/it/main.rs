@@ -7,5 +7,6 @@ mod deploying;
 mod examples;
 mod failing;
 mod forming;
+mod full_disk;
 mod joining;
 mod returning;
