@@ -27,7 +27,9 @@ fn options(nodes: usize) -> Result<Options> {
 #[test]
 fn shards_leave_a_node_whose_disk_is_full_and_come_back_when_it_has_room() {
     check(options(2), |cluster| {
-        let Some(disk) = SmallDisk::mount(&cluster.directory().join("node-3"), DISK_MIB)? else { return Ok(()) };
+        let Some(disk) = SmallDisk::mount(&cluster.directory().join("node-3"), DISK_MIB)? else {
+            return Ok(());
+        };
         let small = cluster.join()?;
         cluster.wait_for_members(3, READY_MAX)?;
         cluster.wait_until_settled(READY_MAX)?;
@@ -41,7 +43,7 @@ fn shards_leave_a_node_whose_disk_is_full_and_come_back_when_it_has_room() {
                 of(&|shard| shard.replicas.contains(&id)),
             ))
         };
-        ensure!(owned(cluster)? .0 > 0, "the small node owns nothing");
+        ensure!(owned(cluster)?.0 > 0, "the small node owns nothing");
         let load = Load {
             workload: "counter",
             nodes: (0..3).map(|index| cluster.url(index, "")).collect(),
@@ -68,7 +70,10 @@ fn shards_leave_a_node_whose_disk_is_full_and_come_back_when_it_has_room() {
             for index in 0..3 {
                 let alarm = |text: &String| text.contains(&id) && text.contains("is full");
                 until("the alarm", MOVE_MAX, || {
-                    ensure!(cluster.status(index)?.warnings.iter().any(alarm), "node {index} does not raise it");
+                    ensure!(
+                        cluster.status(index)?.warnings.iter().any(alarm),
+                        "node {index} does not raise it"
+                    );
                     Ok(())
                 })?;
             }
@@ -86,7 +91,10 @@ fn shards_leave_a_node_whose_disk_is_full_and_come_back_when_it_has_room() {
             })?;
             more()
         })?;
-        println!("{} calls, {} of them writes; the slowest took {:?}", tally.calls, tally.writes, tally.slowest);
+        println!(
+            "{} calls, {} of them writes; the slowest took {:?}",
+            tally.calls, tally.writes, tally.slowest
+        );
         tally.verdict()?;
         cluster.node_mut(small).check()?;
         cluster.kill(small)
@@ -122,15 +130,19 @@ fn where_no_node_has_room_calls_that_write_are_refused_and_others_go_on() {
         for key in 0..8 {
             let reply = cluster.call(0, "counter", &key.to_string(), "add", b"1")?;
             ensure!(reply.status == 507 && reply.code() == "disk-full", "{}: {}", reply.status, reply.text());
-            let said: u64 = cluster.call(0, "counter", &key.to_string(), "get", b"")?.good()?.text().trim().parse()?;
+            let said: u64 =
+                cluster.call(0, "counter", &key.to_string(), "get", b"")?.good()?.text().trim().parse()?;
             ensure!(said == if key == 0 { total } else { 1 }, "key {key} reads {said}");
         }
         let warnings = cluster.status(0)?.warnings;
         ensure!(warnings.iter().any(|text| text.contains("MiB are free")), "{warnings:?}");
-        let upload = cluster.deploy("kv", "kv", &[]).err().context("a component was taken in on a full disk")?;
+        let upload =
+            cluster.deploy("kv", "kv", &[]).err().context("a component was taken in on a full disk")?;
         ensure!(format!("{upload:#}").contains("room"), "{upload:#}");
         disk.empty()?;
-        until("a call to be carried out again", MOVE_MAX, || cluster.call(0, "counter", "0", "add", b"1")?.good())?;
+        until("a call to be carried out again", MOVE_MAX, || {
+            cluster.call(0, "counter", "0", "add", b"1")?.good()
+        })?;
         let said: u64 = cluster.call(0, "counter", "0", "get", b"")?.good()?.text().trim().parse()?;
         ensure!(said == total + 1, "the counter reads {said}, after {total} and one more");
         cluster.node_mut(0).check()?;
@@ -140,7 +152,7 @@ fn where_no_node_has_room_calls_that_write_are_refused_and_others_go_on() {
 
 /// Whether a node's metrics have this line.
 fn metric(cluster: &Cluster, index: usize, line: &str) -> Result<()> {
-    let text = cluster.ask(index, "GET", "/metrics").send()?.good()?.text();
+    let text = cluster.admin(index, "GET", "/metrics").send()?.good()?.text();
     ensure!(text.lines().any(|found| found == line), "there is no {line:?}");
     Ok(())
 }

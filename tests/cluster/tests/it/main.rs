@@ -9,4 +9,5 @@ mod failing;
 mod forming;
 mod full_disk;
 mod joining;
+mod lost_disk;
 mod returning;
