@@ -311,7 +311,7 @@ fn full_disks(cluster: &ClusterHandle, full: &BTreeSet<NodeId>) -> Vec<String> {
                 space.dir().display(),
                 mib(marks.high_bytes)
             ),
-            false => "make room under its data directory".to_owned(),
+            false => "Make room under its data directory".to_owned(),
         };
         format!("the disk of node {node} is full: {what}. {place}: it goes on by itself then")
     };
