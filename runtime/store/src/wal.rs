@@ -30,13 +30,13 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use shardloom_sharding::ids::{Boot, DiskId};
 
-use self::core::Core;
+use self::core::{Core, Room};
 use format::{FRAMES_START, Header};
 use index::{Found, Index};
 use segment::Segment;
 use writer::Writer;
 
-pub use error::{EXIT_DAMAGED, EXIT_DISK_FAILED, EXIT_DISK_FULL, WalError};
+pub use error::WalError;
 pub use record::{LogId, Record};
 pub use slots::SLOT_RESERVED;
 pub use ticket::{Progress, Ticket, WriteSeq};
@@ -146,6 +146,14 @@ impl Wal {
     /// # Errors
     /// [`WalError::Damaged`] and [`WalError::NewerVersion`] leave the directory as it was.
     pub fn open(dir: &Path, options: WalOptions) -> Result<(Wal, Recovery), WalError> {
+        Wal::open_after(dir, options, Boot(0))
+    }
+
+    /// Like [`Wal::open`], but the boot is counted on from another one, too: where the log before this one is gone, its count must not come again.
+    ///
+    /// # Errors
+    /// As [`Wal::open`].
+    pub fn open_after(dir: &Path, options: WalOptions, earlier: Boot) -> Result<(Wal, Recovery), WalError> {
         options.check()?;
         let make = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
         make.map_err(WalError::io("make", dir))?;
@@ -153,7 +161,7 @@ impl Wal {
             Some(found) => found,
             None => create(dir, &options)?,
         };
-        let boot = Boot(slots::boot(&found.index).0 + 1);
+        let boot = Boot(slots::boot(&found.index).max(earlier).0 + 1);
         let recovery =
             Recovery { disk: found.disk, boot, torn_bytes: found.torn_bytes, segments: found.segments.len() };
         let last = found.segments.last_key_value().map(|(_, last)| last.clone());
@@ -177,13 +185,38 @@ impl Wal {
     /// # Cancel safety
     /// Dropped before it returns, nothing was submitted.
     pub async fn submit(&self, records: Vec<Record>) -> Result<Ticket, WalError> {
+        self.submit_with(records, Room::Ample).await
+    }
+
+    /// Like [`Wal::submit`], but entries are taken on the log's reserve, too, when the disk is full: for what is small, bounded, and must not wait.
+    ///
+    /// # Errors
+    /// The submission was not taken.
+    ///
+    /// # Cancel safety
+    /// As [`Wal::submit`].
+    pub async fn submit_on_reserve(&self, records: Vec<Record>) -> Result<Ticket, WalError> {
+        self.submit_with(records, Room::Reserve).await
+    }
+
+    async fn submit_with(&self, records: Vec<Record>, room: Room) -> Result<Ticket, WalError> {
         let core = &self.open.core;
         let cost = core.cost(&records)?;
         let permit = core.room.acquire_many(cost).await.map_err(|_| core.why_ended())?;
-        let ticket = core.enqueue(records, cost)?;
+        let ticket = core.enqueue(records, cost, room)?;
         // The writer gives the room back.
         permit.forget();
         Ok(ticket)
+    }
+
+    /// Why the log has failed, if it has: nothing more is accepted, and the process is to end.
+    pub fn failure(&self) -> Option<WalError> {
+        self.open.core.lock().ended.clone().filter(WalError::is_fatal)
+    }
+
+    /// Whether there is no room for the log's next segment: [`Wal::submit`] refuses entries until there is.
+    pub fn is_disk_full(&self) -> bool {
+        self.open.core.lock().disk_full
     }
 
     /// Like [`Wal::submit`], but fails with [`WalError::QueueFull`] instead of waiting.
@@ -197,7 +230,7 @@ impl Wal {
             tokio::sync::TryAcquireError::NoPermits => WalError::QueueFull,
             tokio::sync::TryAcquireError::Closed => core.why_ended(),
         })?;
-        let ticket = core.enqueue(records, cost)?;
+        let ticket = core.enqueue(records, cost, Room::Ample)?;
         permit.forget();
         Ok(ticket)
     }
@@ -321,6 +354,7 @@ fn create(dir: &Path, options: &WalOptions) -> Result<recover::Found, WalError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::{EXIT_DISK_FAILED, EXIT_DISK_FULL};
 
     /// A log whose open segment is a device that takes writes and cannot keep them.
     fn broken(dir: &Path, device: &str) -> Wal {

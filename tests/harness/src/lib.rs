@@ -8,6 +8,7 @@
 //! - [`witness`]: replies held against each other.
 //! - [`load`]: counters under load, whose every answer is known.
 //! - [`raw`]: bytes on a socket, for requests that no proper client sends.
+//! - [`small_disk`]: a data directory's file system, to be filled.
 //! - [`wait`]: waiting for conditions, with a deadline.
 //! - [`network`]: addresses that nobody else uses.
 //! - [`artefacts`]: where the binary and the guests are.
@@ -19,6 +20,7 @@ pub mod load;
 pub mod network;
 pub mod process;
 pub mod raw;
+pub mod small_disk;
 pub mod wait;
 pub mod witness;
 

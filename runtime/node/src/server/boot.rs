@@ -19,7 +19,7 @@ use shardloom_host::{Compiler, Host, HostOptions};
 use shardloom_protocol::digest::Digest;
 use shardloom_sharding::ids::NodeId;
 use shardloom_sharding::protocol::timing::Timing;
-use shardloom_store::{DataDir, WalOptions};
+use shardloom_store::{DataDir, SpaceMarks, WalOptions};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -58,6 +58,7 @@ pub async fn run(config: NodeConfig, shutdown: CancellationToken) -> Result<(), 
     let mut metrics = Metrics::default();
     metrics.registry_mut().register_collector(Box::new(DiskAndNet::new(handle.clone())));
     let metrics = Arc::new(metrics);
+    let space = handle.space().clone();
     let fabric: Arc<dyn Fabric> = Arc::new(ClusterFabric::new(handle));
     let server =
         NodeServer::new(fabric.clone(), host, metrics.clone(), config.limits.clone(), config.timings.clone());
@@ -78,6 +79,7 @@ pub async fn run(config: NodeConfig, shutdown: CancellationToken) -> Result<(), 
         }
     }
     tasks.spawn(chores::run(server.clone()));
+    tasks.spawn(observe::watch_disk(space, metrics.clone()));
     tasks.spawn(observe::run(fabric, metrics));
     let failed = tokio::select! {
         () = shutdown.cancelled() => None,
@@ -134,12 +136,18 @@ async fn start_cluster(config: &NodeConfig) -> anyhow::Result<Cluster> {
         },
         gossip: GossipTiming { interval: ms(timings.gossip_ms), ..GossipTiming::default() },
         wal: WalOptions::default(),
+        space: SpaceMarks {
+            low_bytes: config.limits.disk_low_bytes,
+            high_bytes: config.limits.disk_high_bytes,
+        },
     };
     Ok(shardloom_cluster::start(options).await?)
 }
 
 fn beginning(config: &NodeConfig) -> anyhow::Result<Beginning> {
-    if let Some(bootstrap) = &config.bootstrap {
+    // A member ignores how it is to begin; if its admin token is gone, another would only mislead.
+    let lost = config.data.join("gossip.db").exists() && read_admin_token(&config.data).is_none();
+    if let Some(bootstrap) = config.bootstrap.as_ref().filter(|_| !lost) {
         return Ok(Beginning::Bootstrap {
             shards: bootstrap.shards,
             replicas: bootstrap.replicas,
