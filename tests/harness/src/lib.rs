@@ -7,6 +7,9 @@
 //! - [`http`]: the HTTP contract as plain data.
 //! - [`witness`]: replies held against each other.
 //! - [`load`]: counters under load, whose every answer is known.
+//! - [`history`]: what clients were told, and whether one correct object can have said it.
+//! - [`shared`]: objects that all clients write and read, judged by their histories.
+//! - [`random`]: chance from a seed.
 //! - [`raw`]: bytes on a socket, for requests that no proper client sends.
 //! - [`wait`]: waiting for conditions, with a deadline.
 //! - [`network`]: addresses that nobody else uses.
@@ -14,11 +17,14 @@
 
 pub mod artefacts;
 pub mod cluster;
+pub mod history;
 pub mod http;
 pub mod load;
 pub mod network;
 pub mod process;
+pub mod random;
 pub mod raw;
+pub mod shared;
 pub mod wait;
 pub mod witness;
 
