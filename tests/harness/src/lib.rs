@@ -9,6 +9,7 @@
 //! - [`load`]: counters under load, whose every answer is known.
 //! - [`history`]: what clients were told, and whether one correct object can have said it.
 //! - [`shared`]: objects that all clients write and read, judged by their histories.
+//! - [`bank`]: money that is moved, and the books of it.
 //! - [`random`]: chance from a seed.
 //! - [`raw`]: bytes on a socket, for requests that no proper client sends.
 //! - [`wait`]: waiting for conditions, with a deadline.
@@ -16,6 +17,7 @@
 //! - [`artefacts`]: where the binary and the guests are.
 
 pub mod artefacts;
+pub mod bank;
 pub mod cluster;
 pub mod history;
 pub mod http;

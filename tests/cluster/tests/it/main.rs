@@ -7,5 +7,6 @@ mod deploying;
 mod examples;
 mod failing;
 mod forming;
+mod histories;
 mod joining;
 mod returning;
