@@ -27,7 +27,7 @@ const OPENING: u64 = 1_000_000_000;
 /// The most that one transfer moves.
 const AMOUNT_MAX: usize = 1_000;
 /// How long a node is given for a call, before the next one is asked.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a call is made again.
 const AGAIN_MAX: Duration = Duration::from_secs(120);
 /// How long a client rests when a call has failed.
