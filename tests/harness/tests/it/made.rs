@@ -18,6 +18,13 @@ pub(crate) fn pending<M: Model>(client: usize, from: u64, call: M::Call) -> Oper
     Operation { client, invoked: from, call, end: None }
 }
 
+/// What a client has asked and is not told yet; the answer, once it has taken effect.
+struct UnderWay<M: Model> {
+    invoked: u64,
+    call: M::Call,
+    answer: Option<M::Answer>,
+}
+
 /// What some clients see of a correct object: each operation takes effect at some time between call and answer. In so many cases of a hundred
 /// there is no answer, and half of these take no effect.
 pub(crate) fn history<M: Model>(
@@ -28,35 +35,32 @@ pub(crate) fn history<M: Model>(
     let mut random = Random::new(seed, 0);
     let mut state = M::State::default();
     let mut done = Vec::new();
-    // What each client has under way: when it began, and the answer once it has taken effect.
-    let mut under_way: Vec<Option<(u64, M::Call, Option<M::Answer>)>> = (0..clients).map(|_| None).collect();
+    let mut under_way: Vec<Option<UnderWay<M>>> = (0..clients).map(|_| None).collect();
     let mut now = 0;
     while done.len() < count {
         now += 1;
         let client = random.below(clients);
-        under_way[client] = match under_way[client].take() {
-            None => Some((now, draw(&mut random, &state), None)),
-            Some((invoked, call, taken)) if random.percent(lost) => {
-                if taken.is_none() && random.percent(50) {
-                    state = M::apply(&state, &call).0;
-                }
-                done.push(Operation { client, invoked, call, end: None });
-                None
-            }
-            Some((invoked, call, None)) => {
-                let (after, answer) = M::apply(&state, &call);
-                state = after;
-                Some((invoked, call, Some(answer)))
-            }
-            Some((invoked, call, Some(answer))) => {
-                done.push(Operation { client, invoked, call, end: Some((now, answer)) });
-                None
-            }
+        let Some(UnderWay { invoked, call, answer }) = under_way[client].take() else {
+            let call = draw(&mut random, &state);
+            under_way[client] = Some(UnderWay { invoked: now, call, answer: None });
+            continue;
         };
+        if random.percent(lost) {
+            if answer.is_none() && random.percent(50) {
+                state = M::apply(&state, &call).0;
+            }
+            done.push(Operation { client, invoked, call, end: None });
+        } else if let Some(answer) = answer {
+            done.push(Operation { client, invoked, call, end: Some((now, answer)) });
+        } else {
+            let (after, answer) = M::apply(&state, &call);
+            state = after;
+            under_way[client] = Some(UnderWay { invoked, call, answer: Some(answer) });
+        }
     }
-    // Those that have taken effect without an answer yet.
+    // Some of these have taken effect.
     let open = under_way.into_iter().enumerate();
-    done.extend(open.filter_map(|(client, one)| one.map(|(from, call, _)| pending(client, from, call))));
+    done.extend(open.filter_map(|(client, one)| one.map(|one| pending(client, one.invoked, one.call))));
     done
 }
 
