@@ -62,6 +62,8 @@ pub struct Books {
     pub replayed: u64,
     /// The longest that a call took, all attempts counted.
     pub slowest: Duration,
+    /// When calls were answered.
+    answered: Vec<Instant>,
 }
 
 impl Books {
@@ -74,7 +76,45 @@ impl Books {
         self.again += other.again;
         self.replayed += other.replayed;
         self.slowest = self.slowest.max(other.slowest);
+        self.answered.extend(other.answered);
     }
+
+    /// The longest time in which no call was answered.
+    pub fn gap(&self) -> Duration {
+        let mut answered = self.answered.clone();
+        answered.sort_unstable();
+        answered.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+    }
+
+    fn transferred(&mut self, tenant: usize, (from, to): (usize, usize), amount: u64) {
+        self.transfers += 1;
+        *self.changes.entry((tenant, from)).or_default() -= amount as i64;
+        *self.changes.entry((tenant, to)).or_default() += amount as i64;
+    }
+
+    /// Holds a tenant's accounts against what was acknowledged.
+    fn agree(&self, tenant: usize, found: &BTreeMap<String, u64>) -> Result<()> {
+        for account in 0..ACCOUNTS {
+            let change = self.changes.get(&(tenant, account)).copied().unwrap_or_default();
+            let (must, holds) = (OPENING.checked_add_signed(change), found.get(&name(account)).copied());
+            ensure!(
+                must == holds,
+                "account {account} of tenant {tenant} holds {holds:?}; by what was acknowledged it must be {must:?}"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Whether the accounts of a tenant are all there, and hold together what they began with.
+fn conserved(tenant: usize, found: &BTreeMap<String, u64>) -> Result<()> {
+    let (sum, must): (u64, u64) = (found.values().sum(), OPENING * ACCOUNTS as u64);
+    ensure!(
+        found.len() == ACCOUNTS && sum == must,
+        "the {} accounts of tenant {tenant} hold {sum}, must hold {must}: {found:?}",
+        found.len()
+    );
+    Ok(())
 }
 
 impl BankLoad {
@@ -110,14 +150,7 @@ impl BankLoad {
         })?;
         for tenant in 0..TENANTS {
             let found = teller.balances(tenant)?;
-            for account in 0..ACCOUNTS {
-                let change = books.changes.get(&(tenant, account)).copied().unwrap_or_default();
-                let (must, holds) = (OPENING.checked_add_signed(change), found.get(&name(account)).copied());
-                ensure!(
-                    must == holds,
-                    "account {account} of tenant {tenant} holds {holds:?}; by what was acknowledged it must be {must:?}"
-                );
-            }
+            books.agree(tenant, &found)?;
         }
         books.join(teller.books);
         Ok((acted, books))
@@ -160,21 +193,14 @@ impl<'a> Teller<'a> {
         let body = json!({ "from": name(from), "to": name(to), "amount": amount }).to_string();
         let reply = self.ask(tenant, "transfer", body.as_bytes())?;
         self.books.replayed += u64::from(!reply.header("idempotent-replayed").is_empty());
-        self.books.transfers += 1;
-        *self.books.changes.entry((tenant, from)).or_default() -= amount as i64;
-        *self.books.changes.entry((tenant, to)).or_default() += amount as i64;
+        self.books.transferred(tenant, (from, to), amount as u64);
         Ok(())
     }
 
     /// All accounts of a tenant, which together hold what they began with.
     fn balances(&mut self, tenant: usize) -> Result<BTreeMap<String, u64>> {
         let balances: BTreeMap<String, u64> = self.ask(tenant, "balances", b"")?.json()?;
-        let (sum, must): (u64, u64) = (balances.values().sum(), OPENING * ACCOUNTS as u64);
-        ensure!(
-            balances.len() == ACCOUNTS && sum == must,
-            "the {} accounts of tenant {tenant} hold {sum}, must hold {must}: {balances:?}",
-            balances.len()
-        );
+        conserved(tenant, &balances)?;
         self.books.checks += 1;
         Ok(balances)
     }
@@ -199,6 +225,7 @@ impl<'a> Teller<'a> {
             let words = match attempt.send(&self.http, node) {
                 End::Answered(reply) => {
                     self.books.slowest = self.books.slowest.max(begun.elapsed());
+                    self.books.answered.push(reply.answered);
                     self.load.made.fetch_add(1, Ordering::Relaxed);
                     return reply.good().with_context(|| format!("{method} for tenant {tenant}"));
                 }
@@ -212,5 +239,51 @@ impl<'a> Teller<'a> {
             }
             thread::sleep(REST);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened() -> BTreeMap<String, u64> {
+        (0..ACCOUNTS).map(|account| (name(account), OPENING)).collect()
+    }
+
+    /// What the accounts hold after transfers, the from, to and amount of each.
+    fn after(transfers: &[(usize, usize, u64)]) -> BTreeMap<String, u64> {
+        let mut accounts = opened();
+        for (from, to, amount) in transfers {
+            *accounts.entry(name(*from)).or_default() -= amount;
+            *accounts.entry(name(*to)).or_default() += amount;
+        }
+        accounts
+    }
+
+    #[test]
+    fn a_transfer_that_is_lost_or_counts_twice_is_found_though_no_money_is() {
+        let mut books = Books::default();
+        books.transferred(3, (0, 1), 5);
+        books.transferred(3, (1, 2), 7);
+        books.agree(3, &after(&[(0, 1, 5), (1, 2, 7)])).unwrap();
+        for wrong in [&[(0, 1, 5)][..], &[(0, 1, 5), (1, 2, 7), (1, 2, 7)], &[(0, 1, 5), (1, 2, 6)]] {
+            let found = after(wrong);
+            conserved(3, &found).unwrap();
+            assert!(books.agree(3, &found).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn money_that_is_made_or_lost_and_an_account_that_is_gone_are_found() {
+        conserved(0, &opened()).unwrap();
+        for balance in [OPENING - 1, OPENING + 1, 0] {
+            let mut accounts = opened();
+            accounts.insert(name(4), balance);
+            assert!(conserved(0, &accounts).is_err());
+        }
+        let mut accounts = opened();
+        accounts.remove(&name(4));
+        accounts.insert(name(5), 2 * OPENING);
+        assert!(conserved(0, &accounts).is_err());
     }
 }

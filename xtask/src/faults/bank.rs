@@ -64,6 +64,7 @@ fn through(cluster: &mut Cluster, faults: usize, clients: usize, seed: u64) -> R
     let mut outcome = Outcome::of(Kind::Bank);
     outcome.calls = books.transfers + books.checks;
     outcome.writes = books.transfers;
+    outcome.gaps.push(books.gap());
     outcome.slowest.push(books.slowest);
     Ok(outcome)
 }
