@@ -141,8 +141,8 @@ impl ShardLogs {
                     out.push(Record::Purge { log: LogId::shard(shard), upto: base.position.0 });
                 }
                 CoreRecord::Snapshot { shard, base, snapshot } => {
-                    let (generation, old) = self.state.install(Copy::of(snapshot))?;
                     self.unflushed.replaced(shard);
+                    let (generation, old) = self.state.install(Copy::of(snapshot))?;
                     self.garbage.push(old);
                     self.last.insert(shard, base.position);
                     out.push(generation.record(shard));
@@ -151,8 +151,8 @@ impl ShardLogs {
                 }
                 CoreRecord::Drop { shard } => {
                     if self.last.remove(&shard).is_some() {
-                        let (generation, old) = self.state.give_up(shard);
                         self.unflushed.replaced(shard);
+                        let (generation, old) = self.state.give_up(shard);
                         self.garbage.push(old);
                         out.push(generation.record(shard));
                         out.push(Record::Drop { log: LogId::shard(shard) });

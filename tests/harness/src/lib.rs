@@ -7,6 +7,10 @@
 //! - [`http`]: the HTTP contract as plain data.
 //! - [`witness`]: replies held against each other.
 //! - [`load`]: counters under load, whose every answer is known.
+//! - [`history`]: what clients were told, and whether one correct object can have said it.
+//! - [`shared`]: objects that all clients write and read, judged by their histories.
+//! - [`bank`]: money that is moved, and the books of it.
+//! - [`random`]: chance from a seed.
 //! - [`raw`]: bytes on a socket, for requests that no proper client sends.
 //! - [`small_disk`]: a data directory's file system, to be filled.
 //! - [`wait`]: waiting for conditions, with a deadline.
@@ -14,13 +18,17 @@
 //! - [`artefacts`]: where the binary and the guests are.
 
 pub mod artefacts;
+pub mod bank;
 pub mod cluster;
+pub mod history;
 pub mod http;
 pub mod load;
 pub mod network;
 pub mod process;
+pub mod random;
 pub mod raw;
 pub mod small_disk;
+pub mod shared;
 pub mod wait;
 pub mod witness;
 

@@ -100,14 +100,15 @@ impl Flusher {
 
     async fn flush(&self, round: Vec<(ShardId, Position)>) -> Result<(), StateError> {
         let (db, log, shards) = (self.db.clone(), LogReader::new(self.wal.clone()), round.clone());
-        let started = Instant::now();
-        let done = blocking(move || flush_round(&db, &log, &shards)).await;
+        let (unflushed, started) = (self.unflushed.clone(), Instant::now());
+        let done = blocking(move || flush_round(&db, &log, &unflushed, &shards)).await;
         self.unflushed.flushed();
         let (flushed, checkpoints) = match done {
             Ok(done) => done,
             Err(error) if error.is_retryable() => {
                 tracing::warn!(%error, "the state was not flushed and stays in the log: trying again");
-                round.iter().for_each(|(shard, upto)| self.unflushed.applied(*shard, *upto));
+                let same = round.iter().filter(|(shard, _)| !self.unflushed.was_replaced(*shard));
+                same.for_each(|(shard, upto)| self.unflushed.applied(*shard, *upto));
                 tokio::time::sleep(FLUSH_RETRY).await;
                 return Ok(());
             }
@@ -162,12 +163,13 @@ pub(crate) async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send +
 pub(super) fn flush_round(
     db: &StateDb,
     log: &LogReader,
+    unflushed: &Unflushed,
     round: &[(ShardId, Position)],
 ) -> Result<(Vec<Flushed>, u64), StateError> {
     let started = Instant::now();
     let mut flushed = Vec::with_capacity(round.len());
     for (shard, upto) in round {
-        flushed.extend(flush_shard(db, log, *shard, *upto)?);
+        flushed.extend(flush_shard(db, log, unflushed, (*shard, *upto))?);
     }
     let checkpoints = db.checkpoint()?;
     tracing::debug!(shards = flushed.len(), millis = started.elapsed().as_millis() as u64, "state flushed");
@@ -178,12 +180,16 @@ pub(super) fn flush_round(
 pub(super) fn flush_shard(
     db: &StateDb,
     log: &LogReader,
-    shard: ShardId,
-    upto: Position,
+    unflushed: &Unflushed,
+    (shard, upto): (ShardId, Position),
 ) -> Result<Option<Flushed>, StateError> {
     let mut kept = Kept::default();
     loop {
         let current = db.current(shard);
+        // After it was looked up: that it is new was said before it was there.
+        if unflushed.was_replaced(shard) {
+            return Ok(None);
+        }
         let applied = current.meta.applied.position;
         if applied >= upto {
             let spare = Position(applied.0.saturating_sub(kept.entries()));

@@ -18,6 +18,7 @@ use super::limits::REPLIES_MAX;
 use super::replay::Replay;
 use super::scan::ScanLimit;
 use super::served::{ServedState, Submission};
+use super::unflushed::{Due, Unflushed};
 use super::{StateDb, open};
 use crate::log_entries::{self, LogReader};
 use crate::slots;
@@ -92,8 +93,9 @@ impl Disk {
     async fn flush(&self, behind: u64) -> Position {
         let upto = Position(self.last.0.saturating_sub(behind));
         let log = LogReader::new(self.wal.clone());
-        let spare = flush_shard(&self.db, &log, SHARD, upto).unwrap().unwrap().spare;
-        let (_, checkpoints) = flush_round(&self.db, &log, &[]).unwrap();
+        let unflushed = Unflushed::default();
+        let spare = flush_shard(&self.db, &log, &unflushed, (SHARD, upto)).unwrap().unwrap().spare;
+        let (_, checkpoints) = flush_round(&self.db, &log, &unflushed, &[]).unwrap();
         let value = Bytes::copy_from_slice(&checkpoints.to_le_bytes());
         let count = Record::Set { slot: slots::STATE_CHECKPOINTS, value };
         self.wal.submit(vec![count]).await.unwrap();
@@ -252,6 +254,27 @@ fn a_database_that_went_back_is_put_aside_and_the_disk_is_another() {
         assert!(path.path().join("state.db.damaged-1").exists());
         assert!(!path.path().join("state.db.damaged-2").exists());
     }
+}
+
+#[test]
+fn a_round_leaves_a_shard_alone_that_was_given_up_since_it_began() {
+    let runtime = Runtime::new().unwrap();
+    let path = tempfile::tempdir().unwrap();
+    let mut disk = Disk::open(path.path());
+    let mut model = Model::default();
+    let unflushed = Unflushed::default();
+    runtime.block_on(async {
+        let batch = model.write(0, &[(1, Some(1))], true, disk.last.next());
+        disk.write(&batch).await;
+        unflushed.applied(SHARD, disk.last);
+        let round = unflushed.due(std::time::Instant::now() + std::time::Duration::from_secs(3600));
+        assert_eq!(round, Due::Flush(vec![(SHARD, disk.last)]));
+        unflushed.replaced(SHARD);
+        disk.db.give_up(SHARD);
+        disk.wal.submit(vec![Record::Drop { log: LogId::shard(SHARD) }]).await.unwrap();
+    });
+    let log = LogReader::new(disk.wal.clone());
+    assert_eq!(flush_shard(&disk.db, &log, &unflushed, (SHARD, disk.last)).unwrap(), None);
 }
 
 #[test]

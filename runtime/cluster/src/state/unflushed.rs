@@ -27,6 +27,8 @@ struct Noted {
     since: Option<Instant>,
     held: BTreeMap<ShardId, u32>,
     flushing: BTreeSet<ShardId>,
+    /// Whose state was replaced or given up since the round under way began: what the round knows is about what was there before.
+    replaced: BTreeSet<ShardId>,
     garbage: BTreeSet<Copy>,
 }
 
@@ -89,12 +91,18 @@ impl Unflushed {
         }
     }
 
-    /// A shard's state was replaced, or given up.
+    /// A shard's state is about to be replaced, or given up: said before it is, so that whoever meets the new one knows.
     pub(crate) fn replaced(&self, shard: ShardId) {
         let mut noted = self.noted();
+        noted.replaced.insert(shard);
         if let Some(behind) = noted.shards.remove(&shard) {
             noted.bytes -= behind.bytes;
         }
+    }
+
+    /// Whether that was said since the round under way began.
+    pub(crate) fn was_replaced(&self, shard: ShardId) -> bool {
+        self.noted().replaced.contains(&shard)
     }
 
     /// The rows of a copy are to go, once everything submitted to the write-ahead log before is durable.
@@ -138,6 +146,7 @@ impl Unflushed {
             noted.flushing.insert(*shard);
             noted.bytes -= behind.bytes;
         }
+        noted.replaced.clear();
         if noted.shards.is_empty() {
             noted.since = None;
         }

@@ -1,0 +1,107 @@
+//! What is done to the nodes: one kind of fault each.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use clap::ValueEnum;
+use shardloom_harness::cluster::Cluster;
+use shardloom_harness::until;
+
+/// How many nodes are hurt, or watch.
+pub(super) const NODES: usize = 3;
+/// How long the load runs on after a fault, before the next step.
+const AFTER: Duration = Duration::from_secs(6);
+/// How long a halted node stays halted.
+const HALT: Duration = Duration::from_secs(10);
+/// How long the cluster may take to be whole again.
+const WHOLE_MAX: Duration = Duration::from_secs(90);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Kind {
+    /// kill -9 of an owner that does not lead.
+    KillOwner,
+    /// kill -9 of the leader.
+    KillLeader,
+    /// kill -9 of the leader and another owner at once, both started again from their disks.
+    KillBoth,
+    /// An owner that does not lead is halted for ten seconds.
+    HaltOwner,
+    /// The leader is halted for ten seconds.
+    HaltLeader,
+    /// SIGTERM to a node, which is started again.
+    Terminate,
+    /// kill -9 of every node at once, all started again from their disks.
+    KillAll,
+    /// Money is moved between accounts while nodes are hurt at random, and shards move.
+    Bank,
+}
+
+impl Kind {
+    pub(super) const ALL: [Kind; 8] = [
+        Kind::KillOwner,
+        Kind::KillLeader,
+        Kind::KillBoth,
+        Kind::HaltOwner,
+        Kind::HaltLeader,
+        Kind::Terminate,
+        Kind::KillAll,
+        Kind::Bank,
+    ];
+
+    /// Whether calls through nodes that are not hurt may fail: only where no majority is left.
+    pub(super) fn may_fail(self) -> bool {
+        matches!(self, Kind::KillBoth | Kind::KillAll)
+    }
+
+    /// Which nodes are hurt; `turn` picks among those that are alike.
+    pub(super) fn victims(self, cluster: &Cluster, turn: usize) -> Result<Vec<usize>> {
+        let (leader, nodes) = (cluster.leader()?, cluster.size());
+        let other = (leader + 1 + turn % (nodes - 1)) % nodes;
+        Ok(match self {
+            Kind::KillLeader | Kind::HaltLeader => vec![leader],
+            Kind::KillBoth => vec![leader, other],
+            Kind::KillAll => (0..nodes).collect(),
+            Kind::KillOwner | Kind::HaltOwner | Kind::Terminate | Kind::Bank => vec![other],
+        })
+    }
+
+    /// Hurts these nodes, and has them back.
+    pub(super) fn inflict(self, cluster: &mut Cluster, victims: &[usize]) -> Result<()> {
+        match self {
+            Kind::KillOwner | Kind::KillLeader => kill(cluster, victims, AFTER),
+            Kind::KillBoth | Kind::KillAll => kill(cluster, victims, Duration::ZERO),
+            Kind::HaltOwner | Kind::HaltLeader => halt(cluster, victims),
+            Kind::Terminate => terminate(cluster, victims),
+            Kind::Bank => Ok(()),
+        }
+    }
+}
+
+fn kill(cluster: &mut Cluster, victims: &[usize], away: Duration) -> Result<()> {
+    victims.iter().try_for_each(|victim| cluster.kill(*victim))?;
+    thread::sleep(away);
+    victims.iter().try_for_each(|victim| cluster.restart(*victim))
+}
+
+fn halt(cluster: &mut Cluster, victims: &[usize]) -> Result<()> {
+    victims.iter().try_for_each(|victim| cluster.stop(*victim))?;
+    thread::sleep(HALT);
+    victims.iter().try_for_each(|victim| cluster.cont(*victim))
+}
+
+fn terminate(cluster: &mut Cluster, victims: &[usize]) -> Result<()> {
+    victims.iter().try_for_each(|victim| cluster.terminate(*victim))?;
+    victims.iter().try_for_each(|victim| cluster.restart(*victim))
+}
+
+/// Waits until all nodes live and own something, and nothing moves any more.
+pub(super) fn whole(cluster: &mut Cluster) -> Result<()> {
+    cluster.wait_for_members(cluster.size(), WHOLE_MAX)?;
+    until("shards on every node", WHOLE_MAX, || {
+        let nodes = cluster.status(cluster.any()?)?.nodes;
+        ensure!(nodes.iter().all(|node| node.shards_owned > 0), "{nodes:?}");
+        Ok(())
+    })?;
+    cluster.wait_until_settled(WHOLE_MAX)
+}
