@@ -1,0 +1,79 @@
+//! All nodes of a cluster lose their power at one instant: what was on its way to the disk is lost.
+//!
+//! Each node's data lies on a file system in an image. The processes are halted together; then the image files are copied as they are,
+//! with nothing brought to them first. What a process wrote and did not sync is in the memory of the kernel and not in the image. The
+//! processes end, the copies take the place of the images, and what a node finds on its disk is what a disk without power keeps.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::cluster::Cluster;
+use crate::means::run;
+use crate::mount::{Mount, image_of};
+use crate::wait::until;
+
+/// How long a process may take until each of its threads has halted: as long as an fdatasync that is under way.
+const HALT_MAX: Duration = Duration::from_secs(30);
+/// How often an image is copied that changes while it is copied.
+const COPIES_MAX: usize = 10;
+/// A file that nobody syncs.
+const UNSYNCED: &str = "unsynced";
+/// What is in it.
+const WORDS: &str = "Who reads this after the cut has read what no disk was told to keep.";
+
+/// Cuts the power of all nodes; [`Cluster::restart`] starts each from what its disk has kept.
+///
+/// # Errors
+/// If the nodes' data is on no images, a step fails, or the cut was none: what nobody synced was kept.
+pub fn cut(cluster: &mut Cluster) -> Result<()> {
+    let nodes: Vec<usize> = (0..cluster.size()).collect();
+    nodes.iter().try_for_each(|index| fs::write(cluster.node(*index).data().join(UNSYNCED), WORDS))?;
+    nodes.iter().try_for_each(|index| cluster.stop(*index))?;
+    for index in &nodes {
+        let pid = cluster.node(*index).pid().context("it does not run")?;
+        until("every thread halted", HALT_MAX, || is_halted(pid))?;
+    }
+    for index in &nodes {
+        let image = image_of(&cluster.node(*index).data());
+        copy(&image, &image.with_extension("cut")).with_context(|| format!("the image of node {index}"))?;
+    }
+    nodes.iter().try_for_each(|index| cluster.kill(*index))?;
+    for index in &nodes {
+        let data = cluster.node(*index).data();
+        let image = image_of(&data);
+        let mount = cluster.mount_mut(*index).take().context("its data is on no image")?;
+        mount.unmount()?;
+        fs::rename(image.with_extension("cut"), &image)?;
+        *cluster.mount_mut(*index) = Some(Mount::image(&image, &data)?);
+        let kept = fs::read_to_string(data.join(UNSYNCED)).is_ok_and(|text| text == WORDS);
+        ensure!(!kept, "the image of node {index} holds what nobody synced: no power was cut");
+    }
+    Ok(())
+}
+
+/// Whether each thread of a process has halted: then none of its system calls is under way.
+fn is_halted(pid: u32) -> Result<()> {
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let stat = fs::read_to_string(task?.path().join("stat"))?;
+        // The state follows the name, which is in brackets and may hold anything.
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        ensure!(state == Some('T'), "a thread of process {pid} is in state {state:?}");
+    }
+    Ok(())
+}
+
+/// Copies an image as it was at one instant: a copy that equals the original once it is made does, at the end of the copying, since
+/// nothing has changed between the two looks at each of its blocks.
+fn copy(image: &Path, to: &Path) -> Result<()> {
+    let (from, to) = (image.to_string_lossy(), to.to_string_lossy());
+    for _ in 0..COPIES_MAX {
+        run("cp", &["--sparse=always", &from, &to])?;
+        if run("cmp", &["-s", &from, &to]).is_ok() {
+            return Ok(());
+        }
+    }
+    bail!("it changed while it was copied, {COPIES_MAX} times")
+}
