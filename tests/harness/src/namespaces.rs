@@ -65,11 +65,11 @@ impl Cut {
 
     fn rule(self, network: &Namespaces) -> (usize, String) {
         match self {
-            Cut::Way { from, to } => (to, format!("ip saddr {} drop", network.address(from))),
+            Cut::Way { from, to } => (to, format!("ip saddr {} counter drop", network.address(from))),
             Cut::Loss { to, percent } => {
                 // Clients are spared: what they lose, their own kernel sends again.
                 let bridge = network.host(BRIDGE_HOST);
-                (to, format!("ip saddr != {bridge} numgen random mod 100 < {percent} drop"))
+                (to, format!("ip saddr != {bridge} numgen random mod 100 < {percent} counter drop"))
             }
         }
     }
@@ -171,12 +171,20 @@ impl Namespaces {
         Ok(())
     }
 
-    /// Mends all cuts.
+    /// Mends all cuts; how many packets were lost in them.
     ///
     /// # Errors
-    /// If the packet filter does not answer.
-    pub fn mend(&self) -> Result<()> {
-        self.cut(&[])
+    /// If the packet filter does not answer, or each packet that was to be lost arrived: then nothing was cut.
+    pub fn mend(&self) -> Result<u64> {
+        let mut lost = 0;
+        for node in &self.nodes {
+            let namespace = self.namespace(*node);
+            let words = ["netns", "exec", &namespace, "nft", "list", "table", "inet", "cut"];
+            lost += counted(&run("ip", &words)?);
+        }
+        self.cut(&[])?;
+        ensure!(lost > 0, "no packet was lost");
+        Ok(lost)
     }
 }
 
@@ -188,6 +196,12 @@ impl Drop for Namespaces {
         }
         let _ = run("ip", &["link", "delete", &self.name]);
     }
+}
+
+/// The packets that the rules of a table have counted.
+fn counted(table: &str) -> u64 {
+    let counters = table.split("counter packets ").skip(1);
+    counters.filter_map(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).sum()
 }
 
 /// Removes what processes left that were killed before they could.
@@ -225,11 +239,17 @@ mod tests {
     }
 
     #[test]
+    fn what_the_rules_counted_is_added_up() {
+        let table = "ip saddr 10.0.0.1 counter packets 12 bytes 7 drop\nip saddr 10.0.0.2 counter packets 3 bytes 1 drop";
+        assert_eq!((counted(table), counted("")), (15, 0));
+    }
+
+    #[test]
     fn a_cut_is_a_rule_where_nothing_is_to_be_heard() {
         let network = Namespaces { name: "sl0x0".to_owned(), network: 7, nodes: Vec::new() };
         let way = Cut::Way { from: 0, to: 2 }.rule(&network);
-        assert_eq!(way, (2, "ip saddr 10.213.7.1 drop".to_owned()));
+        assert_eq!(way, (2, "ip saddr 10.213.7.1 counter drop".to_owned()));
         let (to, loss) = Cut::Loss { to: 1, percent: 10 }.rule(&network);
-        assert!(to == 1 && loss.ends_with("numgen random mod 100 < 10 drop"), "{loss}");
+        assert!(to == 1 && loss.ends_with("numgen random mod 100 < 10 counter drop"), "{loss}");
     }
 }

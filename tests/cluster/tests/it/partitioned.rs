@@ -35,7 +35,7 @@ fn cut_off(cluster: &mut Cluster, victim: usize, name: &str, cuts: &[Cut]) -> Re
             cluster.network().wires()?.cut(cuts)?;
             cluster.wait("new owners", HEAL_MAX, |cluster| left_as_seen_by(cluster, survivors[0], &id))?;
             some(load)?;
-            cluster.network().wires()?.mend()
+            cluster.network().wires()?.mend().map(drop)
         })
     })?;
     through_all.contradictions().context(everywhere)?;
@@ -91,7 +91,7 @@ fn two_owners_that_do_not_hear_each_other_lose_nothing_and_the_leader_answers_fo
             cluster.network().wires()?.cut(&Cut::between(one, other))?;
             some(load)?;
             some(load)?;
-            cluster.network().wires()?.mend()
+            cluster.network().wires()?.mend().map(drop)
         })?;
         tally.verdict()
     });
@@ -106,7 +106,7 @@ fn a_network_that_loses_every_tenth_packet_costs_no_call() {
             cluster.network().wires()?.cut(&loss)?;
             some(load)?;
             some(load)?;
-            cluster.network().wires()?.mend()
+            cluster.network().wires()?.mend().map(drop)
         })?;
         tally.verdict()
     });
