@@ -32,6 +32,11 @@ impl FailingSync {
         Ok(made)
     }
 
+    /// The library that was compiled into a directory.
+    pub fn in_directory(directory: &Path) -> Self {
+        Self { library: directory.join("failing-sync.so"), trigger: directory.join("fsync-fails") }
+    }
+
     /// The variables of a process that it is preloaded into.
     pub fn environment(&self) -> Vec<(String, String)> {
         let text = |path: &Path| path.to_string_lossy().into_owned();

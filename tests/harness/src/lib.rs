@@ -11,6 +11,7 @@
 //! - [`raw`]: bytes on a socket, for requests that no proper client sends.
 //! - [`wait`]: waiting for conditions, with a deadline.
 //! - [`network`]: addresses that nobody else uses.
+//! - [`sickness`]: what befalls a cluster beyond signals, made of the following.
 //! - [`namespaces`]: a network whose wires can be cut.
 //! - [`mount`]: file systems of a node's own.
 //! - [`power`]: all nodes cut off from their power at one instant.
@@ -34,6 +35,7 @@ pub mod options;
 pub mod power;
 pub mod process;
 pub mod raw;
+pub mod sickness;
 pub mod wait;
 pub mod witness;
 pub mod wound;

@@ -63,7 +63,7 @@ impl Mount {
     /// # Errors
     /// If the machine does not let us.
     pub fn tmpfs(at: &Path, bytes: u64) -> Result<Self> {
-        Self::mount(at, &["-t", "tmpfs", "-o", &format!("size={bytes},mode=0700"), "shardloom"])
+        Self::with(at, &["-t", "tmpfs", "-o", &format!("size={bytes},mode=0700"), "shardloom"])
     }
 
     /// Makes an image and mounts it.
@@ -86,13 +86,13 @@ impl Mount {
     /// If the machine does not let us.
     pub fn image(image: &Path, at: &Path) -> Result<Self> {
         let options = format!("loop,commit={COMMIT_S}");
-        let mount = Self::mount(at, &["-t", "ext4", "-o", &options, &image.to_string_lossy()])?;
+        let mount = Self::with(at, &["-t", "ext4", "-o", &options, &image.to_string_lossy()])?;
         // Each root of an ext4 file system has this directory, and a data directory has not.
         let _ = fs::remove_dir(at.join("lost+found"));
         Ok(mount)
     }
 
-    fn mount(at: &Path, words: &[&str]) -> Result<Self> {
+    fn with(at: &Path, words: &[&str]) -> Result<Self> {
         fs::create_dir_all(at)?;
         let place = at.to_string_lossy();
         run("mount", &[words, &[place.as_ref()]].concat())?;

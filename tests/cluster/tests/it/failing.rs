@@ -9,12 +9,12 @@ use shardloom_harness::load::Load;
 use shardloom_harness::{Options, Witness, http, until};
 
 /// How long the survivors may take on a machine that does much else; the measured bound is in the benchmarks.
-pub(crate) const HEAL_MAX: Duration = Duration::from_secs(20);
+const HEAL_MAX: Duration = Duration::from_secs(20);
 /// How many keys are called: enough to meet every node.
 const KEYS: usize = 40;
 
 /// A node that does not lead.
-pub(crate) fn follower(cluster: &Cluster) -> Result<usize> {
+fn follower(cluster: &Cluster) -> Result<usize> {
     let leader = cluster.leader()?;
     let other = cluster.running().map(|node| node.index).find(|index| *index != leader);
     other.context("all nodes lead")
@@ -34,7 +34,7 @@ fn all_answered(cluster: &Cluster, witness: &mut Witness) -> Result<()> {
 }
 
 /// Waits until no survivor leaves a shard with this node.
-pub(crate) fn left(cluster: &Cluster, victim: &str) -> Result<()> {
+fn left(cluster: &Cluster, victim: &str) -> Result<()> {
     cluster.wait("new owners", HEAL_MAX, |cluster| {
         for node in cluster.running() {
             for shard in cluster.shards(node.index)? {

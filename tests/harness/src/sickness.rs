@@ -1,0 +1,230 @@
+//! What befalls a cluster beyond signals: its network, its disks, its power, its files. Each strikes under load, and is healed.
+//!
+//! It is the same for the tests, which strike each once, and for `cargo xtask faults`, which strikes again and again.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::cluster::{Cluster, END_MAX, READY_MAX};
+use crate::failing_sync::FailingSync;
+use crate::fullness::Filler;
+use crate::means::Means;
+use crate::mount::Disks;
+use crate::namespaces::Cut;
+use crate::network::Network;
+use crate::options::Options;
+use crate::power;
+use crate::wait::until;
+use crate::wound::Wound;
+
+/// How much is lost on a bad network.
+const LOSS_PERCENT: u8 = 10;
+/// The size of a node's disk: some segments of the write-ahead log and the state, several times over.
+const DISK_BYTES: u64 = 256 << 20;
+/// How long the others may take until they serve what a node served, on a machine that does much else.
+const TAKE_OVER_MAX: Duration = Duration::from_secs(40);
+/// The documented exit code of a node whose write or fdatasync failed.
+const EXIT_DISK_FAILED: i32 = 74;
+/// The documented exit code of a node whose files are damaged.
+const EXIT_DAMAGED: i32 = 65;
+
+/// What befalls a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sickness {
+    /// The victim and the others do not hear each other.
+    CutOff,
+    /// Nobody hears the victim.
+    Mute,
+    /// The victim hears nobody.
+    Deaf,
+    /// The two nodes that do not lead do not hear each other; both hear the leader, and it them.
+    TwoApart,
+    /// Each node loses a part of what the others send to it.
+    Loss,
+    /// The fdatasync of the victim fails.
+    FailedSync,
+    /// The disk of the victim is full.
+    FullDisk,
+    /// All nodes lose their power at one instant.
+    PowerCut,
+    /// The victim is killed, and its files are damaged.
+    Wounded(Wound),
+}
+
+/// A sickness that has struck, and what heals it.
+#[derive(Debug, Default)]
+pub struct Stricken {
+    filler: Option<Filler>,
+    /// What was done, in words.
+    pub words: String,
+}
+
+impl Sickness {
+    /// Whether the machine offers what it needs; standard error says what is missing.
+    pub fn is_possible(self) -> bool {
+        let means: &[Means] = match self {
+            Self::CutOff | Self::Mute | Self::Deaf | Self::TwoApart | Self::Loss => &[Means::Namespaces],
+            Self::FailedSync => &[Means::Compiler],
+            Self::FullDisk => &[Means::Tmpfs],
+            Self::PowerCut => &[Means::Images],
+            Self::Wounded(_) => &[],
+        };
+        Means::offered(means)
+    }
+
+    /// The options of a cluster that it can strike.
+    ///
+    /// # Errors
+    /// If the network cannot be had.
+    pub fn fit(self, options: Options) -> Result<Options> {
+        Ok(match self {
+            Self::CutOff | Self::Mute | Self::Deaf | Self::TwoApart | Self::Loss => {
+                Options { network: Network::namespaces()?, ..options }
+            }
+            Self::FullDisk => Options { disks: Disks::Tmpfs { bytes: DISK_BYTES }, ..options },
+            Self::PowerCut => Options { disks: Disks::Images { bytes: DISK_BYTES }, ..options },
+            Self::FailedSync | Self::Wounded(_) => options,
+        })
+    }
+
+    /// The nodes whose clients it must not cost a call: each of their calls is answered, if late.
+    pub fn spared(self, cluster: &Cluster, victim: usize) -> Result<Vec<usize>> {
+        let leader = cluster.leader()?;
+        let is_spared = |index: &usize| match self {
+            Self::TwoApart => *index == leader,
+            Self::Loss | Self::PowerCut => true,
+            _ => *index != victim,
+        };
+        Ok((0..cluster.size()).filter(is_spared).collect())
+    }
+
+    /// Whether a call of a client of the spared nodes may fail like that.
+    pub fn may_fail(self, failure: &str) -> bool {
+        match self {
+            // Clients see their own nodes go.
+            Self::PowerCut => true,
+            Self::FullDisk => failure.contains("disk-full"),
+            _ => false,
+        }
+    }
+
+    /// What must be done before the load begins: some sicknesses are in the victim from its start.
+    ///
+    /// # Errors
+    /// If a step fails.
+    pub fn prepare(self, cluster: &mut Cluster, victim: usize) -> Result<()> {
+        if self == Self::FailedSync {
+            let sync = FailingSync::compile(cluster.directory())?;
+            cluster.terminate(victim)?;
+            cluster.node_mut(victim).environment = sync.environment();
+            cluster.restart(victim)?;
+        }
+        Ok(())
+    }
+
+    /// Strikes, and waits until the others serve where they must.
+    ///
+    /// # Errors
+    /// If a step fails, or the others do not serve in time.
+    pub fn strike(self, cluster: &mut Cluster, victim: usize, seed: u64) -> Result<Stricken> {
+        let mut stricken = Stricken::default();
+        let id = cluster.id_of(victim)?;
+        let others: Vec<usize> = (0..cluster.size()).filter(|index| *index != victim).collect();
+        let way = |from, to| Cut::Way { from, to };
+        let cuts: Vec<Cut> = match self {
+            Self::CutOff => others.iter().flat_map(|other| Cut::between(victim, *other)).collect(),
+            Self::Mute => others.iter().map(|other| way(victim, *other)).collect(),
+            Self::Deaf => others.iter().map(|other| way(*other, victim)).collect(),
+            Self::TwoApart => {
+                let leader = cluster.leader()?;
+                let apart: Vec<usize> = (0..cluster.size()).filter(|index| *index != leader).collect();
+                let [one, other] = apart[..] else { bail!("only of three nodes two can be apart") };
+                Cut::between(one, other).into()
+            }
+            Self::Loss => (0..cluster.size()).map(|to| Cut::Loss { to, percent: LOSS_PERCENT }).collect(),
+            Self::FailedSync => {
+                FailingSync::in_directory(cluster.directory()).fail()?;
+                let status = cluster.node_mut(victim).ended(END_MAX)?;
+                ensure!(status.code() == Some(EXIT_DISK_FAILED), "it ended with {status}");
+                Vec::new()
+            }
+            Self::FullDisk => {
+                stricken.filler = Some(Filler::fill(&cluster.node(victim).data())?);
+                Vec::new()
+            }
+            Self::PowerCut => {
+                power::cut(cluster)?;
+                Vec::new()
+            }
+            Self::Wounded(wound) => {
+                cluster.kill(victim)?;
+                taken_over(cluster, others[0], &id)?;
+                stricken.words = wound.inflict(&cluster.node(victim).data(), seed)?;
+                return Ok(stricken);
+            }
+        };
+        if !cuts.is_empty() {
+            cluster.network().wires()?.cut(&cuts)?;
+            stricken.words = format!("{cuts:?}");
+        }
+        if matches!(self, Self::CutOff | Self::Mute | Self::Deaf | Self::FailedSync) {
+            taken_over(cluster, others[0], &id)?;
+        }
+        Ok(stricken)
+    }
+
+    /// Heals what has struck; the cluster need not be whole yet.
+    ///
+    /// # Errors
+    /// If a step fails, or the sickness was none.
+    pub fn heal(self, cluster: &mut Cluster, victim: usize, mut stricken: Stricken) -> Result<()> {
+        match self {
+            Self::CutOff | Self::Mute | Self::Deaf | Self::TwoApart | Self::Loss => {
+                cluster.network().wires()?.mend().map(drop)
+            }
+            Self::FailedSync => {
+                FailingSync::in_directory(cluster.directory()).mend()?;
+                cluster.node_mut(victim).environment.clear();
+                cluster.restart(victim)
+            }
+            Self::FullDisk => {
+                // Full is not broken: it runs, and goes on by itself.
+                cluster.node_mut(victim).check()?;
+                stricken.filler.take().context("nothing was filled")?.empty()
+            }
+            Self::PowerCut => (0..cluster.size()).try_for_each(|index| cluster.restart(index)),
+            Self::Wounded(_) => come_back(cluster, victim).context(stricken.words),
+        }
+    }
+}
+
+/// Waits until the others serve what a node served, as one of them sees it.
+fn taken_over(cluster: &Cluster, witness: usize, victim: &str) -> Result<()> {
+    until("new owners", TAKE_OVER_MAX, || {
+        for shard in cluster.shards(witness)? {
+            let moved = shard.owner.as_deref().is_some_and(|owner| owner != victim);
+            ensure!(moved && shard.state == "served", "{shard:?}");
+        }
+        Ok(())
+    })
+}
+
+/// Starts a wounded node. Votes lie in the write-ahead log: a node whose log is damaged does not go on as if it were the same. It says so,
+/// and comes back as another disk once somebody has removed everything but its identity.
+fn come_back(cluster: &mut Cluster, victim: usize) -> Result<()> {
+    cluster.restart(victim)?;
+    let code = until("the node to be ready, or to end", READY_MAX, || {
+        if let Ok(status) = cluster.node_mut(victim).ended(Duration::ZERO) {
+            return Ok(Some(status.code().unwrap_or_default()));
+        }
+        cluster.ask(victim, "GET", "/readyz").send()?.good()?;
+        Ok(None)
+    })?;
+    if let Some(code) = code {
+        ensure!(code == EXIT_DAMAGED, "it ended with {code}: {}", cluster.node(victim).log_tail());
+        Wound::OnlyIdentity.inflict(&cluster.node(victim).data(), 0)?;
+        cluster.restart(victim)?;
+    }
+    Ok(())
+}
