@@ -40,6 +40,7 @@ pub use error::{EXIT_DAMAGED, EXIT_DISK_FAILED, EXIT_DISK_FULL, WalError};
 pub use record::{LogId, Record};
 pub use slots::SLOT_RESERVED;
 pub use ticket::{Progress, Ticket, WriteSeq};
+pub use writer::SKIPS_FDATASYNC;
 
 /// The limits of a log.
 #[derive(Clone, Debug)]

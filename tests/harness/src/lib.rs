@@ -8,6 +8,9 @@
 //! - [`http`]: the HTTP contract as plain data.
 //! - [`witness`]: replies held against each other.
 //! - [`load`]: counters under load, whose every answer is known.
+//! - [`history`]: what clients were told, and whether one correct object can have said it.
+//! - [`shared`]: objects that all clients write and read, judged by their histories.
+//! - [`random`]: chance from a seed.
 //! - [`raw`]: bytes on a socket, for requests that no proper client sends.
 //! - [`wait`]: waiting for conditions, with a deadline.
 //! - [`network`]: addresses that nobody else uses.
@@ -25,6 +28,7 @@ pub mod artefacts;
 pub mod cluster;
 pub mod failing_sync;
 pub mod fullness;
+pub mod history;
 pub mod http;
 pub mod load;
 pub mod means;
@@ -34,7 +38,9 @@ pub mod network;
 pub mod options;
 pub mod power;
 pub mod process;
+pub mod random;
 pub mod raw;
+pub mod shared;
 pub mod sickness;
 pub mod wait;
 pub mod witness;

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::random::Random;
+
 /// What of the end of a log a tear takes at most.
-const TEAR_BYTES_MAX: u64 = 256;
+const TEAR_BYTES_MAX: usize = 256;
 /// How much of other bytes lies behind the end of a log at most.
-const GARBAGE_BYTES_MAX: u64 = 4096;
+const GARBAGE_BYTES_MAX: usize = 4096;
 /// The file that says who a node is.
 const IDENTITY: &str = "gossip.db";
 
@@ -50,11 +52,11 @@ impl Wound {
     /// # Errors
     /// If the files are not there.
     pub fn inflict(self, data: &Path, seed: u64) -> Result<String> {
-        let mut random = Random::new(seed);
+        let mut random = Random::new(seed, 0);
         match self {
             Wound::TornTail => {
                 let (path, mut bytes) = newest_segment(data)?;
-                let (end, tear) = (used(&bytes), 1 + random.below(TEAR_BYTES_MAX) as usize);
+                let (end, tear) = (used(&bytes), 1 + random.below(TEAR_BYTES_MAX));
                 let begin = end.saturating_sub(tear);
                 bytes[begin..end].fill(0);
                 fs::write(&path, bytes)?;
@@ -62,14 +64,14 @@ impl Wound {
             }
             Wound::CutShort => {
                 let (path, bytes) = newest_segment(data)?;
-                let keep = used(&bytes).saturating_sub(1 + random.below(TEAR_BYTES_MAX) as usize);
+                let keep = used(&bytes).saturating_sub(1 + random.below(TEAR_BYTES_MAX));
                 fs::write(&path, &bytes[..keep])?;
                 Ok(format!("{} ends after {keep} bytes", path.display()))
             }
             Wound::Garbage => {
                 let (path, mut bytes) = newest_segment(data)?;
                 let begin = used(&bytes);
-                let end = bytes.len().min(begin + 1 + random.below(GARBAGE_BYTES_MAX) as usize);
+                let end = bytes.len().min(begin + 1 + random.below(GARBAGE_BYTES_MAX));
                 bytes[begin..end].iter_mut().for_each(|byte| *byte = random.below(256) as u8);
                 fs::write(&path, bytes)?;
                 Ok(format!("bytes {begin} to {end} of {} are garbage", path.display()))
@@ -85,25 +87,6 @@ impl Wound {
     }
 }
 
-/// Numbers that look random, the same for the same seed.
-pub struct Random(u64);
-
-impl Random {
-    /// Begins with a seed.
-    pub fn new(seed: u64) -> Self {
-        // Any fixed odd multiplier spreads seeds that follow each other.
-        Self(seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
-    }
-
-    /// The next number, below this one.
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end.max(1)
-    }
-}
-
 /// Turns one bit over, in any file below a directory, at a place that holds something, and says where.
 ///
 /// # Errors
@@ -112,10 +95,10 @@ pub fn turn_over(directory: &Path, random: &mut Random) -> Result<String> {
     let mut files = files_of(directory)?;
     files.sort();
     ensure!(!files.is_empty(), "no file in {} holds anything", directory.display());
-    let file = &files[random.below(files.len() as u64) as usize];
+    let file = random.pick(&files);
     let mut bytes = fs::read(file)?;
     let used = used(&bytes);
-    let (at, bit) = (random.below(used as u64) as usize, random.below(8));
+    let (at, bit) = (random.below(used), random.below(8));
     bytes[at] ^= 1 << bit;
     fs::write(file, bytes)?;
     Ok(format!("bit {bit} of byte {at} of {used} in {} is turned over", file.display()))

@@ -38,12 +38,25 @@ const ADMIN_TOKEN_FILE: &str = "admin.token";
 /// Random bytes of an admin token.
 const ADMIN_TOKEN_BYTES: usize = 24;
 
+/// What a build with `SHARDLOOM_BREAK` does not keep; an ordinary one keeps all.
+const BROKEN: [(bool, &str); 2] = [
+    (shardloom_store::wal::SKIPS_FDATASYNC, "acknowledges writes that are on no disk"),
+    (shardloom_cluster::serving::SKIPS_EPOCH_CHECK, "answers under epochs that are over"),
+];
+
 /// Runs a node until it is told to end: then it hands over what it owns, answers what it has begun, and closes its logs.
 ///
 /// # Errors
 /// If the node cannot start, or must end because a promise could no longer be kept.
 pub async fn run(config: NodeConfig, shutdown: CancellationToken) -> Result<(), anyhow::Error> {
     config.validate()?;
+    for (broken, what) in BROKEN {
+        if broken {
+            tracing::error!(
+                "THIS BUILD IS BROKEN ON PURPOSE, for tests: it {what}. Never keep data with it."
+            );
+        }
+    }
     // Bound first: a port that is taken is found out before anything is written.
     let listener = TcpListener::bind(config.listen.http)
         .await

@@ -13,6 +13,13 @@ use super::format::{FRAME_ALIGN, FRAME_HEAD, FRAMES_START, Header, mark, seal_ba
 use super::segment::{Preparation, Segment};
 use super::ticket::{Reached, WriteSeq};
 
+/// Whether this build acknowledges what no disk has, so that a fault test can prove that it would see that: built with
+/// `SHARDLOOM_BREAK=fdatasync` in the compiler's environment, and never otherwise.
+pub const SKIPS_FDATASYNC: bool = match option_env!("SHARDLOOM_BREAK") {
+    Some(broken) => matches!(broken.as_bytes(), b"fdatasync"),
+    None => false,
+};
+
 /// How long after the disk was found full it is tried again.
 const DISK_FULL_RETRY: Duration = Duration::from_secs(1);
 /// The next segment is prepared when this part of the current one is used; the rest is the reserve for what frees room
@@ -96,7 +103,7 @@ impl Writer {
             self.commit(taken)?;
         }
         self.mark()?;
-        self.segment.file.sync_data().map_err(WalError::failed("fdatasync of", &self.segment.path))
+        self.sync()
     }
 
     /// Writes what is queued now, without a thread: for what must be durable before anybody else may write.
@@ -169,7 +176,7 @@ impl Writer {
         let started = Instant::now();
         let places = self.write_batch(&taken.lines)?;
         let synced = Instant::now();
-        self.segment.file.sync_data().map_err(WalError::failed("fdatasync of", &self.segment.path))?;
+        self.sync()?;
         let sync = synced.elapsed();
         tracing::trace!(records = taken.lines.len(), micros = started.elapsed().as_micros() as u64, "batch");
         self.end += self.buffer.len() as u64;
@@ -177,6 +184,13 @@ impl Writer {
         self.settle(&taken, &places, sync)?;
         self.buffer.shrink_to(BUFFER_BYTES_MAX);
         Ok(())
+    }
+
+    fn sync(&self) -> Result<(), WalError> {
+        if SKIPS_FDATASYNC {
+            return Ok(());
+        }
+        self.segment.file.sync_data().map_err(WalError::failed("fdatasync of", &self.segment.path))
     }
 
     /// Writes the records as one batch; where each of them lies.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use shardloom_harness::Options;
 use shardloom_harness::cluster::{Cluster, READY_MAX, check};
-use shardloom_harness::wound::{Random, turn_over};
+use shardloom_harness::random::Random;
+use shardloom_harness::wound::turn_over;
 
 /// How many bits are turned over, one after another, each in a fresh copy; `SHARDLOOM_FLIPS` asks for another number.
 const FLIPS: u64 = 16;
@@ -38,7 +39,7 @@ fn a_bit_that_turns_over_on_the_disk_is_noticed_or_does_no_harm() {
         let mut noticed = 0;
         for flip in 0..flips {
             copy(&whole, &data)?;
-            let place = turn_over(&data, &mut Random::new(flip))?;
+            let place = turn_over(&data, &mut Random::new(flip, 0))?;
             cluster.restart(0)?;
             let outcome = outcome(cluster, &id, epochs).with_context(|| format!("flip {flip} {place}"))?;
             noticed += u64::from(outcome);

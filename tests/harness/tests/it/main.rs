@@ -1,0 +1,6 @@
+//! The harness itself: it must find what is wrong, and nothing else.
+
+mod agree;
+mod made;
+mod right;
+mod wrong;
