@@ -13,6 +13,7 @@ use crate::http::{Ask, Http, Reply, Shard, Status, segment};
 use crate::mount::{Disks, Mount};
 use crate::network::Network;
 pub use crate::options::Options;
+use crate::orphans;
 use crate::process::{Process, clean_environment};
 use crate::wait::until;
 
@@ -52,7 +53,7 @@ impl Cluster {
     /// # Errors
     /// If that does not happen in time; the nodes' logs are printed.
     pub fn start_with(options: Options) -> Result<Self> {
-        let directory = tempfile::Builder::new().prefix("shardloom-").tempdir()?;
+        let directory = tempfile::Builder::new().prefix(&orphans::prefix()).tempdir()?;
         let flags = [options.flags, options.network.flags()].concat();
         let mut cluster = Self {
             nodes: Vec::new(),

@@ -21,6 +21,7 @@
 //! - [`failing_sync`]: a node whose fdatasync fails.
 //! - [`fullness`]: a disk that is filled and emptied again.
 //! - [`wound`]: damage to the files of a node that does not run.
+//! - `orphans`: what a harness left that was killed.
 //! - [`means`]: what the machine offers of all this.
 //! - [`artefacts`]: where the binary and the guests are.
 
@@ -36,6 +37,7 @@ pub mod mount;
 pub mod namespaces;
 pub mod network;
 pub mod options;
+mod orphans;
 pub mod power;
 pub mod process;
 pub mod random;

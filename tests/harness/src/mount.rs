@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::means::run;
+use crate::orphans;
 use crate::wait::until;
 
 /// Seconds between commits of a file system's journal: longer than any test, so that only an fsync brings data to the image.
@@ -38,6 +39,9 @@ impl Disks {
     /// # Errors
     /// If the machine does not offer it.
     pub fn make(self, data: &Path) -> Result<Option<Mount>> {
+        if self != Disks::Directory {
+            orphans::sweep_mounts();
+        }
         match self {
             Disks::Directory => Ok(None),
             Disks::Tmpfs { bytes } => Mount::tmpfs(data, bytes).map(Some),

@@ -11,12 +11,12 @@
 
 use std::fmt::Write;
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::means::{run, run_with};
+use crate::orphans;
 
 /// Where the networks of tests are looked for: 10.OCTET.0.0.
 const OCTET: u8 = 213;
@@ -31,7 +31,7 @@ static COUNT: Mutex<u32> = Mutex::new(0);
 /// Namespaces, a bridge, and the wires between them. All go when it is dropped.
 #[derive(Debug)]
 pub struct Namespaces {
-    /// Begins the names of everything that is made here: an interface's name has at most 15 bytes.
+    /// Begins the names of everything that is made here.
     name: String,
     /// The third byte of the addresses.
     network: u8,
@@ -82,9 +82,8 @@ impl Namespaces {
     /// If the machine does not let us, or no address is free.
     pub fn new() -> Result<Self> {
         let mut count = COUNT.lock().unwrap_or_else(PoisonError::into_inner);
-        sweep();
-        let pid = std::process::id();
-        let name = format!("sl{pid}x{count}");
+        orphans::sweep_networks();
+        let (name, pid) = (orphans::network(*count), std::process::id());
         *count += 1;
         let routes = run("ip", &["-4", "route", "show", "table", "all"])?;
         let is_free = |network: &u8| !routes.contains(&format!("10.{OCTET}.{network}."));
@@ -204,39 +203,9 @@ fn counted(table: &str) -> u64 {
     counters.filter_map(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).sum()
 }
 
-/// Removes what processes left that were killed before they could.
-fn sweep() {
-    let listed = |words: &[&str]| run("ip", words).unwrap_or_default();
-    for line in listed(&["netns", "list"]).lines() {
-        if let Some(name) = line.split_whitespace().next().filter(|name| is_orphan(name)) {
-            let _ = run("ip", &["netns", "delete", name]);
-        }
-    }
-    for line in listed(&["-o", "link", "show", "type", "bridge"]).lines() {
-        let name = line.split(':').nth(1).map(str::trim);
-        if let Some(name) = name.filter(|name| is_orphan(name)) {
-            let _ = run("ip", &["link", "delete", name]);
-        }
-    }
-}
-
-/// Whether a name is one of ours, of a process that is no more.
-fn is_orphan(name: &str) -> bool {
-    let pid = name.strip_prefix("sl").and_then(|rest| rest.split_once('x')).map(|(pid, _)| pid);
-    let pid: Option<u32> = pid.and_then(|pid| pid.parse().ok());
-    pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_names_of_processes_that_ended_are_orphans() {
-        assert!(is_orphan("sl4194999x0n1"), "no process has a number that high");
-        assert!(!is_orphan(&format!("sl{}x0", std::process::id())));
-        assert!(!is_orphan("slow") && !is_orphan("docker0") && !is_orphan("sl12"));
-    }
 
     #[test]
     fn what_the_rules_counted_is_added_up() {
@@ -246,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_cut_is_a_rule_where_nothing_is_to_be_heard() {
-        let network = Namespaces { name: "sl0x0".to_owned(), network: 7, nodes: Vec::new() };
+        let network = Namespaces { name: "sl0-0".to_owned(), network: 7, nodes: Vec::new() };
         let way = Cut::Way { from: 0, to: 2 }.rule(&network);
         assert_eq!(way, (2, "ip saddr 10.213.7.1 counter drop".to_owned()));
         let (to, loss) = Cut::Loss { to: 1, percent: 10 }.rule(&network);
