@@ -79,7 +79,9 @@ impl Sickness {
     /// If the network cannot be had.
     pub fn fit(self, options: Options) -> Result<Options> {
         Ok(match self {
-            Self::CutOff | Self::Mute | Self::Deaf | Self::TwoApart | Self::Loss => {
+            // Of three replicas a majority hears each other all the same; of two that are apart there is none, and the leader must move them.
+            Self::TwoApart => Options { network: Network::namespaces()?, replicas: 2, ..options },
+            Self::CutOff | Self::Mute | Self::Deaf | Self::Loss => {
                 Options { network: Network::namespaces()?, ..options }
             }
             Self::FullDisk => Options { disks: Disks::Tmpfs { bytes: DISK_BYTES }, ..options },
