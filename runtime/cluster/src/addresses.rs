@@ -77,8 +77,12 @@ impl AddressKeeper {
         self.peers.set_gossip(&peer_of(&self.gossip.heard()));
         let others: BTreeMap<_, _> = members.into_iter().filter(|(node, _)| *node != me).collect();
         if others != self.remembered {
-            self.identity.remember_peers(&others)?;
-            self.remembered = others;
+            match self.identity.remember_peers(&others) {
+                Ok(()) => self.remembered = others,
+                // They are hints, and written as soon as there is room.
+                Err(ClusterError::Db(error)) if error.is_no_room() => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

@@ -119,6 +119,9 @@ impl ClusterError {
     pub fn exit_code(&self) -> u8 {
         match self {
             ClusterError::Wal(error) => error.exit_code(),
+            ClusterError::State(error) => error.exit_code(),
+            ClusterError::Db(error) => error.exit_code(),
+            ClusterError::DataDir(error) => error.exit_code(),
             _ => 1,
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shardloom_protocol::digest::Digest;
 use shardloom_sharding::ids::{ClusterId, NodeId, ShardId};
-use shardloom_store::{DataDir, Wal};
+use shardloom_store::{DataDir, DiskSpace, Wal};
 use shardloom_transport::{ClusterCa, JoinToken};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -36,6 +36,7 @@ pub struct Cluster {
     pub(crate) serving: Arc<ServingTable>,
     pub(crate) states: Arc<States>,
     pub(crate) standing: Arc<StandingCell>,
+    pub(crate) space: DiskSpace,
     pub(crate) writer: Writer,
     pub(crate) step_down: StepDown,
     pub(crate) peers: Arc<Peers>,
@@ -55,6 +56,7 @@ pub struct ClusterHandle {
     serving: Arc<ServingTable>,
     states: Arc<States>,
     standing: Arc<StandingCell>,
+    space: DiskSpace,
     writer: Writer,
     step_down: StepDown,
     peers: Arc<Peers>,
@@ -106,6 +108,11 @@ impl ClusterHandle {
     /// How this node and the others are.
     pub fn standing(&self) -> &Arc<StandingCell> {
         &self.standing
+    }
+
+    /// The room on this node's disk.
+    pub fn space(&self) -> &DiskSpace {
+        &self.space
     }
 
     /// The members, to talk to.
@@ -180,6 +187,7 @@ impl Cluster {
             serving: self.serving.clone(),
             states: self.states.clone(),
             standing: self.standing.clone(),
+            space: self.space.clone(),
             writer: self.writer.clone(),
             step_down: self.step_down.clone(),
             peers: self.peers.clone(),
@@ -196,12 +204,17 @@ impl Cluster {
         let _ = self.server.set(server);
     }
 
-    /// Completes when the node cannot go on.
+    /// Completes when the node cannot go on. Where the write-ahead log has failed, that is the reason, whoever noticed it first.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost.
     pub async fn failed(&mut self) -> ClusterError {
+        let error = self.first_failure().await;
+        self.wal.failure().map_or(error, ClusterError::Wal)
+    }
+
+    async fn first_failure(&mut self) -> ClusterError {
         loop {
             match self.tasks.join_next().await {
                 Some(Ok(Err(error))) => return error,

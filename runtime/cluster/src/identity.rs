@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use shardloom_sharding::ids::{ClusterId, DiskId, NodeId};
-use shardloom_store::{DataDir, Db, Table};
+use shardloom_store::{DataDir, Db, DiskSpace, Table};
 use shardloom_transport::{NodeIdentity, NodeKey, SignedNode};
 
 use crate::ClusterError;
@@ -13,6 +13,8 @@ use crate::control::Addresses;
 const VERSION: u8 = 1;
 const KEY_SELF: &[u8] = b"self";
 const KEY_PEERS: &[u8] = b"peers";
+/// Room that the database has before the peers are written, in bytes: a thousand members take some 200 KB.
+const ROOM_BYTES: u64 = 4 << 20;
 
 /// The record under `self`.
 #[derive(Clone, Serialize, Deserialize)]
@@ -36,6 +38,7 @@ struct Membership {
 pub struct IdentityStore {
     db: Db,
     table: Table,
+    space: DiskSpace,
     record: Record,
 }
 
@@ -45,7 +48,7 @@ impl IdentityStore {
     /// # Errors
     ///
     /// The record is damaged, or it was made with other logs than those of `disk`.
-    pub fn open(dir: &DataDir, disk: DiskId) -> Result<IdentityStore, ClusterError> {
+    pub fn open(dir: &DataDir, disk: DiskId, space: &DiskSpace) -> Result<IdentityStore, ClusterError> {
         let path = dir.join("gossip.db");
         let db = Db::open(&path, "gossip")?;
         let table = db.table("identity")?;
@@ -67,7 +70,7 @@ impl IdentityStore {
         if record.disk != disk {
             return Err(ClusterError::MixedDataDir { path });
         }
-        let mut store = IdentityStore { db, table, record };
+        let mut store = IdentityStore { db, table, space: space.clone(), record };
         if stored.is_none() {
             store.save()?;
         }
@@ -143,6 +146,7 @@ impl IdentityStore {
             path: "gossip.db".into(),
             reason: error.to_string(),
         })?;
+        self.db.make_room(&self.space, ROOM_BYTES)?;
         self.table.put_large(KEY_PEERS, &bytes)?;
         self.db.checkpoint()?;
         Ok(())

@@ -22,6 +22,8 @@ pub struct LeaderNews {
     pub silent: Vec<NodeId>,
     /// Shards with too few live replicas.
     pub unavailable: Vec<ShardId>,
+    /// Members without room on their disks.
+    pub full: Vec<NodeId>,
 }
 
 /// What has changed in the control group.
@@ -145,13 +147,13 @@ impl Leading {
         }
     }
 
-    /// The news, when they are due and this node leads.
-    pub fn news(&mut self, silent: Vec<NodeId>, now: Time) -> Option<LeaderNews> {
+    /// The news of silent and full members, when they are due and this node leads.
+    pub fn news(&mut self, (silent, full): (Vec<NodeId>, Vec<NodeId>), now: Time) -> Option<LeaderNews> {
         let term = self.elected?;
         if now.since(self.told).as_millis() < u128::from(NEWS_EVERY_MS) {
             return None;
         }
         self.told = now;
-        Some(LeaderNews { term, silent, unavailable: self.unavailable.clone() })
+        Some(LeaderNews { term, silent, unavailable: self.unavailable.clone(), full })
     }
 }

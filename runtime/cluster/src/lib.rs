@@ -29,6 +29,7 @@ pub mod serving;
 pub mod shard_logs;
 pub mod shell;
 mod slots;
+mod space_watch;
 pub mod standing;
 pub mod start;
 pub mod state;

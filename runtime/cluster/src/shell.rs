@@ -2,9 +2,10 @@
 //!
 //! Everything that may block goes elsewhere: messages to the [`Outbox`], entries of the control log to tasks of their own, disk writes to the
 //! queue of the write-ahead log, the making of states to threads of their own. What the cores decide is decided there; here is only `select!`,
-//! `step`, `match`. `obey` does what the node's core says, `states` is between it and the states of shards.
+//! `step`, `match`. `obey` does what the node's core says, `room` keeps out what the disk cannot take, `states` is between it and the states of shards.
 
 mod obey;
+mod room;
 mod states;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -14,10 +15,10 @@ use shardloom_protocol::envelope::{self, Kind};
 use shardloom_sharding::ids::{Epoch, NodeId, Position, ShardId};
 use shardloom_sharding::map_codec::encode_changes;
 use shardloom_sharding::protocol::leader::{LeaderCommand, LeaderCore, LeaderEvent, Ticket};
-use shardloom_sharding::protocol::messages::{PeerMessage, ShardEpoch};
+use shardloom_sharding::protocol::messages::{PeerMessage, ShardEpoch, Space};
 use shardloom_sharding::protocol::node::{Changed, NodeCommand, NodeCore, NodeEvent};
 use shardloom_sharding::protocol::record::WriteSeq;
-use shardloom_store::{Progress, Wal, WriteSeq as StoreSeq};
+use shardloom_store::{DiskSpace, Progress, Wal, WriteSeq as StoreSeq};
 use shardloom_transport::Class;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -65,6 +66,8 @@ pub struct ShellParts {
     pub serving: Arc<ServingTable>,
     /// How this node and the others are.
     pub standing: Arc<StandingCell>,
+    /// The room on the disk.
+    pub space: DiskSpace,
     /// To the peers.
     pub outbox: Outbox,
     /// Everything that only a leader's shell needs.
@@ -93,6 +96,8 @@ pub struct Shell {
     writes: JoinSet<Ticket>,
     /// Messages of this node to itself.
     looped: VecDeque<PeerMessage>,
+    /// What the node's core was last told of the room on the disk.
+    space: Space,
     /// Shards that are to be served once their state is there, and where their logs end.
     to_open: Vec<(ShardEpoch, Position)>,
     /// States that are being made.
@@ -110,6 +115,7 @@ impl Shell {
             draining: BTreeSet::new(),
             writes: JoinSet::new(),
             looped: VecDeque::new(),
+            space: Space::default(),
             to_open: Vec::new(),
             opening: JoinSet::new(),
             node_commands: Vec::new(),
@@ -247,6 +253,7 @@ impl Shell {
     async fn on_tick(&mut self) -> Result<(), ClusterError> {
         let now = clock::now();
         self.parts.serving.tell_lease();
+        self.tell_space();
         self.node_step(NodeEvent::Tick);
         for event in self.parts.leading.tick(&self.parts.raft, &self.parts.applied, now) {
             self.leader_step(event);
@@ -254,8 +261,15 @@ impl Shell {
         self.leader_step(LeaderEvent::Tick);
         let leader = &self.parts.leader;
         let members = leader.members().iter().map(|member| member.replica.node);
-        let silent = members.filter(|node| !leader.is_live(now, *node)).collect();
-        if let Some(news) = self.parts.leading.news(silent, now) {
+        let (mut silent, mut full) = (Vec::new(), Vec::new());
+        for node in members {
+            if !leader.is_live(now, node) {
+                silent.push(node);
+            } else if leader.is_full(node) {
+                full.push(node);
+            }
+        }
+        if let Some(news) = self.parts.leading.news((silent, full), now) {
             self.tell_news(news);
         }
         self.tell_idle();
@@ -284,7 +298,11 @@ impl Shell {
     fn deliver(&mut self, from: NodeId, message: PeerMessage) {
         match message {
             PeerMessage::ToLeader(message) => self.leader_step(LeaderEvent::Message { from, message }),
-            message => self.node_step(NodeEvent::Message { from, message }),
+            message => {
+                if let Some(message) = self.with_room(message) {
+                    self.node_step(NodeEvent::Message { from, message });
+                }
+            }
         }
     }
 

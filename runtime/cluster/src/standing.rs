@@ -19,6 +19,8 @@ pub struct ClusterStanding {
     pub silent: BTreeSet<NodeId>,
     /// Shards with too few live replicas.
     pub unavailable: BTreeSet<ShardId>,
+    /// Members without room on their disks, in the leader's eyes.
+    pub full: BTreeSet<NodeId>,
 }
 
 /// The one place where it is kept.
@@ -47,7 +49,10 @@ impl StandingCell {
         }
         let silent = news.silent.into_iter().collect();
         let unavailable = news.unavailable.into_iter().collect();
-        let changed = current.silent != silent || current.unavailable != unavailable;
+        let full = news.full.into_iter().collect();
+        let changed =
+            current.silent != silent || current.unavailable != unavailable || current.full != full;
+        current.full = full;
         current.silent = silent;
         current.unavailable = unavailable;
         changed

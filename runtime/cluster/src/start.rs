@@ -13,7 +13,7 @@ use shardloom_sharding::plan::PlanSettings;
 use shardloom_sharding::protocol::leader::{LeaderCore, LeaderSettings};
 use shardloom_sharding::protocol::node::NodeCore;
 use shardloom_sharding::protocol::timing::Timing;
-use shardloom_store::{DataDir, Db, Recovery, Wal, WalOptions};
+use shardloom_store::{DataDir, DataDirError, Db, DiskSpace, Recovery, SpaceMarks, Wal, WalOptions};
 use shardloom_transport::{JoinToken, NodeIdentity, PeerNet, PeerOptions};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -39,6 +39,7 @@ use crate::service::{Dispatcher, Services};
 use crate::serving::ServingTable;
 use crate::shard_logs::ShardLogs;
 use crate::shell::{Shell, ShellParts};
+use crate::space_watch;
 use crate::standing::StandingCell;
 use crate::state::{
     self, OpenedState, Pace, SnapshotSender, SnapshotSource, StateLinks, StateOptions, StateWorkers,
@@ -98,6 +99,8 @@ pub struct ClusterOptions {
     pub gossip: GossipTiming,
     /// The limits of the write-ahead log.
     pub wal: WalOptions,
+    /// How much room the disk must have.
+    pub space: SpaceMarks,
 }
 
 /// Batches of applied entries that wait for the shell at most; a slow shell slows the state machine down.
@@ -117,19 +120,25 @@ struct Opened {
     identity: IdentityStore,
     snapshots: Arc<SnapshotStore>,
     state: OpenedState,
+    space: DiskSpace,
 }
 
 impl Opened {
-    fn open(data: &std::path::Path, wal: WalOptions) -> Result<Opened, ClusterError> {
+    fn open(data: &std::path::Path, wal: WalOptions, marks: SpaceMarks) -> Result<Opened, ClusterError> {
         let dir = DataDir::open(data)?;
+        let space = DiskSpace::open(data, marks).map_err(|source| DataDirError::Io {
+            step: "see how full the disk is under",
+            path: data.to_path_buf(),
+            source,
+        })?;
         let (wal, recovery) = Wal::open(&dir.join("wal"), wal)?;
         if recovery.torn_bytes > 0 {
             tracing::warn!(bytes = recovery.torn_bytes, "cut off the torn tail of the write-ahead log");
         }
-        let identity = IdentityStore::open(&dir, recovery.disk)?;
-        let snapshots = Arc::new(SnapshotStore::new(Db::open(&dir.join("raft.db"), "raft")?)?);
-        let state = state::open(&dir, &wal, recovery.disk)?;
-        Ok(Opened { dir, wal, recovery, identity, snapshots, state })
+        let identity = IdentityStore::open(&dir, recovery.disk, &space)?;
+        let snapshots = Arc::new(SnapshotStore::new(Db::open(&dir.join("raft.db"), "raft")?, space.clone())?);
+        let state = state::open(&dir, &wal, recovery.disk, &space)?;
+        Ok(Opened { dir, wal, recovery, identity, snapshots, state, space })
     }
 }
 
@@ -165,8 +174,8 @@ pub async fn start(options: ClusterOptions) -> Result<Cluster, ClusterError> {
 ///
 /// As [`start`].
 pub async fn start_with(options: ClusterOptions, state: StateOptions) -> Result<Cluster, ClusterError> {
-    let (data, wal) = (options.data.clone(), options.wal.clone());
-    let opened = tokio::task::spawn_blocking(move || Opened::open(&data, wal))
+    let (data, wal, marks) = (options.data.clone(), options.wal.clone(), options.space);
+    let opened = tokio::task::spawn_blocking(move || Opened::open(&data, wal, marks))
         .await
         .map_err(|error| ClusterError::Raft { reason: error.to_string() })??;
     check_cluster(&opened.identity, &options.beginning)?;
@@ -194,7 +203,7 @@ async fn assemble(
     opened: Opened,
     net: PeerNet,
 ) -> Result<Cluster, ClusterError> {
-    let Opened { dir, wal, recovery, mut identity, snapshots, state } = opened;
+    let Opened { dir, wal, recovery, mut identity, snapshots, state, space } = opened;
     let node = identity.node();
     let member = describe(options, node, state.disk);
     let peers = Arc::new(Peers::new(node, net.clone()));
@@ -258,6 +267,7 @@ async fn assemble(
             seals,
             serving: serving.clone(),
             standing: standing.clone(),
+            space: space.clone(),
             outbox: Outbox::new(peers.clone()),
             events: group.events,
             incoming,
@@ -265,6 +275,11 @@ async fn assemble(
     )?;
     tasks.spawn(async move { shell.run().await });
     tasks.spawn(async move { Ok(flusher.run().await?) });
+    let (seen, log) = (space.clone(), wal.clone());
+    tasks.spawn(async move {
+        space_watch::watch(seen, log).await;
+        Ok(())
+    });
     tasks.spawn(async move {
         snapshots.run().await;
         Ok(())
@@ -288,6 +303,7 @@ async fn assemble(
         serving,
         states,
         standing,
+        space,
         writer,
         step_down,
         peers,
@@ -429,6 +445,7 @@ struct ShellLinks {
     seals: Arc<Seals>,
     serving: Arc<ServingTable>,
     standing: Arc<StandingCell>,
+    space: DiskSpace,
     outbox: Outbox,
     events: mpsc::Receiver<AppliedEvent>,
     incoming: mpsc::Receiver<crate::shell::Incoming>,
@@ -467,6 +484,7 @@ fn make_shell(
         raft: group.raft,
         serving: links.serving,
         standing: links.standing,
+        space: links.space,
         outbox: links.outbox,
         leading: Leading::new(me.node, group.ledger),
         events: links.events,

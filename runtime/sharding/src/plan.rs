@@ -43,6 +43,8 @@ pub enum Standing {
     Live,
     /// Its lease has run out: it loses what it owns, and keeps its replicas until it comes back or is given up.
     Silent,
+    /// It has a lease and no room on its disk: it loses what it owns as soon as others can have it, keeps its replicas, and takes no new ones.
+    Full,
     /// It is asked to leave and answers: it loses what it owns, and its replicas as soon as others have them.
     Draining,
     /// It is given up: it loses what it owns and its replicas.

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::wal::{EXIT_DISK_FAILED, EXIT_DISK_FULL};
+
 /// Why the data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
@@ -21,6 +23,17 @@ pub enum DataDirError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl DataDirError {
+    /// The code that the process is to end with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            DataDirError::InUse(_) => 1,
+            DataDirError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => EXIT_DISK_FULL,
+            DataDirError::Io { .. } => EXIT_DISK_FAILED,
+        }
+    }
 }
 
 /// A data directory that this process alone uses, until the value is dropped.

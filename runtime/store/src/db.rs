@@ -29,12 +29,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
 
 pub use error::DbError;
 pub use large::LARGE_BYTES_MAX;
 use summary::{SUMMARY_KEY, Summary};
 
 use crate::data_dir::sync_dir;
+use crate::space::DiskSpace;
 
 /// The largest value, in bytes: beyond 64 KiB sled keeps values in files of their own, outside its checkpoint.
 /// [`Table::put_large`] splits what is larger.
@@ -154,6 +157,27 @@ impl Db {
             .map_err(DbError::io("fdatasync", dir))?;
         sync_dir(dir).map_err(DbError::io("sync", dir))?;
         Ok(summary.checkpoints)
+    }
+
+    /// Makes sure of room for so many bytes of changes, beside what is left to the write-ahead log: sled does not recover from a full disk under
+    /// its writes. The room is the database's own from then on, however full the disk gets meanwhile. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`DbError::NoRoom`] if there is none now.
+    pub fn make_room(&self, space: &DiskSpace, bytes: u64) -> Result<(), DbError> {
+        let dir = &self.open.dir;
+        let no_room = || DbError::NoRoom { dir: dir.clone() };
+        if !space.has_reserve(bytes) {
+            return Err(no_room());
+        }
+        let file = File::options().write(true).open(dir.join(SLED_FILE)).map_err(DbError::io("open", dir))?;
+        let end = file.metadata().map_err(DbError::io("look at", dir))?.len();
+        match rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, end, bytes) {
+            // Where the file system cannot reserve, that there was room has to do.
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            Err(Errno::NOSPC | Errno::DQUOT) => Err(no_room()),
+            Err(error) => Err(DbError::io("reserve room for", dir)(error.into())),
+        }
     }
 
     /// The count of the last checkpoint, from 1: making the database is one.

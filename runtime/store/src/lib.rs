@@ -7,14 +7,18 @@
 //! In reading order:
 //! - [`data_dir`]: the data directory, its lock, and small files written durably;
 //! - [`wal`]: the write-ahead log;
+//! - [`space`]: how much room the disk has;
 //! - [`db`]: checksummed tables over sled, the only place that names it.
 
 #![forbid(unsafe_code)]
 
 pub mod data_dir;
 pub mod db;
+pub mod space;
 pub mod wal;
 
 pub use data_dir::{DataDir, DataDirError};
 pub use db::{Batch, Db, DbError, Table};
+pub use space::{DiskSpace, LogRoom, SpaceMarks, SpaceReport};
+pub use wal::{EXIT_DAMAGED, EXIT_DISK_FAILED, EXIT_DISK_FULL};
 pub use wal::{LogId, Progress, Record, Recovery, Ticket, Wal, WalError, WalOptions, WalStats, WriteSeq};

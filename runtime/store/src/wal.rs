@@ -30,7 +30,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use shardloom_sharding::ids::{Boot, DiskId};
 
-use self::core::Core;
+use self::core::{Core, Room};
 use format::{FRAMES_START, Header};
 use index::{Found, Index};
 use segment::Segment;
@@ -178,13 +178,38 @@ impl Wal {
     /// # Cancel safety
     /// Dropped before it returns, nothing was submitted.
     pub async fn submit(&self, records: Vec<Record>) -> Result<Ticket, WalError> {
+        self.submit_with(records, Room::Ample).await
+    }
+
+    /// Like [`Wal::submit`], but entries are taken on the log's reserve, too, when the disk is full: for what is small, bounded, and must not wait.
+    ///
+    /// # Errors
+    /// The submission was not taken.
+    ///
+    /// # Cancel safety
+    /// As [`Wal::submit`].
+    pub async fn submit_on_reserve(&self, records: Vec<Record>) -> Result<Ticket, WalError> {
+        self.submit_with(records, Room::Reserve).await
+    }
+
+    async fn submit_with(&self, records: Vec<Record>, room: Room) -> Result<Ticket, WalError> {
         let core = &self.open.core;
         let cost = core.cost(&records)?;
         let permit = core.room.acquire_many(cost).await.map_err(|_| core.why_ended())?;
-        let ticket = core.enqueue(records, cost)?;
+        let ticket = core.enqueue(records, cost, room)?;
         // The writer gives the room back.
         permit.forget();
         Ok(ticket)
+    }
+
+    /// Why the log has failed, if it has: nothing more is accepted, and the process is to end.
+    pub fn failure(&self) -> Option<WalError> {
+        self.open.core.lock().ended.clone().filter(WalError::is_fatal)
+    }
+
+    /// Whether there is no room for the log's next segment: [`Wal::submit`] refuses entries until there is.
+    pub fn is_disk_full(&self) -> bool {
+        self.open.core.lock().disk_full
     }
 
     /// Like [`Wal::submit`], but fails with [`WalError::QueueFull`] instead of waiting.
@@ -198,7 +223,7 @@ impl Wal {
             tokio::sync::TryAcquireError::NoPermits => WalError::QueueFull,
             tokio::sync::TryAcquireError::Closed => core.why_ended(),
         })?;
-        let ticket = core.enqueue(records, cost)?;
+        let ticket = core.enqueue(records, cost, Room::Ample)?;
         permit.forget();
         Ok(ticket)
     }

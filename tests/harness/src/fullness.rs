@@ -2,60 +2,36 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// How much is written at once; once that does not fit, byte by byte is tried.
+/// The file that takes the room.
+const FILLER: &str = "filler";
+/// How much is written at once; once that does not fit, the half of it is tried, and so on.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// A file that takes all the room of a file system; dropped, it is removed.
-#[derive(Debug)]
-pub struct Filler {
-    path: PathBuf,
-}
-
-impl Filler {
-    /// Fills the file system that a directory is on. It must be one of its own: [`crate::mount::Disks`].
-    ///
-    /// # Errors
-    /// If it cannot be filled.
-    pub fn fill(directory: &Path) -> Result<Self> {
-        let filler = Self { path: directory.join("filler") };
-        filler.top_up()?;
-        Ok(filler)
-    }
-
-    /// Takes the room that has become free since.
-    ///
-    /// # Errors
-    /// If the file cannot grow for another reason than a full disk.
-    pub fn top_up(&self) -> Result<()> {
-        let mut file = File::options().create(true).append(true).open(&self.path).context("the filler")?;
-        let mut piece = vec![1; PIECE_BYTES];
-        while !piece.is_empty() {
-            match file.write(&piece) {
-                Ok(written) if written > 0 => {}
-                Ok(_) => piece.truncate(piece.len() / 2),
-                Err(error) if error.kind() == ErrorKind::StorageFull => piece.truncate(piece.len() / 2),
-                Err(error) => return Err(error).context("the filler"),
-            }
+/// Takes all room that is left on the file system of a directory. It must be one of its own: [`crate::mount::Disks`].
+///
+/// # Errors
+/// Writing fails for another reason than that the disk is full.
+pub fn fill(directory: &Path) -> Result<()> {
+    let mut file = File::create(directory.join(FILLER)).context("the filler")?;
+    let mut piece = vec![7; PIECE_BYTES];
+    while !piece.is_empty() {
+        match file.write(&piece) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::StorageFull => piece.truncate(piece.len() / 2),
+            Err(error) => return Err(error).context("the filler"),
         }
-        Ok(())
     }
-
-    /// Gives the room back.
-    ///
-    /// # Errors
-    /// If the file cannot be removed.
-    pub fn empty(self) -> Result<()> {
-        fs::remove_file(&self.path).context("the filler")
-    }
+    Ok(())
 }
 
-impl Drop for Filler {
-    fn drop(&mut self) {
-        // It is gone already where it was emptied.
-        let _ = fs::remove_file(&self.path);
-    }
+/// Gives the room back.
+///
+/// # Errors
+/// It was not taken.
+pub fn empty(directory: &Path) -> Result<()> {
+    fs::remove_file(directory.join(FILLER)).context("the filler")
 }

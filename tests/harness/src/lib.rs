@@ -12,6 +12,7 @@
 //! - [`shared`]: objects that all clients write and read, judged by their histories.
 //! - [`random`]: chance from a seed.
 //! - [`raw`]: bytes on a socket, for requests that no proper client sends.
+//! - [`small_disk`]: a data directory's file system, to be filled.
 //! - [`wait`]: waiting for conditions, with a deadline.
 //! - [`network`]: addresses that nobody else uses.
 //! - [`sickness`]: what befalls a cluster beyond signals, made of the following.
@@ -44,6 +45,7 @@ pub mod random;
 pub mod raw;
 pub mod shared;
 pub mod sickness;
+pub mod small_disk;
 pub mod wait;
 pub mod witness;
 pub mod wound;

@@ -121,15 +121,16 @@ impl<'a> Load<'a> {
     /// # Errors
     /// As `act`; a client could not go on.
     pub fn during<T>(&self, act: impl FnOnce() -> Result<T>) -> Result<(T, Tally)> {
-        let done = AtomicBool::new(false);
+        let (done, gave_up) = (AtomicBool::new(false), AtomicBool::new(false));
         thread::scope(|scope| {
             let clients: Vec<_> = (0..self.clients)
                 .map(|number| {
-                    let done = &done;
-                    scope.spawn(move || self.client(number, done))
+                    let (done, gave_up) = (&done, &gave_up);
+                    scope.spawn(move || self.client(number, done, gave_up))
                 })
                 .collect();
             let acted = act();
+            gave_up.store(acted.is_err(), Ordering::Relaxed);
             done.store(true, Ordering::Relaxed);
             let mut tally = Tally::default();
             for client in clients {
@@ -139,7 +140,7 @@ impl<'a> Load<'a> {
         })
     }
 
-    fn client(&self, number: usize, done: &AtomicBool) -> Result<Tally> {
+    fn client(&self, number: usize, done: &AtomicBool, gave_up: &AtomicBool) -> Result<Tally> {
         let http = Http::with_connections(1);
         let mut tally = Tally::default();
         let key = |key| Counter { key: format!("{}-{number}-{key}", self.name), total: 0, doubt: 0 };
@@ -152,6 +153,10 @@ impl<'a> Load<'a> {
         }
         // What was written under doubt is settled by a last look at each counter.
         for counter in &mut counters {
+            if gave_up.load(Ordering::Relaxed) {
+                // The cluster may not answer any more, and the verdict is known.
+                break;
+            }
             turn += 2 - turn % 2;
             self.call(&http, turn, counter, &mut tally)?;
         }

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::cluster::{Cluster, END_MAX, READY_MAX};
 use crate::failing_sync::FailingSync;
-use crate::fullness::Filler;
+use crate::fullness;
 use crate::means::Means;
 use crate::mount::Disks;
 use crate::namespaces::Cut;
@@ -22,6 +22,8 @@ use crate::wound::Wound;
 const LOSS_PERCENT: u8 = 10;
 /// The size of a node's disk: some segments of the write-ahead log and the state, several times over.
 const DISK_BYTES: u64 = 256 << 20;
+/// When a disk of that size counts as full, and when no longer.
+const DISK_MARKS: &str = "limits.disk_low_bytes=67108864,limits.disk_high_bytes=100663296";
 /// How long the others may take until they serve what a node served, on a machine that does much else.
 const TAKE_OVER_MAX: Duration = Duration::from_secs(40);
 /// The documented exit code of a node whose write or fdatasync failed.
@@ -52,14 +54,6 @@ pub enum Sickness {
     Wounded(Wound),
 }
 
-/// A sickness that has struck, and what heals it.
-#[derive(Debug, Default)]
-pub struct Stricken {
-    filler: Option<Filler>,
-    /// What was done, in words.
-    pub words: String,
-}
-
 impl Sickness {
     /// Whether the machine offers what it needs; standard error says what is missing.
     pub fn is_possible(self) -> bool {
@@ -84,8 +78,8 @@ impl Sickness {
             Self::CutOff | Self::Mute | Self::Deaf | Self::Loss => {
                 Options { network: Network::namespaces()?, ..options }
             }
-            Self::FullDisk => Options { disks: Disks::Tmpfs { bytes: DISK_BYTES }, ..options },
-            Self::PowerCut => Options { disks: Disks::Images { bytes: DISK_BYTES }, ..options },
+            Self::FullDisk => on_small_disks(options, Disks::Tmpfs { bytes: DISK_BYTES }),
+            Self::PowerCut => on_small_disks(options, Disks::Images { bytes: DISK_BYTES }),
             Self::FailedSync | Self::Wounded(_) => options,
         })
     }
@@ -101,14 +95,10 @@ impl Sickness {
         Ok((0..cluster.size()).filter(is_spared).collect())
     }
 
-    /// Whether a call of a client of the spared nodes may fail like that.
-    pub fn may_fail(self, failure: &str) -> bool {
-        match self {
-            // Clients see their own nodes go.
-            Self::PowerCut => true,
-            Self::FullDisk => failure.contains("disk-full"),
-            _ => false,
-        }
+    /// Whether calls of clients of the spared nodes may fail.
+    pub fn may_fail(self) -> bool {
+        // Clients see their own nodes go.
+        self == Self::PowerCut
     }
 
     /// What must be done before the load begins: some sicknesses are in the victim from its start.
@@ -125,12 +115,11 @@ impl Sickness {
         Ok(())
     }
 
-    /// Strikes, and waits until the others serve where they must.
+    /// Strikes, waits until the others serve where they must, and says what was done.
     ///
     /// # Errors
     /// If a step fails, or the others do not serve in time.
-    pub fn strike(self, cluster: &mut Cluster, victim: usize, seed: u64) -> Result<Stricken> {
-        let mut stricken = Stricken::default();
+    pub fn strike(self, cluster: &mut Cluster, victim: usize, seed: u64) -> Result<String> {
         let id = cluster.id_of(victim)?;
         let others: Vec<usize> = (0..cluster.size()).filter(|index| *index != victim).collect();
         let way = |from, to| Cut::Way { from, to };
@@ -152,7 +141,7 @@ impl Sickness {
                 Vec::new()
             }
             Self::FullDisk => {
-                stricken.filler = Some(Filler::fill(&cluster.node(victim).data())?);
+                fullness::fill(&cluster.node(victim).data())?;
                 Vec::new()
             }
             Self::PowerCut => {
@@ -162,25 +151,23 @@ impl Sickness {
             Self::Wounded(wound) => {
                 cluster.kill(victim)?;
                 taken_over(cluster, others[0], &id)?;
-                stricken.words = wound.inflict(&cluster.node(victim).data(), seed)?;
-                return Ok(stricken);
+                return wound.inflict(&cluster.node(victim).data(), seed);
             }
         };
         if !cuts.is_empty() {
             cluster.network().wires()?.cut(&cuts)?;
-            stricken.words = format!("{cuts:?}");
         }
-        if matches!(self, Self::CutOff | Self::Mute | Self::Deaf | Self::FailedSync) {
+        if matches!(self, Self::CutOff | Self::Mute | Self::Deaf | Self::FailedSync | Self::FullDisk) {
             taken_over(cluster, others[0], &id)?;
         }
-        Ok(stricken)
+        Ok(format!("{self:?} {cuts:?}"))
     }
 
     /// Heals what has struck; the cluster need not be whole yet.
     ///
     /// # Errors
     /// If a step fails, or the sickness was none.
-    pub fn heal(self, cluster: &mut Cluster, victim: usize, mut stricken: Stricken) -> Result<()> {
+    pub fn heal(self, cluster: &mut Cluster, victim: usize) -> Result<()> {
         match self {
             Self::CutOff | Self::Mute | Self::Deaf | Self::TwoApart | Self::Loss => {
                 cluster.network().wires()?.mend().map(drop)
@@ -193,12 +180,18 @@ impl Sickness {
             Self::FullDisk => {
                 // Full is not broken: it runs, and goes on by itself.
                 cluster.node_mut(victim).check()?;
-                stricken.filler.take().context("nothing was filled")?.empty()
+                fullness::empty(&cluster.node(victim).data())
             }
             Self::PowerCut => (0..cluster.size()).try_for_each(|index| cluster.restart(index)),
-            Self::Wounded(_) => come_back(cluster, victim).context(stricken.words),
+            Self::Wounded(_) => come_back(cluster, victim),
         }
     }
+}
+
+/// Nodes know how large their disks are, or they would count as full from the start.
+fn on_small_disks(mut options: Options, disks: Disks) -> Options {
+    options.flags.extend(["--set", DISK_MARKS].map(str::to_owned));
+    Options { disks, ..options }
 }
 
 /// Waits until the others serve what a node served, as one of them sees it.

@@ -186,7 +186,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             let payload = encode(ENTRY_MAGIC, &entry)?;
             records.push(Record::Append { log: WalLog::CONTROL, index, payload });
         }
-        let ticket = self.wal.submit(records).await.map_err(write_error)?;
+        // Small, and nothing goes without it: a full disk must not keep its shards from moving.
+        let ticket = self.wal.submit_on_reserve(records).await.map_err(write_error)?;
         while self.flushes.try_join_next().is_some() {}
         self.flushes.spawn(async move {
             let flushed = ticket.durable().await;

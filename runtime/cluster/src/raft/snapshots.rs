@@ -9,9 +9,11 @@
 //!
 //! The checksum covers what follows it. The same bytes travel to members that are too far behind for the log.
 
+use std::time::Duration;
+
 use openraft::{EmptyNode, StoredMembership};
 use shardloom_sharding::ids::NodeId;
-use shardloom_store::{Db, DbError, Table};
+use shardloom_store::{Db, DbError, DiskSpace, Table};
 
 use super::applied::AppliedState;
 use super::config::LogId;
@@ -21,6 +23,12 @@ const MAGIC: [u8; 4] = *b"SLcs";
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 9;
 const KEY: &[u8] = b"control";
+/// Room that the database has before a snapshot is written, in bytes, whatever its length.
+const SAVE_ROOM_BYTES: u64 = 4 << 20;
+/// And for each of its bytes: the new one stands beside the old one for a while.
+const SAVE_ROOM_FACTOR: u64 = 4;
+/// How often to look for room.
+const ROOM_POLL: Duration = Duration::from_millis(500);
 
 /// Why a snapshot cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +55,7 @@ pub enum SnapshotError {
 pub struct SnapshotStore {
     db: Db,
     table: Table,
+    space: DiskSpace,
 }
 
 impl SnapshotStore {
@@ -55,9 +64,34 @@ impl SnapshotStore {
     /// # Errors
     ///
     /// The table cannot be opened.
-    pub fn new(db: Db) -> Result<SnapshotStore, SnapshotError> {
+    pub fn new(db: Db, space: DiskSpace) -> Result<SnapshotStore, SnapshotError> {
         let table = db.table("snapshots")?;
-        Ok(SnapshotStore { db, table })
+        Ok(SnapshotStore { db, table, space })
+    }
+
+    /// Waits until there is room for a snapshot of this length: the control group takes an error for the end, and the log keeps everything
+    /// meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// The disk fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing has happened.
+    pub async fn room(&self, bytes: usize) -> Result<(), SnapshotError> {
+        let bytes = SAVE_ROOM_BYTES + SAVE_ROOM_FACTOR * bytes as u64;
+        let mut told = false;
+        loop {
+            match self.db.make_room(&self.space, bytes) {
+                Err(error) if error.is_no_room() => {}
+                made => return Ok(made?),
+            }
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!("no room for a snapshot of the control state: waiting for some");
+            }
+            tokio::time::sleep(ROOM_POLL).await;
+        }
     }
 
     /// Replaces the snapshot; durable when it returns. Blocks on the disk.

@@ -118,6 +118,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     ) -> Storage<()> {
         let mut state = SnapshotStore::decode(&snapshot).map_err(write_error)?;
         state.membership = meta.last_membership.clone();
+        self.snapshots.room(snapshot.len()).await.map_err(write_error)?;
         self.snapshots.save(&snapshot).map_err(write_error)?;
         let index = state.last.map_or(0, |id| id.index);
         let newest_proposal = state.newest_proposal();
@@ -143,6 +144,7 @@ pub struct SnapshotBuilder {
 impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     async fn build_snapshot(&mut self) -> Storage<Snapshot<TypeConfig>> {
         let bytes = SnapshotStore::encode(&self.state).map_err(write_error)?;
+        self.snapshots.room(bytes.len()).await.map_err(write_error)?;
         self.snapshots.save(&bytes).map_err(write_error)?;
         Ok(Snapshot { meta: meta_of(&self.state), snapshot: Box::new(bytes) })
     }

@@ -66,7 +66,8 @@ impl Shell {
     async fn write_records(&mut self, seq: WriteSeq, records: Vec<Record>) -> Result<(), ClusterError> {
         let mut last = StoreSeq(0);
         for records in self.parts.logs.translate(records)? {
-            last = self.parts.wal.submit(records).await?.seq();
+            // What the core was told of is written in any case: `room` has kept out what there is no room for.
+            last = self.parts.wal.submit_on_reserve(records).await?.seq();
         }
         self.parts.logs.submitted();
         self.unsynced.push_back((last, seq));

@@ -20,6 +20,9 @@ pub(super) type MadeStates = Vec<(ShardEpoch, Result<Opened, StateError>)>;
 impl Shell {
     /// Gives batches to the core: in one event, unless they are large.
     pub(super) fn on_batches(&mut self, submissions: impl Iterator<Item = Submission>) {
+        if self.parts.wal.is_disk_full() {
+            return self.forgo(submissions);
+        }
         let (mut batches, mut bytes) = (Vec::new(), 0);
         for Submission { at, batch } in submissions {
             bytes += batch.len();

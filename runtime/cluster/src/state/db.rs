@@ -9,14 +9,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use shardloom_sharding::ids::ShardId;
-use shardloom_store::{Batch, Db, DbError, Table};
+use shardloom_store::{Batch, Db, DbError, DiskSpace, Table};
 use tokio::sync::Notify;
 
 use super::error::StateError;
 use super::fold::Fold;
 use super::generations::Generation;
 use super::keys::{self, Copy};
-use super::limits::DELETE_ROWS_MAX;
+use super::limits::{DELETE_ROWS_MAX, STEP_ROOM_BYTES};
 use super::meta::{self, KeptReply, ShardMeta};
 
 /// The bytes of a value's key before its [`keys::state_key`].
@@ -44,6 +44,7 @@ struct Known {
 pub(crate) struct StateDb {
     db: Db,
     table: Table,
+    space: DiskSpace,
     known: Mutex<Known>,
     /// A read has found damage.
     broken: Notify,
@@ -55,10 +56,20 @@ impl StateDb {
     /// # Errors
     ///
     /// The database is damaged, or the disk fails.
-    pub(crate) fn open(dir: &Path) -> Result<StateDb, StateError> {
+    pub(crate) fn open(dir: &Path, space: &DiskSpace) -> Result<StateDb, StateError> {
         let db = Db::open(dir, "state")?;
         let table = db.table("shards")?;
-        Ok(StateDb { db, table, known: Mutex::default(), broken: Notify::new() })
+        Ok(StateDb { db, table, space: space.clone(), known: Mutex::default(), broken: Notify::new() })
+    }
+
+    /// Makes sure of room for one step, so that a disk that gets full under it does no harm.
+    fn make_room(&self) -> Result<(), StateError> {
+        Ok(self.db.make_room(&self.space, STEP_ROOM_BYTES)?)
+    }
+
+    /// The room on the disk.
+    pub(crate) fn space(&self) -> &DiskSpace {
+        &self.space
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -85,6 +96,7 @@ impl StateDb {
 
     /// Makes everything durable that was written before; the new count of checkpoints. Blocks on the disk.
     pub(crate) fn checkpoint(&self) -> Result<u64, StateError> {
+        self.make_room()?;
         Ok(self.db.checkpoint()?)
     }
 
@@ -130,6 +142,7 @@ impl StateDb {
 
     /// Writes what some entries leave behind, in one step; says whether the copy is still in use.
     pub(crate) fn store(&self, copy: Copy, fold: Fold) -> Result<bool, StateError> {
+        self.make_room()?;
         let Fold { meta: newest, values, replies, .. } = fold;
         let mut batch = Batch::default();
         for (key, value) in values {
@@ -242,6 +255,7 @@ impl StateDb {
 
     /// Puts rows of a snapshot into its copy.
     pub(crate) fn take_in(&self, copy: Copy, rows: Vec<(Bytes, Bytes)>) -> Result<(), StateError> {
+        self.make_room()?;
         let mut batch = Batch::default();
         for (key, value) in rows {
             batch.put(copy.row(&key), value);
@@ -251,6 +265,7 @@ impl StateDb {
 
     /// Ends a snapshot: it is whole, and durable once this returns, with the new count of checkpoints. Blocks on the disk.
     pub(crate) fn arrived(&self, copy: Copy, meta: ShardMeta) -> Result<u64, StateError> {
+        self.make_room()?;
         self.table.put(&copy.meta(), &meta.encode())?;
         let checkpoints = self.checkpoint()?;
         self.known().arrived.insert(copy, meta);
@@ -285,6 +300,7 @@ impl StateDb {
 
     /// Deletes some rows of a copy that is not in use; says whether none is left.
     pub(crate) fn delete_some(&self, copy: Copy) -> Result<bool, StateError> {
+        self.make_room()?;
         let rows = self.rows(copy, &[], DELETE_ROWS_MAX)?;
         let done = rows.len() < DELETE_ROWS_MAX;
         let mut batch = Batch::default();

@@ -1,8 +1,10 @@
 //! Why a state cannot be read or written.
 
+use std::time::Duration;
+
 use shardloom_protocol::batch::BatchError;
 use shardloom_sharding::ids::{Position, ShardId};
-use shardloom_store::{DataDirError, DbError, WalError};
+use shardloom_store::{DataDirError, DbError, EXIT_DAMAGED, WalError};
 
 use crate::log_entries::ShardLogError;
 
@@ -77,9 +79,21 @@ pub enum StateError {
 }
 
 impl StateError {
-    /// Whether the same may succeed later: the disk was full, say.
+    /// Whether the same may succeed later: there was too little room, and nothing was begun. What failed on the disk itself is never tried again: nobody
+    /// knows what is on it.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, StateError::Db(DbError::Io { .. }))
+        matches!(self, StateError::Db(error) if error.is_no_room())
+    }
+}
+
+impl StateError {
+    /// The code that the process is to end with where it cannot go on.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            StateError::Wal(error) => error.exit_code(),
+            StateError::Db(error) => error.exit_code(),
+            _ => EXIT_DAMAGED,
+        }
     }
 }
 
@@ -98,6 +112,12 @@ pub enum NotWritten {
         bytes: usize,
         /// The limit.
         bytes_max: usize,
+    },
+    /// The disk is full, or nearly.
+    #[error("the disk of this node has no room for more")]
+    DiskFull {
+        /// For how long.
+        full_for: Duration,
     },
     /// What was there before cannot be read.
     #[error(transparent)]

@@ -105,7 +105,7 @@ impl Flusher {
         let (flushed, checkpoints) = match done {
             Ok(done) => done,
             Err(error) if error.is_retryable() => {
-                tracing::error!(%error, "the state was not flushed: trying again");
+                tracing::warn!(%error, "the state was not flushed and stays in the log: trying again");
                 round.iter().for_each(|(shard, upto)| self.unflushed.applied(*shard, *upto));
                 tokio::time::sleep(FLUSH_RETRY).await;
                 return Ok(());
@@ -135,7 +135,7 @@ impl Flusher {
                 // The rest follows when flushes have had their turn.
                 Ok(false) => {}
                 Err(error) if error.is_retryable() => {
-                    tracing::error!(%error, "old state was not deleted: trying again");
+                    tracing::warn!(%error, "old state was not deleted: trying again");
                     tokio::time::sleep(FLUSH_RETRY).await;
                 }
                 Err(error) => return Err(error),

@@ -59,6 +59,8 @@ pub(crate) const FLUSH_PAUSE: Duration = Duration::from_millis(200);
 pub(crate) const FLUSH_RETRY: Duration = Duration::from_millis(500);
 /// Bytes of a log that go into the database in one step: bounds what is held in memory meanwhile.
 pub(crate) const FOLD_BYTES_MAX: usize = 1 << 20;
+/// Room that the database has before each step, in bytes: a step of [`FOLD_BYTES_MAX`] rewrites some pages of each row that it touches.
+pub(crate) const STEP_ROOM_BYTES: u64 = 16 << 20;
 /// Rows that are deleted in one step.
 pub(crate) const DELETE_ROWS_MAX: usize = 512;
 

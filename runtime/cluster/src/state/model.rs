@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use shardloom_protocol::batch::{Change, WriteBatch};
 use shardloom_sharding::ids::{Epoch, Position, ShardId};
 use shardloom_sharding::protocol::messages::{Body, Entry, ShardEpoch};
-use shardloom_store::{DataDir, LogId, Record, Wal, WalOptions};
+use shardloom_store::{DataDir, DiskSpace, LogId, Record, SpaceMarks, Wal, WalOptions};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
@@ -67,7 +67,8 @@ impl Disk {
         let options =
             WalOptions { segment_bytes: 256 << 10, queue_bytes_max: 64 << 10, cache_bytes_max: 1 << 10 };
         let (wal, recovery) = Wal::open(&path.join("wal"), options).unwrap();
-        let opened = open(&dir, &wal, recovery.disk).unwrap();
+        let space = DiskSpace::open(path, SpaceMarks { low_bytes: 0, high_bytes: 0 }).unwrap();
+        let opened = open(&dir, &wal, recovery.disk, &space).unwrap();
         assert_eq!(opened.disk, recovery.disk, "the state was taken for damaged");
         let db = Arc::new(opened.db);
         let last = Position(wal.last_index(LogId::shard(SHARD)).unwrap_or(0));
@@ -242,7 +243,8 @@ fn a_database_that_went_back_is_put_aside_and_the_disk_is_another() {
         let (wal, recovery) = Wal::open(&path.path().join("wal"), WalOptions::default()).unwrap();
         let opened = {
             let _inside = runtime.enter();
-            open(&dir, &wal, recovery.disk).unwrap()
+            let space = DiskSpace::open(path.path(), SpaceMarks { low_bytes: 0, high_bytes: 0 }).unwrap();
+            open(&dir, &wal, recovery.disk, &space).unwrap()
         };
         assert_ne!(opened.disk, recovery.disk, "start {start}");
         assert_eq!(opened.db.current(SHARD).meta.applied.position, Position(0));

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use shardloom_sharding::ids::{DiskId, Position, ShardId};
-use shardloom_store::{DataDir, LogId, Record, Wal};
+use shardloom_store::{DataDir, DiskSpace, LogId, Record, Wal};
 use tokio::runtime::Handle;
 
 use super::db::StateDb;
@@ -36,10 +36,10 @@ pub(crate) struct OpenedState {
 /// # Errors
 ///
 /// The disk fails.
-pub(crate) fn open(dir: &DataDir, wal: &Wal, wal_disk: DiskId) -> Result<OpenedState, StateError> {
+pub(crate) fn open(dir: &DataDir, wal: &Wal, wal_disk: DiskId, space: &DiskSpace) -> Result<OpenedState, StateError> {
     let disk = wal.register(slots::DISK).and_then(|value| value.first_chunk().copied());
     let old_disk = disk.map_or(wal_disk, |bytes| DiskId(u64::from_le_bytes(bytes)));
-    let damage = match StateDb::open(&dir.join(NAME)) {
+    let damage = match StateDb::open(&dir.join(NAME), space) {
         Ok(db) => match check(&db, wal) {
             Ok(Ok(garbage)) => return Ok(OpenedState { db, disk: old_disk, garbage }),
             Ok(Err(damage)) => damage,
@@ -55,7 +55,7 @@ pub(crate) fn open(dir: &DataDir, wal: &Wal, wal_disk: DiskId) -> Result<OpenedS
         damage, old_disk = %old_disk, new_disk = %disk, put_aside = %aside.display(),
         "the state of this disk's replicas is damaged: the disk starts anew under another identity, and its replicas are made anew from their peers"
     );
-    Ok(OpenedState { db: StateDb::open(&dir.join(NAME))?, disk, garbage: Vec::new() })
+    Ok(OpenedState { db: StateDb::open(&dir.join(NAME), space)?, disk, garbage: Vec::new() })
 }
 
 fn is_damage(error: &StateError) -> bool {

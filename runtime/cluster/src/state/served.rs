@@ -183,6 +183,10 @@ impl ServedState {
         } else {
             batch
         };
+        // Before it has a number: nothing of it is left then.
+        if let Some(full_for) = self.db.space().full_for() {
+            return Err(NotWritten::DiskFull { full_for });
+        }
         let permit = self.submit.reserve().await.map_err(|_| NotWritten::NotServed)?;
         let growth = self.growth(batch)?;
         let encoded = batch.encode(growth).map_err(|error| match error {

@@ -11,7 +11,7 @@ use shardloom_cluster::{Beginning, Cluster, ClusterHandle, ClusterOptions};
 use shardloom_protocol::digest::Digest;
 use shardloom_sharding::ids::{NodeId, ShardId};
 use shardloom_sharding::protocol::timing::Timing;
-use shardloom_store::WalOptions;
+use shardloom_store::{SpaceMarks, WalOptions};
 use tempfile::TempDir;
 
 /// How long something may take that happens by itself, on a machine that does much else.
@@ -82,6 +82,7 @@ impl World {
             gossip: GossipTiming::default(),
             // Many nodes share one disk here: large segments would only fill it with zeros.
             wal: WalOptions { segment_bytes: 4 << 20, queue_bytes_max: 1 << 20, cache_bytes_max: 1 << 20 },
+            space: SpaceMarks { low_bytes: 0, high_bytes: 0 },
         }
     }
 

@@ -16,7 +16,7 @@ use shardloom_protocol::batch::{Change, WriteBatch};
 use shardloom_protocol::digest::Digest;
 use shardloom_sharding::ids::{Position, ShardId};
 use shardloom_sharding::protocol::timing::Timing;
-use shardloom_store::WalOptions;
+use shardloom_store::{SpaceMarks, WalOptions};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -185,6 +185,7 @@ impl World {
             raft: RaftTiming::default(),
             gossip: GossipTiming::default(),
             wal: WalOptions::default(),
+            space: SpaceMarks { low_bytes: 0, high_bytes: 0 },
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.unwrap();

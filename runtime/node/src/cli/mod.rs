@@ -28,6 +28,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use shardloom_cluster::ClusterError;
 
 use client::{Client, ClientError};
 use output::Output;
@@ -124,9 +125,15 @@ pub fn run() -> ExitCode {
         Err(error) if output::reader_left(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("shardloom: {error:#}");
-            ExitCode::FAILURE
+            exit_code(&error)
         }
     }
+}
+
+/// What the process says of its end: a node that failed on its disk has codes of its own.
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let code = error.chain().find_map(|cause| Some(cause.downcast_ref::<ClusterError>()?.exit_code()));
+    code.map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 #[cfg(test)]

@@ -32,7 +32,14 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
   shardloom node --data d2 --http 127.0.0.1:7090 --peer 127.0.0.1:7091 --gossip 127.0.0.1:7092 \\
       --join 127.0.0.1:7081 --token \"$(shardloom token create)\"
   shardloom node --config /etc/shardloom.toml
-  shardloom node drain 3f09b1c2d4e5f607"
+  shardloom node drain 3f09b1c2d4e5f607
+
+Exit codes of a node:
+  0   it was told to end, and has
+  1   it was told something that cannot be, or the cluster refuses it
+  65  what is on its disk is damaged, or was written by a newer shardloom
+  73  the disk is full to the last reserve
+  74  a write or an fdatasync failed: the disk is not to be trusted"
 )]
 pub(super) struct Node {
     #[command(flatten)]

@@ -19,7 +19,7 @@ use shardloom_host::{Compiler, Host, HostOptions};
 use shardloom_protocol::digest::Digest;
 use shardloom_sharding::ids::NodeId;
 use shardloom_sharding::protocol::timing::Timing;
-use shardloom_store::{DataDir, WalOptions};
+use shardloom_store::{DataDir, SpaceMarks, WalOptions};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -67,6 +67,7 @@ pub async fn run(config: NodeConfig, shutdown: CancellationToken) -> Result<(), 
     tracing::info!(node = %handle.me(), cluster = %handle.cluster(), http = %config.http_address(), "the node takes part");
     remember_admin(&config, &handle.cluster().to_string());
     let host = open_host(&config).context("cannot open components/")?;
+    let space = handle.space().clone();
     let fabric: Arc<dyn Fabric> = Arc::new(ClusterFabric::new(handle));
     let metrics = Arc::new(Metrics::default());
     let server =
@@ -88,6 +89,7 @@ pub async fn run(config: NodeConfig, shutdown: CancellationToken) -> Result<(), 
         }
     }
     tasks.spawn(chores::run(server.clone()));
+    tasks.spawn(observe::watch_disk(space, metrics.clone()));
     tasks.spawn(observe::run(fabric, metrics));
     let failed = tokio::select! {
         () = shutdown.cancelled() => None,
@@ -144,6 +146,7 @@ async fn start_cluster(config: &NodeConfig) -> anyhow::Result<Cluster> {
         },
         gossip: GossipTiming { interval: ms(timings.gossip_ms), ..GossipTiming::default() },
         wal: WalOptions::default(),
+        space: SpaceMarks { low_bytes: config.limits.disk_low_bytes, high_bytes: config.limits.disk_high_bytes },
     };
     Ok(shardloom_cluster::start(options).await?)
 }

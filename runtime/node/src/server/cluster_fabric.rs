@@ -198,6 +198,12 @@ fn picture(cluster: &ClusterHandle) -> View {
     let leader = standing.leader.map(|(node, _)| node);
     let members: BTreeMap<NodeId, Member> =
         state.members.keys().map(|node| (*node, member(state, *node, leader, &voters, &standing))).collect();
+    let mut full = standing.full.clone();
+    if cluster.space().is_full() {
+        full.insert(cluster.me());
+    } else {
+        full.remove(&cluster.me());
+    }
     View {
         cluster_id: state.founding.cluster,
         this_node: cluster.me(),
@@ -207,7 +213,8 @@ fn picture(cluster: &ClusterHandle) -> View {
         replicas: state.founding.replicas,
         map: Arc::new(state.shards.committed().clone()),
         unsettled: Arc::new(unsettled(state, &standing)),
-        warnings: warnings(state, &members),
+        warnings: warnings(state, &members).into_iter().chain(full_disks(cluster, &full)).collect(),
+        full,
         members,
         workloads: state
             .workloads
@@ -289,4 +296,24 @@ fn warnings(state: &ControlState, members: &BTreeMap<NodeId, Member>) -> Vec<Str
         warnings.push("two nodes: one of them votes, and its loss stops the cluster; add a third".into());
     }
     warnings
+}
+
+/// An alarm for each node without room. The words of this node's own have figures.
+fn full_disks(cluster: &ClusterHandle, full: &BTreeSet<NodeId>) -> Vec<String> {
+    let alarm = |node: &NodeId| {
+        let what = "it owns no shard while others have room, takes on no replica, and calls that write are answered disk-full where it is the owner";
+        let space = cluster.space();
+        let (marks, mib) = (space.marks(), |bytes: u64| bytes >> 20);
+        let place = match *node == cluster.me() {
+            true => format!(
+                "{} MiB are free under {}; delete what is not needed, or make the file system larger, until {} MiB are free",
+                mib(space.report().free_bytes),
+                space.dir().display(),
+                mib(marks.high_bytes)
+            ),
+            false => "make room under its data directory".to_owned(),
+        };
+        format!("the disk of node {node} is full: {what}. {place}: it goes on by itself then")
+    };
+    full.iter().map(alarm).collect()
 }

@@ -53,6 +53,7 @@ impl ShardState for ClusterState {
                 result.map_err(|error| match error {
                     NotWrittenHere::NotServed => NotWritten::NotServed,
                     NotWrittenHere::TooLarge { .. } => NotWritten::TooLarge(error.to_string()),
+                    NotWrittenHere::DiskFull { full_for } => NotWritten::DiskFull { full_for },
                     NotWrittenHere::State(error) => NotWritten::State(error.to_string()),
                 })
             })

@@ -1,9 +1,12 @@
 //! The named maxima and intervals of a node: every queue, size and wait, with its unit and its reason.
 
 use serde::{Deserialize, Serialize};
+use shardloom_store::SpaceMarks;
 
 use super::config_error::{ConfigError, within};
 
+/// The least that a disk may be told to keep free: the write-ahead log's next segment, and one step of the database of states.
+const DISK_LOW_BYTES_MIN: u64 = 64 * MIB;
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
@@ -36,6 +39,10 @@ pub struct Limits {
     pub compilations_max: u64,
     /// Bytes of address space of one compiling child. A hostile component fails there, not here.
     pub compile_memory_bytes_max: u64,
+    /// With fewer free bytes under the data directory the disk counts as full: what is below is for what is under way, the logs and the databases.
+    pub disk_low_bytes: u64,
+    /// Once full, the disk counts as full until so many bytes are free: apart from the low mark, so that shards do not go to and fro.
+    pub disk_high_bytes: u64,
 }
 
 impl Default for Limits {
@@ -53,6 +60,8 @@ impl Default for Limits {
             moves_in_flight_max: 8,
             compilations_max: 1,
             compile_memory_bytes_max: 4096 * MIB,
+            disk_low_bytes: SpaceMarks::default().low_bytes,
+            disk_high_bytes: SpaceMarks::default().high_bytes,
         }
     }
 }
@@ -70,7 +79,9 @@ impl Limits {
         within("limits.instances_max", self.instances_max, 1, 10_000_000)?;
         within("limits.moves_in_flight_max", self.moves_in_flight_max, 1, 65_536)?;
         within("limits.compilations_max", self.compilations_max, 1, 1024)?;
-        within("limits.compile_memory_bytes_max", self.compile_memory_bytes_max, 256 * MIB, u64::MAX)
+        within("limits.compile_memory_bytes_max", self.compile_memory_bytes_max, 256 * MIB, u64::MAX)?;
+        within("limits.disk_low_bytes", self.disk_low_bytes, DISK_LOW_BYTES_MIN, 1 << 50)?;
+        within("limits.disk_high_bytes", self.disk_high_bytes, self.disk_low_bytes, 1 << 50)
     }
 }
 

@@ -50,6 +50,10 @@ pub struct Metrics {
     pub instances_evicted: Counter,
     /// Open HTTP connections.
     pub connections: Gauge,
+    /// Bytes free under the data directory.
+    pub disk_free_bytes: Gauge,
+    /// 1 while the disk counts as full.
+    pub disk_full: Gauge,
     /// From losing a leader to having one.
     pub elections: Histogram,
     /// From a proposal that takes a shard from this node to its commit.
@@ -73,6 +77,8 @@ impl Metrics {
             instances_made: Counter::default(),
             instances_evicted: Counter::default(),
             connections: Gauge::default(),
+            disk_free_bytes: Gauge::default(),
+            disk_full: Gauge::default(),
             elections: Histogram::new(CHANGE_BUCKETS_S),
             handovers: Histogram::new(CHANGE_BUCKETS_S),
             reshards: Histogram::new(CHANGE_BUCKETS_S),
@@ -89,6 +95,8 @@ impl Metrics {
         registry.register("instances_made", "Guest instances made", metrics.instances_made.clone());
         registry.register("instances_evicted", "Guest instances evicted", metrics.instances_evicted.clone());
         registry.register("connections", "Open HTTP connections", metrics.connections.clone());
+        registry.register("disk_free_bytes", "Bytes free under the data directory", metrics.disk_free_bytes.clone());
+        registry.register("disk_full", "1 while the disk counts as full", metrics.disk_full.clone());
         for (name, help, histogram) in [
             ("election", "Time without a leader", &metrics.elections),
             ("handover", "Time in which a shard that leaves this node pauses", &metrics.handovers),

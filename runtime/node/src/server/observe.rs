@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use shardloom_sharding::ids::ShardId;
+use shardloom_store::DiskSpace;
 use tokio::time::Instant;
 
 use super::fabric::Fabric;
@@ -23,6 +25,23 @@ pub async fn run(fabric: Arc<dyn Fabric>, metrics: Arc<Metrics>) {
         if changed.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// How often the figures of the disk are renewed: about as often as they are read.
+const DISK_EVERY: Duration = Duration::from_secs(1);
+
+/// Keeps the figures of the disk for as long as the node runs.
+///
+/// # Cancel safety
+/// The figures stay what they were.
+pub async fn watch_disk(space: DiskSpace, metrics: Arc<Metrics>) {
+    let mut tick = tokio::time::interval(DISK_EVERY);
+    loop {
+        tick.tick().await;
+        let report = space.report();
+        metrics.disk_free_bytes.set(i64::try_from(report.free_bytes).unwrap_or(i64::MAX));
+        metrics.disk_full.set(i64::from(report.full));
     }
 }
 

@@ -1,6 +1,7 @@
 //! What calls ask of a shard's state: the seam between the shard tasks and the cluster's replicated logs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -59,6 +60,12 @@ pub enum NotWritten {
     /// They are over a limit.
     #[error("{0}")]
     TooLarge(String),
+    /// The disk of this node is full.
+    #[error("the disk of the shard's owner is full: make room there")]
+    DiskFull {
+        /// For how long.
+        full_for: Duration,
+    },
     /// The state cannot be read.
     #[error("{0}")]
     State(String),

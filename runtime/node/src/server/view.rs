@@ -1,6 +1,6 @@
 //! What a node knows of its cluster: the applied control state, and its own standing in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -40,6 +40,8 @@ pub struct View {
     pub weights: Option<Arc<Vec<u32>>>,
     /// The sha256 of the admin token.
     pub admin_token_sha256: [u8; 32],
+    /// Nodes without room on their disks.
+    pub full: BTreeSet<NodeId>,
     /// Whether this node holds a live lease. A hint: [`Permit`](super::fabric::Permit) is what counts.
     pub lease_live: bool,
     /// What a person should know (a single node keeps nothing safe, ...), in sentences.
@@ -150,6 +152,16 @@ impl View {
             Some(owner) if owner != self.this_node && silent(owner) => Progress::Resharding,
             _ => Progress::Settled,
         }
+    }
+
+    /// Whether some other node is up and has room on its disk.
+    pub fn has_room_elsewhere(&self) -> bool {
+        self.live_nodes().any(|node| node != self.this_node && !self.full.contains(&node))
+    }
+
+    /// Whether this node's disk is full.
+    pub fn is_full_here(&self) -> bool {
+        self.full.contains(&self.this_node)
     }
 
     /// The nodes that are up, this one included, in the order of their ids.

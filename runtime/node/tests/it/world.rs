@@ -308,6 +308,7 @@ fn first_view(map: ShardMap) -> View {
         weights: None,
         admin_token_sha256: Sha256::digest(ADMIN_TOKEN).into(),
         lease_live: true,
+        full: std::collections::BTreeSet::new(),
         warnings: Vec::new(),
     }
 }

@@ -75,7 +75,7 @@ impl Peers {
 
     /// Whether the peer answers, so that what it has can be copied.
     pub(super) fn answers(&self, peer: Peer) -> bool {
-        matches!(self.standing(peer), Standing::Live | Standing::Draining)
+        matches!(self.standing(peer), Standing::Live | Standing::Full | Standing::Draining)
     }
 
     pub(super) fn capacity(&self, peer: Peer) -> u64 {

@@ -75,7 +75,7 @@ fn with_replicas(
 ) -> Placement {
     let peers = draft.peers;
     let mut after = Placement::of(before.owner);
-    let stays = |peer: &&Peer| matches!(peers.standing(**peer), Standing::Live | Standing::Silent);
+    let stays = |peer: &&Peer| keeps(peers.standing(**peer));
     let mut kept = before.set().iter().filter(stays).count();
     let mut dropped = Vec::new();
     while kept > wanted {
@@ -106,10 +106,15 @@ fn with_replicas(
     after
 }
 
-/// The replica to do without where there are too many: a silent one, else one that shares its zone, else the fullest.
+/// Whether a node keeps the replicas that it has.
+fn keeps(standing: Standing) -> bool {
+    matches!(standing, Standing::Live | Standing::Silent | Standing::Full)
+}
+
+/// The replica to do without where there are too many: a silent or full one, else one that shares its zone, else the fullest.
 fn most_dispensable(draft: &Draft<'_>, placement: Placement, dropped: &[Peer]) -> Option<Peer> {
     let peers = draft.peers;
-    let stays = |peer: &Peer| matches!(peers.standing(*peer), Standing::Live | Standing::Silent);
+    let stays = |peer: &Peer| keeps(peers.standing(*peer));
     let set: Vec<Peer> =
         placement.set().iter().copied().filter(stays).filter(|peer| !dropped.contains(peer)).collect();
     let rank = |peer: &Peer| {
@@ -124,7 +129,7 @@ fn most_dispensable(draft: &Draft<'_>, placement: Placement, dropped: &[Peer]) -
 }
 
 /// Who is to own the shard: who does, if it is live; else one that has the log; else one that will. If none of them is live,
-/// one that is leaving, or else nothing changes.
+/// one that is full or leaving, or else nothing changes.
 fn owner(draft: &Draft<'_>, before: Placement, after: Placement) -> Peer {
     let peers = draft.peers;
     if before.owner != NOBODY && peers.is_live(before.owner) && after.has(before.owner) {

@@ -10,6 +10,7 @@
 //! | `Confirm` | new owner | leader | the commit in the control log | until committed or replaced |
 //! | `Trouble` | owner | leader | a new proposal | while it lasts |
 //! | `Leaving` | node | leader | moves | each `renew_every` |
+//! | `Space` | node | leader | moves | each `renew_every`, once the disk has been full |
 //! | `Learn` | leader | owner | `Learnt` | until learnt or given up |
 //! | `Hold` | leader | owner | `Held` | no: a courtesy |
 
@@ -172,6 +173,25 @@ pub enum ToLeader {
         /// The shards and the committed epochs under which they are held.
         shards: Vec<ShardEpoch>,
     },
+    /// Says whether the sender's disk has room. Full, it asks that others be given what it owns; it stays a replica.
+    Space {
+        /// The boot of the sender.
+        boot: Boot,
+        /// The number of the renewal beside it: the newest word counts.
+        number: u64,
+        /// How much room there is.
+        space: Space,
+    },
+}
+
+/// Whether a node's disk has room for more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Space {
+    /// It has.
+    #[default]
+    Ample,
+    /// It has not: nothing new may be taken on.
+    Full,
 }
 
 /// What the leader tells a node.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::ids::{Epoch, NodeId, Position, ShardId, Tail, Term};
 
-use super::messages::{PeerMessage, ShardEpoch};
+use super::messages::{PeerMessage, ShardEpoch, Space};
 use super::record::{Record, SnapshotId, WriteSeq};
 use super::timing::Time;
 
@@ -75,6 +75,14 @@ pub enum NodeEvent {
     },
     /// The process is about to end: others are to be given what this node owns. It is done when the committed map says so.
     Leave,
+    /// How much room the node's disk has; when that changes. The leader hears of it at once.
+    Space(Space),
+    /// Batches of calls were numbered and cannot be written: these shards are not owned under these epochs any more, as if the process had
+    /// begun anew, and the leader is asked for new ones.
+    Forgo {
+        /// The shards, and the epochs of the batches.
+        shards: Vec<ShardEpoch>,
+    },
     /// Time has passed; due every [`super::timing::Timing::tick`].
     Tick,
 }

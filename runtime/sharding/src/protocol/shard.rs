@@ -117,6 +117,14 @@ impl ShardCore {
         }
     }
 
+    /// Gives up the ownership under an epoch: what calls have written cannot be logged. It cannot be had again in this boot without a new
+    /// proposal (rule 4).
+    pub fn forgo<R: Rules>(&mut self, cx: &Context<R>, epoch: Epoch, out: &mut Vec<ShardEffect>) {
+        if self.owner.as_ref().is_some_and(|owner| owner.epoch() == epoch && owner.is_serving()) {
+            self.stop(cx, out);
+        }
+    }
+
     fn serve_if_committed<R: Rules>(&mut self, cx: &Context<R>, row: &ShardRow, out: &mut Vec<ShardEffect>) {
         let Some(owner) = &mut self.owner else { return };
         let copied = !matches!(owner.stage(), Stage::Copying { .. });

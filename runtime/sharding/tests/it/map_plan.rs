@@ -400,3 +400,45 @@ fn assert_level_owned(world: &World) {
     let spread = owned.iter().max().unwrap() - owned.iter().min().unwrap();
     assert!(spread <= 1, "{owned:?}");
 }
+
+/// Which members own something, and how many replicas each has.
+fn owned_and_held(world: &World, member: usize) -> (usize, usize) {
+    let replica = world.members[member].replica;
+    let owned = world.map.shards().filter(|shard| world.map.owner_replica(*shard) == Some(replica)).count();
+    let held = world.map.shards().filter(|shard| world.map.replicas(*shard).any(|held| held == replica)).count();
+    (owned, held)
+}
+
+#[test]
+fn full_node_gives_up_what_it_owns_keeps_its_replicas_and_takes_no_others() {
+    let mut world = World::new(60, 3);
+    world.join_many(4);
+    world.settle(1);
+    let (owned, held) = owned_and_held(&world, 0);
+    assert!(owned > 0 && held > 0);
+    world.set(0, Standing::Full);
+    world.settle(2);
+    assert_eq!(owned_and_held(&world, 0), (0, held), "it stays a replica");
+    // The replicas of another go to those that have room.
+    world.set(1, Standing::Gone);
+    world.settle(3);
+    assert_eq!(owned_and_held(&world, 0), (0, held), "it takes no other");
+    world.set(0, Standing::Live);
+    world.settle(3);
+    assert!(owned_and_held(&world, 0).0 > 0, "with room it owns again");
+}
+
+#[test]
+fn nothing_moves_where_no_node_has_room() {
+    let mut world = World::new(60, 3);
+    world.join_many(4);
+    world.settle(1);
+    (0..4).for_each(|member| world.set(member, Standing::Full));
+    assert_eq!(world.plan(), []);
+    // One that dies is replaced as owner all the same: the others can still answer reads.
+    world.set(2, Standing::Silent);
+    world.settle(2);
+    assert_eq!(owned_and_held(&world, 2).0, 0);
+    let owned: usize = [0, 1, 3].map(|member| owned_and_held(&world, member).0).into_iter().sum();
+    assert_eq!(owned, 60);
+}

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::wal::{EXIT_DAMAGED, EXIT_DISK_FAILED, EXIT_DISK_FULL};
+
 /// Why a database cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
@@ -44,6 +46,12 @@ pub enum DbError {
         /// Why.
         source: io::Error,
     },
+    /// The disk has too little room for what is to be written. Nothing was changed, and it may be tried again.
+    #[error("there is too little room on the disk of {}", dir.display())]
+    NoRoom {
+        /// The database's directory.
+        dir: PathBuf,
+    },
     /// A value is too large. Nothing was changed.
     #[error("a value of {bytes} bytes is over the limit of {bytes_max}")]
     TooLarge {
@@ -63,6 +71,21 @@ impl DbError {
         matches!(self, DbError::Damaged { .. })
     }
 
+    /// Whether the disk was too full, and the same may succeed later.
+    pub fn is_no_room(&self) -> bool {
+        matches!(self, DbError::NoRoom { .. })
+    }
+
+    /// The code that the process is to end with where it cannot go on.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            DbError::Io { source, .. } if is_full(source) => EXIT_DISK_FULL,
+            DbError::NoRoom { .. } => EXIT_DISK_FULL,
+            DbError::Io { .. } => EXIT_DISK_FAILED,
+            _ => EXIT_DAMAGED,
+        }
+    }
+
     pub(crate) fn damaged(dir: &Path, what: impl Into<String>) -> DbError {
         DbError::Damaged { dir: dir.to_path_buf(), what: what.into() }
     }
@@ -76,4 +99,10 @@ impl DbError {
             _ => DbError::Io { step, dir, source },
         }
     }
+}
+
+/// Whether a file operation failed because there is no room.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        || error.to_string().contains("No space left on device")
 }

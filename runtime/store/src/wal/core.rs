@@ -18,6 +18,15 @@ use super::{WalOptions, WalStats};
 /// A record that is on its way to the disk, and where the index says that it is.
 pub(crate) type Moving = (Line, Place);
 
+/// Where a submission may go when there is no room for the next segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// Nowhere, if it holds entries.
+    Ample,
+    /// Into the rest of the current segment.
+    Reserve,
+}
+
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) dir: Arc<Path>,
@@ -121,7 +130,7 @@ impl Core {
     }
 
     /// Queues records for which there is room.
-    pub(crate) fn enqueue(&self, records: Vec<Record>, cost: u32) -> Result<Ticket, WalError> {
+    pub(crate) fn enqueue(&self, records: Vec<Record>, cost: u32, room: Room) -> Result<Ticket, WalError> {
         let mut state = self.lock();
         if let Some(why) = &state.ended {
             return Err(why.clone());
@@ -129,7 +138,8 @@ impl Core {
         if state.closing {
             return Err(WalError::Closed);
         }
-        if state.disk_full && records.iter().any(|record| matches!(record, Record::Append { .. })) {
+        let refusing = state.disk_full && room == Room::Ample;
+        if refusing && records.iter().any(|record| matches!(record, Record::Append { .. })) {
             return Err(WalError::DiskFull { dir: self.dir.to_path_buf(), fatal: false });
         }
         state.index.check(&records)?;

@@ -7,6 +7,7 @@ mod deploying;
 mod examples;
 mod failing;
 mod forming;
+mod full_disk;
 mod joining;
 mod returning;
 mod sick;

@@ -2,6 +2,7 @@
 
 use shardloom_sharding::ids::{DiskId, NodeId, ShardId};
 use shardloom_sharding::plan::{Member, Standing};
+use shardloom_sharding::protocol::messages::{ShardEpoch, Space};
 use shardloom_sharding::protocol::node::NodeEvent;
 
 use super::Mix;
@@ -57,12 +58,30 @@ impl World {
                     node.disk_lag = if node.disk_lag == 0 { lag } else { 0 };
                 }
             }
-            _ => {
+            95..97 => {
                 self.note(|| format!("{id} is about to end"));
                 self.node_step(id, NodeEvent::Leave)?;
             }
+            _ => self.change_space(id)?,
         }
         Ok(())
+    }
+
+    /// A disk is full, or has room again; a full one may have come too suddenly for what calls have written.
+    fn change_space(&mut self, id: NodeId) -> Result<(), Violation> {
+        if self.random.permille(400) {
+            self.note(|| format!("the disk of {id} has room"));
+            return self.node_step(id, NodeEvent::Space(Space::Ample));
+        }
+        self.note(|| format!("the disk of {id} is full"));
+        self.node_step(id, NodeEvent::Space(Space::Full))?;
+        let process = self.nodes.get(&id).and_then(|node| node.process.as_ref());
+        let shards: Vec<ShardEpoch> = process.map_or_else(Vec::new, |process| {
+            let map = process.applied.control.committed();
+            map.shards().map(|shard| ShardEpoch { shard, epoch: map.epoch(shard) }).collect()
+        });
+        let lost = shards.into_iter().filter(|_| self.random.permille(300)).collect();
+        self.node_step(id, NodeEvent::Forgo { shards: lost })
     }
 
     fn down_time(&mut self) -> u64 {

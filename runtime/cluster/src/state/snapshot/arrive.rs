@@ -121,6 +121,9 @@ impl Arrivals {
         if arriving.len() >= ARRIVALS_MAX {
             return Err("too many snapshots are arriving".to_owned());
         }
+        if self.db.space().is_full() {
+            return Err("the disk of the receiver is full: it takes on no replica".to_owned());
+        }
         let copy = self.db.side_copy(part.at.shard);
         Ok(Arrival {
             from,

@@ -25,6 +25,9 @@ use crate::server::view::Workload;
 /// here: a hurried caller would throw the guest's memory away for all others.
 const CALL_HOLDS_SHARD_MAX: Duration = Duration::from_secs(60);
 
+/// How long after the disk of a shard's owner is full a call waits for another owner, where there may be one.
+const FULL_MOVE_WAIT: Duration = Duration::from_secs(5);
+
 const QUEUED: u8 = 0;
 const STARTED: u8 = 1;
 const CROSSED_OUT: u8 = 2;
@@ -255,15 +258,25 @@ impl ShardTask {
             }
             (Ok(wrote), Err(problem)) => Ended { outcome: Outcome::Failed(problem.at(epoch)), wrote, upto },
             (Err(NotWritten::NotServed), _) => nothing(Outcome::NotRun, upto),
+            (Err(NotWritten::DiskFull { full_for }), _) if self.is_moving(full_for) => {
+                nothing(Outcome::NotRun, upto)
+            }
             (Err(error), _) => {
-                let code = match error {
-                    NotWritten::TooLarge(_) => Code::GuestLimit,
-                    _ => Code::Internal,
+                let (code, executed) = match error {
+                    NotWritten::TooLarge(_) => (Code::GuestLimit, Executed::RolledBack),
+                    // Nothing is left of it, and its instance goes: as if it had not run.
+                    NotWritten::DiskFull { .. } => (Code::DiskFull, Executed::No),
+                    _ => (Code::Internal, Executed::RolledBack),
                 };
-                let problem = Problem::new(code, error.to_string()).executed(Executed::RolledBack);
+                let problem = Problem::new(code, error.to_string()).executed(executed);
                 nothing(Outcome::Failed(problem.at(epoch)), upto)
             }
         }
+    }
+
+    /// Whether the shard is about to go to a node that has room: its caller is better off late than refused.
+    fn is_moving(&self, full_for: Duration) -> bool {
+        full_for < FULL_MOVE_WAIT && self.bench.fabric.view().has_room_elsewhere()
     }
 
     /// Takes the warm instance, or makes one where there is none of this epoch and version.

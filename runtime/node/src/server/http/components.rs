@@ -33,6 +33,9 @@ pub async fn upload(
     if announced.is_some_and(|bytes| bytes > bytes_max) {
         return Err(too_large(bytes_max));
     }
+    if server.fabric.view().is_full_here() {
+        return Err(no_room());
+    }
     // An upload is held in memory until it is admitted, so there is room for few of them.
     let Ok(_room) = server.uploads.try_acquire() else {
         return Err(Problem::new(Code::Overloaded, "other uploads are under way on this node"));
@@ -78,11 +81,15 @@ fn too_large(bytes_max: u64) -> Problem {
     Problem::new(Code::BodyTooLarge, format!("a component may have at most {bytes_max} bytes"))
 }
 
+fn no_room() -> Problem {
+    Problem::new(Code::DiskFull, "this node's disk has no room for the component: make some, or upload it to another node")
+}
+
 fn not_admitted(error: &AdmitError, bytes_max: u64) -> Problem {
     match error {
         AdmitError::Compile(CompileError::Refused(Refusal::TooLarge { .. })) => too_large(bytes_max),
         AdmitError::Directory(source) if source.kind() == std::io::ErrorKind::StorageFull => {
-            Problem::new(Code::DiskFull, "there is no room for the component")
+            no_room()
         }
         error if error.is_retryable() => {
             let reason = with_sources(error);

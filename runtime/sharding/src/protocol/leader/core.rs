@@ -66,6 +66,11 @@ impl<R: Rules> LeaderCore<R> {
         self.reign.as_ref().is_some_and(|reign| reign.is_live(&self.court, now, node))
     }
 
+    /// Whether this node leads and the node has said that its disk is full.
+    pub fn is_full(&self, node: NodeId) -> bool {
+        self.reign.as_ref().is_some_and(|reign| reign.is_full(node))
+    }
+
     /// The members as they were last given.
     pub fn members(&self) -> &[Member] {
         &self.court.members

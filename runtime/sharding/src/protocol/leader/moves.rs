@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::change::Change;
-use crate::ids::ShardId;
+use crate::ids::{NodeId, Replica, ShardId};
 
 use super::super::control::ShardControl;
 use super::super::messages::{Learners, ShardEpoch};
@@ -62,6 +62,15 @@ impl Moves {
     /// Gives up the move of a shard.
     pub(super) fn drop_move(&mut self, shard: ShardId) {
         self.moves.remove(&shard);
+    }
+
+    /// Gives up moves that would have a node take on something.
+    pub(super) fn drop_towards(&mut self, node: NodeId, control: &ShardControl) {
+        self.moves.retain(|shard, planned| {
+            let change = &planned.change;
+            let has = |replica: Replica| control.committed().replicas(*shard).any(|held| held == replica);
+            change.owner != node && change.replicas.iter().all(|to| to.node != node || has(*to))
+        });
     }
 
     /// The new owner and a write quorum of the new replicas are near the tail: asks the owner to hold.

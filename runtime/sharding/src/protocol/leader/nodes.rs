@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::ids::{Boot, DiskId, Epoch, NodeId, Replica};
 
 use super::super::lease::GrantedLease;
+use super::super::messages::Space;
 use super::super::timing::{Time, Timing};
 
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ struct Seen {
     through: Epoch,
     lease: GrantedLease,
     leaving: Option<Boot>,
+    /// What it last said of its disk in this boot, and with which renewal.
+    space: (u64, Space),
 }
 
 /// The nodes, as one leader has heard them.
@@ -39,6 +42,7 @@ impl Nodes {
             through: Epoch(0),
             lease: GrantedLease::default(),
             leaving: None,
+            space: (0, Space::Ample),
         })
     }
 
@@ -48,6 +52,7 @@ impl Nodes {
         if boot > seen.boot {
             seen.boot = boot;
             seen.leaving = None;
+            seen.space = (0, Space::Ample);
         }
         boot == seen.boot
     }
@@ -80,6 +85,21 @@ impl Nodes {
     /// Notes that a node's process is about to end; says whether that is news.
     pub(super) fn leaves(&mut self, node: NodeId, boot: Boot) -> bool {
         self.seen(node).leaving.replace(boot) != Some(boot)
+    }
+
+    /// Notes what a node says of its disk; says whether that is news.
+    pub(super) fn said_space(&mut self, node: NodeId, number: u64, space: Space) -> bool {
+        let known = &mut self.seen(node).space;
+        let news = number >= known.0 && space != known.1;
+        if number >= known.0 {
+            *known = (number, space);
+        }
+        news
+    }
+
+    /// Whether the node has no room for anything new.
+    pub(super) fn is_full(&self, node: NodeId) -> bool {
+        self.seen.get(&node).is_some_and(|seen| seen.space.1 == Space::Full)
     }
 
     /// The proposal up to which the node has sealed everything.

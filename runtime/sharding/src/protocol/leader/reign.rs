@@ -8,7 +8,7 @@ use crate::ids::{Boot, DiskId, Epoch, NodeId, Replica, ShardId, Tail, Term};
 use crate::plan::Member;
 
 use super::super::control::ShardControl;
-use super::super::messages::{FromLeader, SealVerdict, ShardEpoch, ToLeader};
+use super::super::messages::{FromLeader, SealVerdict, ShardEpoch, Space, ToLeader};
 use super::super::node::Changed;
 use super::super::quorum::Seal;
 use super::super::rules::{Rule, Rules};
@@ -130,6 +130,11 @@ impl Reign {
         court.is_member(node) && self.nodes.is_live(node, now, &court.settings.timing)
     }
 
+    /// Whether the node has said that its disk is full.
+    pub(super) fn is_full(&self, node: NodeId) -> bool {
+        self.nodes.is_full(node)
+    }
+
     /// The members that have renewed within the length of a lease, in order.
     fn live<R: Rules>(&self, court: &Court<R>, now: Time) -> Vec<NodeId> {
         let nodes = court.members.iter().map(|member| member.replica.node);
@@ -184,6 +189,14 @@ impl Reign {
             ToLeader::Leaving { boot } => {
                 if self.nodes.is_current(from, boot) {
                     self.outlook.stale |= self.nodes.leaves(from, boot);
+                }
+            }
+            ToLeader::Space { boot, number, space } => {
+                if self.nodes.is_current(from, boot) && self.nodes.said_space(from, number, space) {
+                    self.outlook.stale = true;
+                    if space == Space::Full {
+                        self.moves.drop_towards(from, control);
+                    }
                 }
             }
         }

@@ -118,8 +118,12 @@ impl<'a> Case<'a> {
         count_live(&self.committed, is_live) >= seal_quorum(self.committed.len())
     }
 
-    /// Chooses what to propose; none if nothing would help.
-    pub(super) fn choose(&self, is_live: &impl Fn(Replica) -> bool) -> Option<Change> {
+    /// Chooses what to propose; none if nothing would help. A full node can still answer reads, so it is better than no owner, and worse than any other.
+    pub(super) fn choose(
+        &self,
+        is_live: &impl Fn(Replica) -> bool,
+        is_full: impl Fn(NodeId) -> bool,
+    ) -> Option<Change> {
         let avoid = if let Some(Plea::Stuck(node)) = self.plea { Some(node) } else { None };
         let fits = |owner: NodeId, replicas: &[Replica]| {
             avoid != Some(owner)
@@ -129,7 +133,9 @@ impl<'a> Case<'a> {
         if !self.can_seal(is_live) {
             return None;
         }
-        self.candidates(avoid)
+        let mut candidates = self.candidates(avoid);
+        candidates.sort_by_key(|(owner, _)| is_full(*owner));
+        candidates
             .into_iter()
             .find(|(owner, replicas)| fits(*owner, replicas))
             .map(|(owner, replicas)| Change { shard: self.shard, base: self.base, owner, replicas })

@@ -1,5 +1,7 @@
 //! The node core: leads each event to the shards that it concerns, and what they ask for out again.
 
+mod room;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -9,7 +11,7 @@ use super::super::control::ShardControl;
 use super::super::effect::{Context, ShardEffect};
 use super::super::lease::NodeLease;
 use super::super::log::LogIndex;
-use super::super::messages::{FromLeader, PeerMessage, ShardEpoch, ToLeader};
+use super::super::messages::{FromLeader, PeerMessage, ShardEpoch, Space, ToLeader};
 use super::super::owner::Stage;
 use super::super::record::{StoredShard, WriteSeq};
 use super::super::rules::{AllRules, Rule, Rules};
@@ -60,6 +62,8 @@ struct Reports {
     busy: BTreeSet<ShardId>,
     /// The process is about to end.
     leaving: bool,
+    /// How much room the disk has, once it has been full in this boot: until then nobody thinks otherwise.
+    space: Option<Space>,
 }
 
 impl NodeCore {
@@ -153,6 +157,8 @@ impl<R: Rules> NodeCore<R> {
                 self.reports.leaving = true;
                 self.renew(now, commands);
             }
+            NodeEvent::Space(space) => self.note_space(now, space, commands),
+            NodeEvent::Forgo { shards } => self.forgo(now, control, &shards),
             NodeEvent::Tick => self.tick(now, commands),
         }
         self.flush(now, control, commands);
@@ -274,6 +280,7 @@ impl<R: Rules> NodeCore<R> {
         if self.reports.leaving {
             send(commands, leader, PeerMessage::ToLeader(ToLeader::Leaving { boot: self.boot }));
         }
+        self.say_space(leader, number, commands);
     }
 
     fn hear(&mut self, now: Time, control: &ShardControl, from: NodeId, message: PeerMessage) {

@@ -56,7 +56,7 @@ impl Reign {
             if !needed || !self.tries.may(shard, now, timing) {
                 continue;
             }
-            match case.choose(&is_live) {
+            match case.choose(&is_live, |node| nodes.is_full(node)) {
                 Some(change) => {
                     self.tries.note(shard, now);
                     self.pleas.remove(&shard);
@@ -130,7 +130,7 @@ impl Reign {
         dead || mute || few || now.since(since) >= self.tries.patience(shard, timing)
     }
 
-    /// The members as the planner is to see them: silence and leave-taking join what the control state says.
+    /// The members as the planner is to see them: silence, leave-taking and full disks join what the control state says.
     fn standings<R: Rules>(&self, court: &Court<R>, now: Time) -> Vec<Member> {
         let timing = &court.settings.timing;
         let see = |member: &Member| {
@@ -141,6 +141,7 @@ impl Reign {
                 _ if silence >= timing.replica_grace => Standing::Gone,
                 _ if silence >= timing.lease => Standing::Silent,
                 Standing::Live if self.nodes.is_leaving(node) => Standing::Silent,
+                Standing::Live if self.nodes.is_full(node) => Standing::Full,
                 standing => standing,
             };
             Member { standing, ..*member }
