@@ -10,6 +10,7 @@
 //! - [`load`]: counters under load, whose every answer is known.
 //! - [`history`]: what clients were told, and whether one correct object can have said it.
 //! - [`shared`]: objects that all clients write and read, judged by their histories.
+//! - [`bank`]: money that is moved, and the books of it.
 //! - [`random`]: chance from a seed.
 //! - [`raw`]: bytes on a socket, for requests that no proper client sends.
 //! - [`small_disk`]: a data directory's file system, to be filled.
@@ -27,6 +28,7 @@
 //! - [`artefacts`]: where the binary and the guests are.
 
 pub mod artefacts;
+pub mod bank;
 pub mod cluster;
 pub mod failing_sync;
 pub mod fullness;

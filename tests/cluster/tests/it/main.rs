@@ -8,6 +8,7 @@ mod examples;
 mod failing;
 mod forming;
 mod full_disk;
+mod histories;
 mod joining;
 mod returning;
 mod sick;

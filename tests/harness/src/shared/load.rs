@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use super::attempt::{Attempt, End};
 use super::record::Record;
@@ -69,9 +69,9 @@ impl SharedLoad {
                     scope.spawn(move || {
                         let mut client = Client::new(shared, number);
                         while !done.load(Ordering::Relaxed) {
-                            client.act()?;
+                            client.act();
                         }
-                        Ok::<_, anyhow::Error>(client.record)
+                        client.record
                     })
                 })
                 .collect();
@@ -79,12 +79,13 @@ impl SharedLoad {
             done.store(true, Ordering::Relaxed);
             let mut record = Record::default();
             for client in clients {
-                record.join(client.join().map_err(|_| anyhow!("a client panicked"))??)?;
+                record.join(client.join().map_err(|_| anyhow!("a client panicked"))?);
             }
             let acted = acted?;
             let mut last = Client::new(&shared, self.clients);
+            last.must_answer = true;
             last.look_at_all(&record)?;
-            record.join(last.record)?;
+            record.join(last.record);
             Ok((acted, record))
         })
     }
@@ -150,7 +151,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    fn act(&mut self) -> Result<()> {
+    fn act(&mut self) {
         let place = self.random.below(KEYS);
         match self.random.below(3) {
             0 => self.register(place),
@@ -163,7 +164,7 @@ impl<'a> Client<'a> {
         self.shared.values.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    fn register(&mut self, place: usize) -> Result<()> {
+    fn register(&mut self, place: usize) {
         use register::{Answer, Call};
         let expected = self.seen.get(&place).copied().flatten();
         let call = match self.random.below(20) {
@@ -173,7 +174,7 @@ impl<'a> Client<'a> {
             _ => Call::Cas(expected, self.value()),
         };
         let key = format!("{}-{place}", self.shared.load.name);
-        let answer = self.operate::<Register>(&key, call.clone(), |record| &mut record.registers)?;
+        let answer = self.operate::<Register>(&key, call.clone(), |record| &mut record.registers);
         match (answer, call) {
             (Some(Answer::Value(value)), _) => drop(self.seen.insert(place, value)),
             (Some(Answer::Done), Call::Put(value) | Call::Cas(_, value)) => {
@@ -182,10 +183,9 @@ impl<'a> Client<'a> {
             (Some(Answer::Done), _) => drop(self.seen.insert(place, None)),
             _ => {}
         }
-        Ok(())
     }
 
-    fn list(&mut self, place: usize) -> Result<()> {
+    fn list(&mut self, place: usize) {
         use append_list::{Answer, Call};
         let newest = self.shared.lists[place].load(Ordering::Relaxed);
         let call = if self.random.percent(50) { Call::Append(self.value()) } else { Call::Get };
@@ -193,19 +193,18 @@ impl<'a> Client<'a> {
         let old = call == Call::Get && self.random.percent(10);
         let list = if old { self.random.below(newest as usize + 1) as u64 } else { newest };
         let key = format!("{}-{place}-{list}", self.shared.load.name);
-        let answer = self.operate::<AppendList>(&key, call, |record| &mut record.lists)?;
+        let answer = self.operate::<AppendList>(&key, call, |record| &mut record.lists);
         if let Some(Answer::Length(LINES_MAX)) = answer {
             self.shared.lists[place].fetch_max(list + 1, Ordering::Relaxed);
         }
-        Ok(())
     }
 
-    fn counter(&mut self, place: usize) -> Result<()> {
+    fn counter(&mut self, place: usize) {
         use counter::Call;
         let add = self.random.percent(50);
         let call = if add { Call::Add(1 + self.random.below(1_000) as u64) } else { Call::Get };
         let key = format!("{}-{place}", self.shared.load.name);
-        self.operate::<Counter>(&key, call, |record| &mut record.counters).map(drop)
+        self.operate::<Counter>(&key, call, |record| &mut record.counters);
     }
 
     /// One operation: sent, and noted unless it is known that it was not carried out.
@@ -214,12 +213,12 @@ impl<'a> Client<'a> {
         key: &str,
         call: S::Call,
         history: fn(&mut Record) -> &mut History<S>,
-    ) -> Result<Option<S::Answer>> {
+    ) -> Option<S::Answer> {
         let invoked = self.nanoseconds(Instant::now());
-        let end = match self.send::<S>(key, &call)? {
+        let end = match self.send::<S>(key, &call) {
             Known::Answered(at, answer) => Some((at, answer)),
             Known::Nothing => None,
-            Known::NotExecuted => return Ok(None),
+            Known::NotExecuted => return None,
         };
         let answer = end.as_ref().map(|(_, answer)| answer.clone());
         if answer.is_some() {
@@ -228,10 +227,10 @@ impl<'a> Client<'a> {
         }
         let operation = Operation { client: self.number, invoked, call, end };
         history(&mut self.record).note(key, operation);
-        Ok(answer)
+        answer
     }
 
-    fn send<S: Subject>(&mut self, key: &str, call: &S::Call) -> Result<Known<S::Answer>> {
+    fn send<S: Subject>(&mut self, key: &str, call: &S::Call) -> Known<S::Answer> {
         let (method, body) = S::request(call);
         let again = S::WORKLOAD == Counter::WORKLOAD && !S::is_read(call);
         let idempotency = again.then(|| format!("{}-{}-{}", self.shared.load.name, self.number, self.turn));
@@ -262,22 +261,24 @@ impl<'a> Client<'a> {
                 }
             }
             if !again || begun.elapsed() > AGAIN_MAX {
-                return Ok(known);
+                return known;
             }
             nodes = if self.others.is_empty() { self.nodes } else { self.others };
         }
     }
 
-    fn answered<S: Subject>(&mut self, key: &str, call: &S::Call, reply: &Reply) -> Result<Known<S::Answer>> {
-        self.record.witness.note(reply)?;
+    fn answered<S: Subject>(&mut self, key: &str, call: &S::Call, reply: &Reply) -> Known<S::Answer> {
+        if let Err(error) = self.record.witness.note(reply) {
+            self.record.wrong.push(format!("{error:#}"));
+        }
         self.record.replayed += u64::from(!reply.header("idempotent-replayed").is_empty());
-        Ok(match S::read(call, reply) {
+        match S::read(call, reply) {
             Ok(answer) => Known::Answered(self.nanoseconds(reply.answered), answer),
             Err(error) => {
                 self.record.wrong.push(format!("{call:?} of {} {key}: {error:#}", S::WORKLOAD));
                 Known::Nothing
             }
-        })
+        }
     }
 
     fn failed(&mut self, words: String) {
@@ -293,14 +294,19 @@ impl<'a> Client<'a> {
 
     /// Reads every object once more: an acknowledged write that is lost shows at the latest now.
     fn look_at_all(&mut self, record: &Record) -> Result<()> {
+        let unread = |key: &str| format!("{key} could not be read at the end");
         for key in record.registers.keys() {
-            self.operate::<Register>(key, register::Call::Get, |record| &mut record.registers)?;
+            let call = register::Call::Get;
+            self.operate::<Register>(key, call, |record| &mut record.registers)
+                .with_context(|| unread(key))?;
         }
         for key in record.lists.keys() {
-            self.operate::<AppendList>(key, append_list::Call::Get, |record| &mut record.lists)?;
+            let call = append_list::Call::Get;
+            self.operate::<AppendList>(key, call, |record| &mut record.lists).with_context(|| unread(key))?;
         }
         for key in record.counters.keys() {
-            self.operate::<Counter>(key, counter::Call::Get, |record| &mut record.counters)?;
+            let call = counter::Call::Get;
+            self.operate::<Counter>(key, call, |record| &mut record.counters).with_context(|| unread(key))?;
         }
         Ok(())
     }

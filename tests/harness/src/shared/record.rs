@@ -47,10 +47,7 @@ pub struct Figures {
 
 impl Record {
     /// Adds what another client has seen.
-    ///
-    /// # Errors
-    /// Two replies contradict each other.
-    pub fn join(&mut self, other: Record) -> Result<()> {
+    pub fn join(&mut self, other: Record) {
         self.registers.join(other.registers);
         self.lists.join(other.lists);
         self.counters.join(other.counters);
@@ -59,19 +56,29 @@ impl Record {
         self.writes += other.writes;
         self.replayed += other.replayed;
         self.slowest = self.slowest.max(other.slowest);
-        self.witness.join(other.witness)
+        if let Err(error) = self.witness.join(other.witness) {
+            self.wrong.push(format!("{error:#}"));
+        }
     }
 
-    /// Whether every answer is one that correct objects give, and none came under an epoch that was over. Calls may have failed.
+    /// Whether every object's operations have an order.
+    ///
+    /// # Errors
+    /// The first object whose operations have none.
+    pub fn histories(&self) -> Result<()> {
+        self.registers.verdict().context("a register")?;
+        self.lists.verdict().context("a list")?;
+        self.counters.verdict().context("a counter")
+    }
+
+    /// Whether besides every answer is one that such objects give, and none came under an epoch that was over. Calls may have failed.
     ///
     /// # Errors
     /// The first that is not.
     pub fn contradictions(&self) -> Result<()> {
+        self.histories()?;
         let wrong = self.wrong.len();
         ensure!(wrong == 0, "{wrong} answers that cannot be, the first: {}", self.wrong[0]);
-        self.registers.verdict().context("a register")?;
-        self.lists.verdict().context("a list")?;
-        self.counters.verdict().context("a counter")?;
         self.witness.verdict()
     }
 

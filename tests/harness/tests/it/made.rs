@@ -4,18 +4,23 @@ use shardloom_harness::history::{Model, Operation};
 use shardloom_harness::random::Random;
 
 /// An operation of one client from one time to another.
-pub fn op<M: Model>(client: usize, (from, to): (u64, u64), call: M::Call, answer: M::Answer) -> Operation<M> {
+pub(crate) fn op<M: Model>(
+    client: usize,
+    (from, to): (u64, u64),
+    call: M::Call,
+    answer: M::Answer,
+) -> Operation<M> {
     Operation { client, invoked: from, call, end: Some((to, answer)) }
 }
 
 /// An operation without an answer.
-pub fn pending<M: Model>(client: usize, from: u64, call: M::Call) -> Operation<M> {
+pub(crate) fn pending<M: Model>(client: usize, from: u64, call: M::Call) -> Operation<M> {
     Operation { client, invoked: from, call, end: None }
 }
 
 /// What some clients see of a correct object: each operation takes effect at some time between call and answer. In so many cases of a hundred
 /// there is no answer, and half of these take no effect.
-pub fn history<M: Model>(
+pub(crate) fn history<M: Model>(
     seed: u64,
     (clients, count, lost): (usize, usize, usize),
     mut draw: impl FnMut(&mut Random, &M::State) -> M::Call,
@@ -56,7 +61,10 @@ pub fn history<M: Model>(
 }
 
 /// Any call of a register; compare-and-set expects what is there in half of the cases.
-pub fn register_call(random: &mut Random, state: &Option<u64>) -> shardloom_harness::history::register::Call {
+pub(crate) fn register_call(
+    random: &mut Random,
+    state: &Option<u64>,
+) -> shardloom_harness::history::register::Call {
     use shardloom_harness::history::register::Call;
     let value = random.bits();
     match random.below(10) {
@@ -69,13 +77,13 @@ pub fn register_call(random: &mut Random, state: &Option<u64>) -> shardloom_harn
 }
 
 /// Any call of a list.
-pub fn list_call(random: &mut Random, _: &Vec<u64>) -> shardloom_harness::history::append_list::Call {
+pub(crate) fn list_call(random: &mut Random, _: &Vec<u64>) -> shardloom_harness::history::append_list::Call {
     use shardloom_harness::history::append_list::Call;
     if random.percent(50) { Call::Get } else { Call::Append(random.bits()) }
 }
 
 /// Any call of a counter.
-pub fn counter_call(random: &mut Random, _: &u64) -> shardloom_harness::history::counter::Call {
+pub(crate) fn counter_call(random: &mut Random, _: &u64) -> shardloom_harness::history::counter::Call {
     use shardloom_harness::history::counter::Call;
     if random.percent(50) { Call::Get } else { Call::Add(1 + random.below(1000) as u64) }
 }

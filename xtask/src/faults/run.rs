@@ -1,0 +1,113 @@
+//! One fault under load: counters that each client has for itself, whose every answer is known at once, and objects that all clients share, whose
+//! histories are judged in the end.
+
+use std::sync::atomic::AtomicU64;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use shardloom_harness::cluster::Cluster;
+use shardloom_harness::load::{Load, Tally};
+use shardloom_harness::shared::record::Figures;
+use shardloom_harness::shared::{Record, SharedLoad};
+
+use super::kinds::{Kind, whole};
+
+/// The guest of the counters that each client has for itself, and the name it is deployed under: it is one of the shared load's, too.
+const WORKLOAD: &str = "counter";
+/// How long the load runs before the fault, and after its last step.
+const BEFORE: Duration = Duration::from_secs(2);
+const AFTER: Duration = Duration::from_secs(6);
+
+/// One run.
+pub(super) struct Run {
+    pub(super) kind: Kind,
+    /// Counts from 1.
+    pub(super) number: usize,
+    /// Of each load.
+    pub(super) clients: usize,
+    pub(super) seed: u64,
+}
+
+/// What the clients have seen.
+pub(super) struct Seen {
+    pub(super) tally: Tally,
+    pub(super) record: Record,
+    pub(super) figures: Figures,
+    /// What was done to the nodes, where the kind does not say.
+    pub(super) done: String,
+}
+
+/// Deploys what the loads call.
+pub(super) fn deploy(cluster: &Cluster) -> Result<()> {
+    SharedLoad::WORKLOADS.iter().try_for_each(|guest| cluster.deploy(guest, guest, &[]))
+}
+
+impl Run {
+    /// Makes the loads, hurts the nodes, and waits until all is whole.
+    pub(super) fn make(&self, cluster: &mut Cluster) -> Result<Seen> {
+        whole(cluster)?;
+        let victims = self.kind.victims(cluster, self.seed as usize)?;
+        if let (Some(sickness), Some(victim)) = (self.kind.sickness(), victims.first()) {
+            sickness.prepare(cluster, *victim)?;
+            whole(cluster)?;
+        }
+        let urls = |hurt: bool| -> Vec<String> {
+            let nodes = (0..cluster.size()).filter(|index| victims.contains(index) == hurt);
+            nodes.map(|index| cluster.url(index, "")).collect()
+        };
+        let (steady, hurt) = (urls(false), urls(true));
+        let name = format!("{:?}-{}-{}", self.kind, self.seed, self.number);
+        let own = Load {
+            workload: WORKLOAD,
+            nodes: if steady.is_empty() { hurt.clone() } else { steady.clone() },
+            clients: self.clients,
+            name: format!("{name}-own"),
+            made: AtomicU64::new(0),
+        };
+        let clients = self.clients;
+        let shared = SharedLoad { steady, hurt, clients, seed: self.seed, name, made: AtomicU64::new(0) };
+        let mut done = String::new();
+        let seen = own.during(|| {
+            shared.during(|| {
+                thread::sleep(BEFORE);
+                done = self.kind.inflict(cluster, &victims, self.seed)?;
+                thread::sleep(AFTER);
+                whole(cluster)
+            })
+        });
+        let (((), record), tally) = seen.with_context(|| done.clone())?;
+        let figures = record.figures();
+        ensure!(tally.writes > 0 && figures.writes > 0, "the load wrote nothing");
+        Ok(Seen { tally, record, figures, done })
+    }
+}
+
+impl Seen {
+    pub(super) fn verdict(&self, kind: Kind) -> Result<()> {
+        if kind.may_fail() {
+            self.tally.contradictions()?;
+            return self.record.contradictions();
+        }
+        self.tally.verdict()?;
+        self.record.verdict()
+    }
+
+    /// The longest that a call took through nodes that were not hurt.
+    pub(super) fn slowest(&self) -> Duration {
+        self.tally.slowest.max(self.record.slowest)
+    }
+
+    pub(super) fn line(&self) -> String {
+        let Figures { operations, writes, pending, keys, gap } = self.figures;
+        format!(
+            "own {} calls, {} of them writes; shared {operations} operations, {writes} of them writes, on {keys} keys, {pending} pending, {} replayed; \
+             gap {gap:.3?}, slowest {:.3?}; {}",
+            self.tally.calls,
+            self.tally.writes,
+            self.record.replayed,
+            self.slowest(),
+            self.done
+        )
+    }
+}
