@@ -5,7 +5,7 @@
 //! processes end, the copies take the place of the images, and what a node finds on its disk is what a disk without power keeps.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -52,6 +52,15 @@ pub fn cut(cluster: &mut Cluster) -> Result<()> {
         ensure!(!kept, "the image of node {index} holds what nobody synced: no power was cut");
     }
     Ok(())
+}
+
+/// Brings everything that was written so far to the images, as a while without a cut would: what is lost after that was written since.
+///
+/// # Errors
+/// If a file system cannot be told.
+pub fn settle(cluster: &Cluster) -> Result<()> {
+    let settle = |data: PathBuf| run("sync", &["--file-system", &data.to_string_lossy()]).map(drop);
+    cluster.data_directories().into_iter().try_for_each(settle)
 }
 
 /// Whether each thread of a process has halted: then none of its system calls is under way.

@@ -126,7 +126,8 @@ impl Kind {
         self.signal(cluster, victims).map(|()| String::new())
     }
 
-    fn signal(self, cluster: &mut Cluster, victims: &[usize]) -> Result<()> {
+    /// Hurts these nodes by a signal, and has them back.
+    pub(super) fn signal(self, cluster: &mut Cluster, victims: &[usize]) -> Result<()> {
         match self {
             Kind::KillOwner | Kind::KillLeader => kill(cluster, victims, AFTER),
             Kind::KillBoth | Kind::KillAll => kill(cluster, victims, Duration::ZERO),

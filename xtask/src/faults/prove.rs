@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use shardloom_harness::artefacts;
+use shardloom_harness::{artefacts, power};
 
 use super::Faults;
-use super::kinds::{self, Kind};
+use super::kinds::{self, Kind, whole};
 use super::run::{self, Run};
 use crate::step;
 
@@ -49,11 +49,16 @@ pub(super) fn prove(faults: &Faults, broken: Broken, seed: u64) -> Result<()> {
     let log = std::fs::read_to_string(cluster.node(0).log())?;
     ensure!(log.contains(CONFESSION), "this is an ordinary build: its log does not say {CONFESSION:?}");
     run::deploy(&cluster)?;
+    if broken == Broken::Fdatasync {
+        // Or the cluster itself were lost, with everything that it has agreed on, before an acknowledged write could be missed.
+        whole(&mut cluster)?;
+        power::settle(&cluster)?;
+    }
     for number in 1..=faults.runs {
         let run = Run { kind: broken.kind(), number, clients: faults.clients, seed: seed + number as u64 };
         let seen = run.make(&mut cluster).with_context(|| format!("run {number}, seed {}", run.seed))?;
         eprintln!("run {number}, seed {}: {}", run.seed, seen.line());
-        if let Err(found) = seen.record.histories() {
+        if let Err(found) = seen.record.histories().and_then(|()| seen.tally.contradictions()) {
             println!("{} is caught in run {number}, seed {}: {found:#}", broken.name(), run.seed);
             return Ok(());
         }
