@@ -11,6 +11,7 @@ use shardloom_transport::{ClusterCa, JoinToken, NodeRequest};
 
 use crate::clock;
 use crate::control::{ControlCommand, ControlState, JoinPolicy, Member, MemberStanding, Refused};
+use crate::identity::Logs;
 use crate::join::{AttachRequest, JoinRefusal, JoinRequest, Joined};
 use crate::raft::Applied;
 use crate::serving::ServingTable;
@@ -73,6 +74,7 @@ pub struct Admission {
     applied: Arc<Applied>,
     tokens: Arc<TokenBook>,
     watch: Watch,
+    leavers: Arc<Leavers>,
 }
 
 /// Tells whether what this node applies now is news: it leads, or it has a lease.
@@ -98,8 +100,14 @@ impl Watch {
 
 impl Admission {
     /// Decides by the applied state and the tokens in `tokens`.
-    pub fn new(writer: Writer, applied: Arc<Applied>, tokens: Arc<TokenBook>, watch: Watch) -> Admission {
-        Admission { writer, applied, tokens, watch }
+    pub fn new(
+        writer: Writer,
+        applied: Arc<Applied>,
+        tokens: Arc<TokenBook>,
+        watch: Watch,
+        leavers: Arc<Leavers>,
+    ) -> Admission {
+        Admission { writer, applied, tokens, watch, leavers }
     }
 
     /// Takes a stranger in.
@@ -172,6 +180,9 @@ impl Admission {
             }
             state.members.get(&from).cloned().ok_or(JoinRefusal::Removed)?
         };
+        if request.logs == Logs::Lost {
+            self.let_go(&known, &member)?;
+        }
         if known == (Member { standing: known.standing, ..member.clone() }) {
             return Ok(());
         }
@@ -179,9 +190,68 @@ impl Admission {
             return Err(JoinRefusal::Duplicate);
         }
         match self.writer.write_here(ControlCommand::UpdateMember { member }).await {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.leavers.end(from);
+                Ok(())
+            }
             Err(error) => Err(not_now(&error.to_string())),
         }
+    }
+
+    /// Sees to it that the control group has forgotten a node whose logs are gone, before it is taken anew.
+    ///
+    /// Until then the node answers nobody, so it counts as one that is down. The change that takes it out rests on a quorum without it, and
+    /// from then on nobody counts what it had acknowledged or for whom it had voted. Its new disk is written down only after that, so a disk that is
+    /// known already is one that was taken anew.
+    fn let_go(&self, known: &Member, member: &Member) -> Result<(), JoinRefusal> {
+        if known.disk == member.disk {
+            return Ok(());
+        }
+        self.leavers.note(member.node);
+        if self.applied.read().membership.membership().get_node(&member.node).is_some() {
+            return Err(not_now("the control group has yet to let go of the logs that are lost"));
+        }
+        Ok(())
+    }
+
+    /// Why a node whose logs are gone can never be taken anew, if that is so: it alone decided for the control group.
+    pub fn hopeless(&self, node: NodeId) -> Option<JoinRefusal> {
+        let applied = self.applied.read();
+        let mut voters = applied.membership.membership().voter_ids();
+        let only = voters.next() == Some(node) && voters.next().is_none();
+        only.then(|| JoinRefusal::Never("it was the only voter of the control group".into()))
+    }
+}
+
+/// Nodes that the control group is to let go, because they have lost their logs. Only the leader's counts, and only for as long as they ask.
+#[derive(Debug, Default)]
+pub struct Leavers {
+    asked: Mutex<BTreeMap<NodeId, Time>>,
+}
+
+/// How long after a node has last asked it is kept out: longer than it pauses between two questions.
+const LEAVER_MAX: Duration = Duration::from_secs(10);
+
+impl Leavers {
+    fn asked(&self) -> std::sync::MutexGuard<'_, BTreeMap<NodeId, Time>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, node: NodeId) {
+        self.asked().insert(node, clock::now());
+    }
+
+    /// Whether the group is to do without the node for now.
+    pub fn contains(&self, node: NodeId) -> bool {
+        let now = clock::now();
+        let mut asked = self.asked();
+        asked.retain(|_, at| now.since(*at) < LEAVER_MAX);
+        asked.contains_key(&node)
+    }
+
+    /// The node has been taken anew.
+    fn end(&self, node: NodeId) {
+        self.asked().remove(&node);
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use shardloom_sharding::ids::{ClusterId, NodeId};
-use shardloom_store::{DataDirError, DbError, WalError};
+use shardloom_store::{DataDirError, DbError, EXIT_DAMAGED, WalError};
 use shardloom_transport::{IdentityError, TokenError, TransportError};
 
 use crate::raft::SnapshotError;
@@ -55,6 +55,15 @@ pub enum ClusterError {
     MixedDataDir {
         /// The database with the identity.
         path: PathBuf,
+    },
+    /// The logs are gone, and nobody else can say what they held.
+    #[error(
+        "the write-ahead log of this node is gone or damaged, and {why}. If the directory wal/ was moved, or put aside as wal.damaged-N, and is whole, \
+         put it back; otherwise what only this node knew is lost: make a new cluster"
+    )]
+    LogsLost {
+        /// Why the cluster cannot make up for it.
+        why: String,
     },
     /// Neither a member nor told what to do.
     #[error(
@@ -122,6 +131,7 @@ impl ClusterError {
             ClusterError::State(error) => error.exit_code(),
             ClusterError::Db(error) => error.exit_code(),
             ClusterError::DataDir(error) => error.exit_code(),
+            ClusterError::LogsLost { .. } | ClusterError::MixedDataDir { .. } => EXIT_DAMAGED,
             _ => 1,
         }
     }

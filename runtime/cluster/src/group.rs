@@ -41,6 +41,7 @@ pub struct GroupKeeper {
     applied: Arc<Applied>,
     standing: Arc<StandingCell>,
     tokens: Arc<admission::TokenBook>,
+    leavers: Arc<admission::Leavers>,
     silent_since: BTreeMap<NodeId, tokio::time::Instant>,
 }
 
@@ -52,8 +53,9 @@ impl GroupKeeper {
         applied: Arc<Applied>,
         standing: Arc<StandingCell>,
         tokens: Arc<admission::TokenBook>,
+        leavers: Arc<admission::Leavers>,
     ) -> GroupKeeper {
-        GroupKeeper { me, raft, applied, standing, tokens, silent_since: BTreeMap::new() }
+        GroupKeeper { me, raft, applied, standing, tokens, leavers, silent_since: BTreeMap::new() }
     }
 
     /// Runs for as long as the node does.
@@ -127,7 +129,9 @@ impl GroupKeeper {
         let applied = self.applied.read();
         let members = applied.control.iter().flat_map(|state| state.members.values());
         members
-            .filter(|member| member.standing != MemberStanding::Pending)
+            .filter(|member| {
+                member.standing != MemberStanding::Pending && !self.leavers.contains(member.node)
+            })
             .map(|member| Candidate {
                 node: member.node,
                 zone: member.zone.clone(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use shardloom_sharding::ids::{ClusterId, DiskId, NodeId};
+use shardloom_sharding::ids::{Boot, ClusterId, DiskId, NodeId};
 use shardloom_store::{DataDir, Db, DiskSpace, Table};
 use shardloom_transport::{NodeIdentity, NodeKey, SignedNode};
 
@@ -15,6 +15,19 @@ const KEY_SELF: &[u8] = b"self";
 const KEY_PEERS: &[u8] = b"peers";
 /// Room that the database has before the peers are written, in bytes: a thousand members take some 200 KB.
 const ROOM_BYTES: u64 = 4 << 20;
+
+const KEY_BOOT: &[u8] = b"boot";
+/// Of a node that has not begun on any logs yet.
+const NO_DISK: DiskId = DiskId(0);
+
+/// What has become of the logs that a node had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Logs {
+    /// They are there.
+    Kept,
+    /// They are gone, and with them its votes, its seals and what it had acknowledged: the logs that are there are new.
+    Lost,
+}
 
 /// The record under `self`.
 #[derive(Clone, Serialize, Deserialize)]
@@ -43,12 +56,12 @@ pub struct IdentityStore {
 }
 
 impl IdentityStore {
-    /// Reads the identity, or makes one for a new data directory. Blocks on the disk.
+    /// Reads the identity, or draws one for a new data directory, which is written down by [`IdentityStore::start`]. Blocks on the disk.
     ///
     /// # Errors
     ///
-    /// The record is damaged, or it was made with other logs than those of `disk`.
-    pub fn open(dir: &DataDir, disk: DiskId, space: &DiskSpace) -> Result<IdentityStore, ClusterError> {
+    /// The record is damaged.
+    pub fn open(dir: &DataDir, space: &DiskSpace) -> Result<IdentityStore, ClusterError> {
         let path = dir.join("gossip.db");
         let db = Db::open(&path, "gossip")?;
         let table = db.table("identity")?;
@@ -59,7 +72,7 @@ impl IdentityStore {
             None => Record {
                 version: VERSION,
                 node: NodeId(random()?),
-                disk,
+                disk: NO_DISK,
                 key_pem: NodeKey::create()?.to_pem(),
                 membership: None,
             },
@@ -67,14 +80,53 @@ impl IdentityStore {
         if record.version > VERSION {
             return Err(unreadable(format!("format {}, this build reads up to {VERSION}", record.version)));
         }
-        if record.disk != disk {
-            return Err(ClusterError::MixedDataDir { path });
+        Ok(IdentityStore { db, table, space: space.clone(), record })
+    }
+
+    /// The boot that began last, as far as is known: it must not come again, even if the log that counts boots is gone.
+    pub fn last_boot(&self) -> Boot {
+        let stored = self.table.get_large(KEY_BOOT).ok().flatten();
+        Boot(stored.and_then(|bytes| bytes.first_chunk().copied()).map_or(0, u64::from_le_bytes))
+    }
+
+    /// Whether this node is a member of a cluster with others, who can make up for what it has lost.
+    pub fn knows_others(&self) -> bool {
+        self.record.membership.is_some() && !self.known_peers().is_empty()
+    }
+
+    /// Begins a boot on the logs of `disk`: says whether they are the ones that this node had. Blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// The disk fails, or there are other logs than those that the identity was made with, and no cluster that could make up for them.
+    pub fn start(&mut self, disk: DiskId, boot: Boot) -> Result<Logs, ClusterError> {
+        match self.db.make_room(&self.space, ROOM_BYTES) {
+            // Only a log that is lost needs it.
+            Err(error) if error.is_no_room() && self.record.disk == disk => return Ok(Logs::Kept),
+            made => made?,
         }
-        let mut store = IdentityStore { db, table, space: space.clone(), record };
-        if stored.is_none() {
-            store.save()?;
+        self.table.put_large(KEY_BOOT, &boot.0.to_le_bytes())?;
+        if self.record.disk == NO_DISK {
+            self.record.disk = disk;
+            self.save()?;
+        } else {
+            self.db.checkpoint()?;
         }
-        Ok(store)
+        match (self.record.disk == disk, &self.record.membership) {
+            (true, _) => Ok(Logs::Kept),
+            (false, Some(_)) => Ok(Logs::Lost),
+            (false, None) => Err(ClusterError::MixedDataDir { path: "gossip.db".into() }),
+        }
+    }
+
+    /// The cluster has taken this node anew, with the logs of `disk`; durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// The disk fails.
+    pub fn renew(&mut self, disk: DiskId) -> Result<(), ClusterError> {
+        self.record.disk = disk;
+        self.save()
     }
 
     /// This node's id.

@@ -11,6 +11,7 @@ use shardloom_transport::{JoinToken, NodeKey, PeerNet, SignedNode};
 
 use crate::ClusterError;
 use crate::control::Member;
+use crate::identity::Logs;
 use crate::peers::Peers;
 
 /// The shortest pause between two rounds of tries.
@@ -38,6 +39,8 @@ pub struct AttachRequest {
     pub member: Member,
     /// How often it has started.
     pub boot: Boot,
+    /// What has become of the logs that it had.
+    pub logs: Logs,
 }
 
 /// What a newcomer needs to begin.
@@ -154,7 +157,7 @@ const ATTACH_POLL: Duration = Duration::from_millis(200);
 /// Another process lives under the same id, or the node was removed.
 pub async fn attach(peers: &Peers, member: &Member, boot: Boot) -> Result<(), ClusterError> {
     let node = member.node;
-    let body = encode(Kind::Attach, &AttachRequest { member: member.clone(), boot })?;
+    let body = encode(Kind::Attach, &AttachRequest { member: member.clone(), boot, logs: Logs::Kept })?;
     let start = Instant::now();
     let mut duplicate = false;
     loop {
@@ -176,6 +179,43 @@ pub async fn attach(peers: &Peers, member: &Member, boot: Boot) -> Result<(), Cl
             return Err(ClusterError::DuplicateNode { node });
         }
         tokio::time::sleep(ATTACH_POLL).await;
+    }
+}
+
+/// The longest pause between two tries of a node that cannot start without the cluster.
+const ANEW_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Asks the cluster to take this member anew, since its logs are gone: it has forgotten for whom it has voted and what it has acknowledged, so it
+/// must not take part before the control group has let it go. Waits for as long as it takes.
+///
+/// # Errors
+///
+/// The cluster cannot make up for the logs, or another process lives under the same id, or the node was removed.
+///
+/// # Cancel safety
+///
+/// Dropped before the end, the node is to ask again at its next start.
+pub async fn attach_anew(peers: &Peers, member: &Member, boot: Boot) -> Result<(), ClusterError> {
+    let node = member.node;
+    if peers.known().is_empty() {
+        return Err(ClusterError::LogsLost { why: "it knows of no other member".into() });
+    }
+    let body = encode(Kind::Attach, &AttachRequest { member: member.clone(), boot, logs: Logs::Lost })?;
+    let start = Instant::now();
+    let mut pause = ATTACH_POLL;
+    loop {
+        match ask_all(peers, &body).await {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(JoinRefusal::Removed)) => return Err(ClusterError::Removed { node }),
+            Some(Err(JoinRefusal::Never(why))) => return Err(ClusterError::LogsLost { why }),
+            Some(Err(JoinRefusal::Duplicate)) if start.elapsed() >= DUPLICATE_WAIT => {
+                return Err(ClusterError::DuplicateNode { node });
+            }
+            Some(Err(refusal)) => tracing::info!(%refusal, "not taken anew yet"),
+            None => tracing::info!("no member answers yet"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(ANEW_PAUSE_MAX);
     }
 }
 

@@ -11,7 +11,8 @@ use shardloom_transport::{Class, Handler, Incoming as PeerIncoming};
 use tokio::sync::mpsc;
 
 use crate::admission::Admission;
-use crate::join::{JoinRefusal, Joined};
+use crate::identity::Logs;
+use crate::join::{AttachRequest, JoinRefusal, Joined};
 use crate::peers::Peers;
 use crate::raft::{self, Raft};
 use crate::shell::Incoming;
@@ -148,10 +149,29 @@ impl Services {
         envelope::encode(Kind::JoinReply, &verdict)
     }
 
+    /// Why a node that has lost its logs need not wait for a leader, if that is so.
+    fn lost_for_good(
+        &self,
+        from: NodeId,
+        body: &Bytes,
+    ) -> Result<Option<JoinRefusal>, envelope::EnvelopeError> {
+        let request: AttachRequest = envelope::decode(Kind::Attach, body)?;
+        Ok(if request.logs == Logs::Lost { self.admission.hopeless(from) } else { None })
+    }
+
     async fn attach(&self, from: NodeId, body: &Bytes) -> Result<Bytes, envelope::EnvelopeError> {
         let verdict: Result<(), JoinRefusal> = if self.writer.leader() == Some(self.me) {
             let alive = self.boots.alive(from);
-            self.admission.attach(from, envelope::decode(Kind::Attach, body)?, alive).await
+            let request: AttachRequest = envelope::decode(Kind::Attach, body)?;
+            // Who is in the control group is to be read from what is newest, not from what this leader has applied so far.
+            match request.logs {
+                Logs::Lost if self.raft.ensure_linearizable().await.is_err() => {
+                    Err(JoinRefusal::NotNow("this node does not lead any more".into()))
+                }
+                _ => self.admission.attach(from, request, alive).await,
+            }
+        } else if let Some(hopeless) = self.lost_for_good(from, body)? {
+            Err(hopeless)
         } else {
             Err(JoinRefusal::NotNow("another node leads".into()))
         };

@@ -50,8 +50,7 @@ impl StandingCell {
         let silent = news.silent.into_iter().collect();
         let unavailable = news.unavailable.into_iter().collect();
         let full = news.full.into_iter().collect();
-        let changed =
-            current.silent != silent || current.unavailable != unavailable || current.full != full;
+        let changed = current.silent != silent || current.unavailable != unavailable || current.full != full;
         current.full = full;
         current.silent = silent;
         current.unavailable = unavailable;

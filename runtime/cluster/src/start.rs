@@ -1,6 +1,7 @@
 //! Starting a node: from a data directory and a few addresses to a member of a cluster that keeps the protocol.
 
 mod founding;
+mod ground;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,20 +14,20 @@ use shardloom_sharding::plan::PlanSettings;
 use shardloom_sharding::protocol::leader::{LeaderCore, LeaderSettings};
 use shardloom_sharding::protocol::node::NodeCore;
 use shardloom_sharding::protocol::timing::Timing;
-use shardloom_store::{DataDir, DataDirError, Db, DiskSpace, Recovery, SpaceMarks, Wal, WalOptions};
+use shardloom_store::{DiskSpace, SpaceMarks, Wal, WalOptions};
 use shardloom_transport::{JoinToken, NodeIdentity, PeerNet, PeerOptions};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::ClusterError;
 use crate::addresses::AddressKeeper;
-use crate::admission::{Admission, TokenBook, Watch};
+use crate::admission::{Admission, Leavers, TokenBook, Watch};
 use crate::boots::Boots;
 use crate::control::{Addresses, JoinPolicy, Member, MemberStanding};
 use crate::gossip::{Gossip, GossipSelf, GossipTiming};
 use crate::group::GroupKeeper;
 use crate::handle::Cluster;
-use crate::identity::IdentityStore;
+use crate::identity::{IdentityStore, Logs};
 use crate::join;
 use crate::leading::Leading;
 use crate::outbox::Outbox;
@@ -42,10 +43,11 @@ use crate::shell::{Shell, ShellParts};
 use crate::space_watch;
 use crate::standing::StandingCell;
 use crate::state::{
-    self, OpenedState, Pace, SnapshotSender, SnapshotSource, StateLinks, StateOptions, StateWorkers,
+    self, Pace, SnapshotSender, SnapshotSource, StateLinks, StateOptions, StateWorkers, blocking,
 };
 use crate::step_down::StepDown;
 use crate::writer::Writer;
+use ground::{Ground, Opened};
 
 /// How a node that belongs to no cluster yet finds one. A member ignores it.
 #[derive(Clone, Debug)]
@@ -112,36 +114,6 @@ const BALANCE_THRESHOLD_PERCENT: u32 = 10;
 /// Shards that may be held or moving by plan at once: bounds how much pauses together.
 const MOVES_IN_FLIGHT_MAX: usize = 256;
 
-/// What is open before the node knows its cluster.
-struct Opened {
-    dir: DataDir,
-    wal: Wal,
-    recovery: Recovery,
-    identity: IdentityStore,
-    snapshots: Arc<SnapshotStore>,
-    state: OpenedState,
-    space: DiskSpace,
-}
-
-impl Opened {
-    fn open(data: &std::path::Path, wal: WalOptions, marks: SpaceMarks) -> Result<Opened, ClusterError> {
-        let dir = DataDir::open(data)?;
-        let space = DiskSpace::open(data, marks).map_err(|source| DataDirError::Io {
-            step: "see how full the disk is under",
-            path: data.to_path_buf(),
-            source,
-        })?;
-        let (wal, recovery) = Wal::open(&dir.join("wal"), wal)?;
-        if recovery.torn_bytes > 0 {
-            tracing::warn!(bytes = recovery.torn_bytes, "cut off the torn tail of the write-ahead log");
-        }
-        let identity = IdentityStore::open(&dir, recovery.disk, &space)?;
-        let snapshots = Arc::new(SnapshotStore::new(Db::open(&dir.join("raft.db"), "raft")?, space.clone())?);
-        let state = state::open(&dir, &wal, recovery.disk, &space)?;
-        Ok(Opened { dir, wal, recovery, identity, snapshots, state, space })
-    }
-}
-
 /// The control group of this node, running.
 struct Group {
     raft: Raft,
@@ -175,12 +147,10 @@ pub async fn start(options: ClusterOptions) -> Result<Cluster, ClusterError> {
 /// As [`start`].
 pub async fn start_with(options: ClusterOptions, state: StateOptions) -> Result<Cluster, ClusterError> {
     let (data, wal, marks) = (options.data.clone(), options.wal.clone(), options.space);
-    let opened = tokio::task::spawn_blocking(move || Opened::open(&data, wal, marks))
-        .await
-        .map_err(|error| ClusterError::Raft { reason: error.to_string() })??;
-    check_cluster(&opened.identity, &options.beginning)?;
-    let net = PeerNet::bind(options.listen_peer, &opened.identity.key()?, PeerOptions::default())?;
-    let assembled = assemble(&options, state, opened, net.clone()).await;
+    let ground = blocking(move || Ground::open(&data, wal, marks)).await?;
+    check_cluster(&ground.identity, &options.beginning)?;
+    let net = PeerNet::bind(options.listen_peer, &ground.identity.key()?, PeerOptions::default())?;
+    let assembled = assemble(&options, state, ground, net.clone()).await;
     if assembled.is_err() {
         net.close().await;
     }
@@ -200,13 +170,17 @@ fn check_cluster(identity: &IdentityStore, beginning: &Beginning) -> Result<(), 
 async fn assemble(
     options: &ClusterOptions,
     state_options: StateOptions,
-    opened: Opened,
+    ground: Ground,
     net: PeerNet,
 ) -> Result<Cluster, ClusterError> {
-    let Opened { dir, wal, recovery, mut identity, snapshots, state, space } = opened;
-    let node = identity.node();
-    let member = describe(options, node, state.disk);
+    let node = ground.identity.node();
     let peers = Arc::new(Peers::new(node, net.clone()));
+    if let Some(known) = ground.identity.identity()? {
+        net.set_identity(&known)?;
+    }
+    let Opened { ground, snapshots, state } = on_firm_ground(options, ground, &peers).await?;
+    let Ground { dir, space, wal, recovery, mut identity, .. } = ground;
+    let member = describe(options, node, state.disk);
     become_reachable(options, &mut identity, &net, &peers, &snapshots, &member, recovery.boot).await?;
     let mut group = start_group(options, node, &wal, &snapshots, peers.clone()).await?;
     if let Beginning::Bootstrap { .. } = options.beginning
@@ -219,6 +193,7 @@ async fn assemble(
     let serving = Arc::new(ServingTable::default());
     let standing = Arc::new(StandingCell::default());
     let tokens = Arc::new(TokenBook::default());
+    let leavers = Arc::new(Leavers::default());
     let watch = Watch::new(node, serving.clone(), standing.clone());
     let writer = Writer::new(group.raft.clone(), peers.clone(), group.applied.clone());
     let step_down =
@@ -233,7 +208,13 @@ async fn assemble(
         raft: group.raft.clone(),
         peers: peers.clone(),
         writer: writer.clone(),
-        admission: Admission::new(writer.clone(), group.applied.clone(), tokens.clone(), watch.clone()),
+        admission: Admission::new(
+            writer.clone(),
+            group.applied.clone(),
+            tokens.clone(),
+            watch.clone(),
+            leavers.clone(),
+        ),
         step_down: step_down.clone(),
         arrivals,
         shell: shell_in.clone(),
@@ -284,8 +265,8 @@ async fn assemble(
         snapshots.run().await;
         Ok(())
     });
-    let keeper =
-        GroupKeeper::new(node, group.raft.clone(), group.applied.clone(), standing.clone(), tokens.clone());
+    let (raft, applied) = (group.raft.clone(), group.applied.clone());
+    let keeper = GroupKeeper::new(node, raft, applied, standing.clone(), tokens.clone(), leavers);
     tasks.spawn(async move {
         keeper.run().await;
         Ok(())
@@ -326,7 +307,29 @@ fn describe(options: &ClusterOptions, node: NodeId, disk: DiskId) -> Member {
     }
 }
 
-/// A member shows its certificate and says where it is; a stranger that was told to joins.
+/// Opens the databases; where the logs below them are lost, once the cluster has taken this node anew.
+async fn on_firm_ground(
+    options: &ClusterOptions,
+    mut ground: Ground,
+    peers: &Peers,
+) -> Result<Opened, ClusterError> {
+    if ground.logs == Logs::Kept {
+        return blocking(move || ground.open_databases()).await;
+    }
+    let (node, disk) = (ground.identity.node(), ground.recovery.disk);
+    tracing::error!(%node, %disk, "the logs of this node are gone: it takes no part until the cluster has taken it anew");
+    let others = ground.identity.known_peers().into_iter();
+    peers.set_gossip(&others.map(|(node, addresses)| (node, addresses.peer)).collect());
+    join::attach_anew(peers, &describe(options, node, disk), ground.recovery.boot).await?;
+    tracing::warn!(%node, %disk, "taken anew: everything is made again from the other members");
+    blocking(move || {
+        ground.begin_anew()?;
+        ground.open_databases()
+    })
+    .await
+}
+
+/// A member says where it is; a stranger that was told to joins.
 async fn become_reachable(
     options: &ClusterOptions,
     identity: &mut IdentityStore,
@@ -336,8 +339,7 @@ async fn become_reachable(
     member: &Member,
     boot: Boot,
 ) -> Result<(), ClusterError> {
-    if let Some(known) = identity.identity()? {
-        net.set_identity(&known)?;
+    if identity.cluster().is_some() {
         let mut places: BTreeMap<NodeId, String> =
             identity.known_peers().into_iter().map(|(node, addresses)| (node, addresses.peer)).collect();
         if let Some(state) = snapshots.load()?.and_then(|applied| applied.control) {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::wal::{EXIT_DISK_FAILED, EXIT_DISK_FULL};
+use crate::exit::{EXIT_DISK_FAILED, EXIT_DISK_FULL};
 
 /// Why the data directory cannot be used.
 #[derive(Debug, thiserror::Error)]

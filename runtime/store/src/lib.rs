@@ -5,6 +5,7 @@
 //! by slot, tables by name.
 //!
 //! In reading order:
+//! - [`exit`]: the codes that a process ends with over its disk;
 //! - [`data_dir`]: the data directory, its lock, and small files written durably;
 //! - [`wal`]: the write-ahead log;
 //! - [`space`]: how much room the disk has;
@@ -14,11 +15,12 @@
 
 pub mod data_dir;
 pub mod db;
+pub mod exit;
 pub mod space;
 pub mod wal;
 
 pub use data_dir::{DataDir, DataDirError};
 pub use db::{Batch, Db, DbError, Table};
+pub use exit::{EXIT_DAMAGED, EXIT_DISK_FAILED, EXIT_DISK_FULL};
 pub use space::{DiskSpace, LogRoom, SpaceMarks, SpaceReport};
-pub use wal::{EXIT_DAMAGED, EXIT_DISK_FAILED, EXIT_DISK_FULL};
 pub use wal::{LogId, Progress, Record, Recovery, Ticket, Wal, WalError, WalOptions, WalStats, WriteSeq};

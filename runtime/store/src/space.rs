@@ -85,7 +85,8 @@ impl DiskSpace {
         let stat = rustix::fs::statvfs(&inner.dir)?;
         let free = stat.f_bavail.saturating_mul(stat.f_frsize);
         inner.free.store(free, Ordering::Release);
-        let mark = if inner.full.load(Ordering::Acquire) { inner.marks.high_bytes } else { inner.marks.low_bytes };
+        let mark =
+            if inner.full.load(Ordering::Acquire) { inner.marks.high_bytes } else { inner.marks.low_bytes };
         let full = free < mark || inner.refused.load(Ordering::Acquire);
         inner.set_full(full);
         Ok(SpaceReport { free_bytes: free, full })
@@ -164,7 +165,9 @@ mod tests {
     fn between_the_marks_the_answer_stays_what_it_was() {
         let dir = tempfile::tempdir().unwrap();
         let free = DiskSpace::open(dir.path(), SpaceMarks::default()).unwrap().report().free_bytes;
-        let open = |low_bytes, high_bytes| DiskSpace::open(dir.path(), SpaceMarks { low_bytes, high_bytes }).unwrap();
+        let open = |low_bytes, high_bytes| {
+            DiskSpace::open(dir.path(), SpaceMarks { low_bytes, high_bytes }).unwrap()
+        };
         assert!(!open(free / 2, free.saturating_mul(2)).is_full(), "above the low mark");
         let full = open(free.saturating_mul(2), free.saturating_mul(2));
         assert!(full.is_full() && full.full_for().is_some());

@@ -36,7 +36,7 @@ use index::{Found, Index};
 use segment::Segment;
 use writer::Writer;
 
-pub use error::{EXIT_DAMAGED, EXIT_DISK_FAILED, EXIT_DISK_FULL, WalError};
+pub use error::WalError;
 pub use record::{LogId, Record};
 pub use slots::SLOT_RESERVED;
 pub use ticket::{Progress, Ticket, WriteSeq};
@@ -147,6 +147,14 @@ impl Wal {
     /// # Errors
     /// [`WalError::Damaged`] and [`WalError::NewerVersion`] leave the directory as it was.
     pub fn open(dir: &Path, options: WalOptions) -> Result<(Wal, Recovery), WalError> {
+        Wal::open_after(dir, options, Boot(0))
+    }
+
+    /// Like [`Wal::open`], but the boot is counted on from another one, too: where the log before this one is gone, its count must not come again.
+    ///
+    /// # Errors
+    /// As [`Wal::open`].
+    pub fn open_after(dir: &Path, options: WalOptions, earlier: Boot) -> Result<(Wal, Recovery), WalError> {
         options.check()?;
         let make = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
         make.map_err(WalError::io("make", dir))?;
@@ -154,7 +162,7 @@ impl Wal {
             Some(found) => found,
             None => create(dir, &options)?,
         };
-        let boot = Boot(slots::boot(&found.index).0 + 1);
+        let boot = Boot(slots::boot(&found.index).max(earlier).0 + 1);
         let recovery =
             Recovery { disk: found.disk, boot, torn_bytes: found.torn_bytes, segments: found.segments.len() };
         let last = found.segments.last_key_value().map(|(_, last)| last.clone());
@@ -347,6 +355,7 @@ fn create(dir: &Path, options: &WalOptions) -> Result<recover::Found, WalError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::{EXIT_DISK_FAILED, EXIT_DISK_FULL};
 
     /// A log whose open segment is a device that takes writes and cannot keep them.
     fn broken(dir: &Path, device: &str) -> Wal {

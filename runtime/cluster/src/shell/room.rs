@@ -43,7 +43,10 @@ impl Shell {
     pub(super) fn forgo(&mut self, submissions: impl Iterator<Item = Submission>) {
         self.parts.space.note_log(LogRoom::Refused);
         let shards: BTreeSet<ShardEpoch> = submissions.map(|submission| submission.at).collect();
-        tracing::warn!(shards = shards.len(), "the log has no room for what calls have written: it is dropped, and the calls routed again");
+        tracing::warn!(
+            shards = shards.len(),
+            "the log has no room for what calls have written: it is dropped, and the calls routed again"
+        );
         self.tell_space();
         self.node_step(NodeEvent::Forgo { shards: shards.into_iter().collect() });
     }

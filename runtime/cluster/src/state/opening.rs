@@ -36,7 +36,12 @@ pub(crate) struct OpenedState {
 /// # Errors
 ///
 /// The disk fails.
-pub(crate) fn open(dir: &DataDir, wal: &Wal, wal_disk: DiskId, space: &DiskSpace) -> Result<OpenedState, StateError> {
+pub(crate) fn open(
+    dir: &DataDir,
+    wal: &Wal,
+    wal_disk: DiskId,
+    space: &DiskSpace,
+) -> Result<OpenedState, StateError> {
     let disk = wal.register(slots::DISK).and_then(|value| value.first_chunk().copied());
     let old_disk = disk.map_or(wal_disk, |bytes| DiskId(u64::from_le_bytes(bytes)));
     let damage = match StateDb::open(&dir.join(NAME), space) {

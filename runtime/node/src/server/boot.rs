@@ -146,13 +146,18 @@ async fn start_cluster(config: &NodeConfig) -> anyhow::Result<Cluster> {
         },
         gossip: GossipTiming { interval: ms(timings.gossip_ms), ..GossipTiming::default() },
         wal: WalOptions::default(),
-        space: SpaceMarks { low_bytes: config.limits.disk_low_bytes, high_bytes: config.limits.disk_high_bytes },
+        space: SpaceMarks {
+            low_bytes: config.limits.disk_low_bytes,
+            high_bytes: config.limits.disk_high_bytes,
+        },
     };
     Ok(shardloom_cluster::start(options).await?)
 }
 
 fn beginning(config: &NodeConfig) -> anyhow::Result<Beginning> {
-    if let Some(bootstrap) = &config.bootstrap {
+    // A member ignores how it is to begin; if its admin token is gone, another would only mislead.
+    let lost = config.data.join("gossip.db").exists() && read_admin_token(&config.data).is_none();
+    if let Some(bootstrap) = config.bootstrap.as_ref().filter(|_| !lost) {
         return Ok(Beginning::Bootstrap {
             shards: bootstrap.shards,
             replicas: bootstrap.replicas,

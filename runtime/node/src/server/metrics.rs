@@ -95,7 +95,11 @@ impl Metrics {
         registry.register("instances_made", "Guest instances made", metrics.instances_made.clone());
         registry.register("instances_evicted", "Guest instances evicted", metrics.instances_evicted.clone());
         registry.register("connections", "Open HTTP connections", metrics.connections.clone());
-        registry.register("disk_free_bytes", "Bytes free under the data directory", metrics.disk_free_bytes.clone());
+        registry.register(
+            "disk_free_bytes",
+            "Bytes free under the data directory",
+            metrics.disk_free_bytes.clone(),
+        );
         registry.register("disk_full", "1 while the disk counts as full", metrics.disk_full.clone());
         for (name, help, histogram) in [
             ("election", "Time without a leader", &metrics.elections),

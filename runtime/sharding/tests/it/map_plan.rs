@@ -405,7 +405,8 @@ fn assert_level_owned(world: &World) {
 fn owned_and_held(world: &World, member: usize) -> (usize, usize) {
     let replica = world.members[member].replica;
     let owned = world.map.shards().filter(|shard| world.map.owner_replica(*shard) == Some(replica)).count();
-    let held = world.map.shards().filter(|shard| world.map.replicas(*shard).any(|held| held == replica)).count();
+    let held =
+        world.map.shards().filter(|shard| world.map.replicas(*shard).any(|held| held == replica)).count();
     (owned, held)
 }
 

@@ -91,7 +91,8 @@ impl World {
 
     /// Whether enough of a shard's replicas answer to learn all that was acknowledged.
     pub(crate) fn can_recover(&self, map: &ShardMap, shard: ShardId) -> bool {
-        let answers = |replica| matches!(self.standing(replica), Standing::Live | Standing::Full | Standing::Draining);
+        let answers =
+            |replica| matches!(self.standing(replica), Standing::Live | Standing::Full | Standing::Draining);
         let replicas = map.replicas(shard).len();
         map.replicas(shard).filter(|replica| answers(*replica)).count() >= replicas - replicas / 2
     }

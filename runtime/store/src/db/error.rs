@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::wal::{EXIT_DAMAGED, EXIT_DISK_FAILED, EXIT_DISK_FULL};
+use crate::exit::{EXIT_DAMAGED, EXIT_DISK_FAILED, EXIT_DISK_FULL};
 
 /// Why a database cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::format::{FORMAT_VERSION, HeaderError};
 use super::record::LogId;
+use crate::exit::{EXIT_DAMAGED, EXIT_DISK_FAILED, EXIT_DISK_FULL};
 
 /// Why the log could not be opened, written or read.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -102,13 +103,6 @@ pub enum WalError {
     #[error("the log is closed")]
     Closed,
 }
-
-/// The process ends with this code when a write or fdatasync failed (`EX_IOERR`).
-pub const EXIT_DISK_FAILED: u8 = 74;
-/// The process ends with this code when the disk is full to the last reserve (`EX_CANTCREAT`).
-pub const EXIT_DISK_FULL: u8 = 73;
-/// The process ends with this code when the log is damaged or too new (`EX_DATAERR`).
-pub const EXIT_DAMAGED: u8 = 65;
 
 impl WalError {
     /// A failure in the write path; a full disk is told apart.

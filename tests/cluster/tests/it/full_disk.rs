@@ -152,7 +152,7 @@ fn where_no_node_has_room_calls_that_write_are_refused_and_others_go_on() {
 
 /// Whether a node's metrics have this line.
 fn metric(cluster: &Cluster, index: usize, line: &str) -> Result<()> {
-    let text = cluster.ask(index, "GET", "/metrics").send()?.good()?.text();
+    let text = cluster.admin(index, "GET", "/metrics").send()?.good()?.text();
     ensure!(text.lines().any(|found| found == line), "there is no {line:?}");
     Ok(())
 }

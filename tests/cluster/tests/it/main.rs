@@ -10,5 +10,6 @@ mod forming;
 mod full_disk;
 mod histories;
 mod joining;
+mod lost_disk;
 mod returning;
 mod sick;

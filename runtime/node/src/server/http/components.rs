@@ -82,15 +82,16 @@ fn too_large(bytes_max: u64) -> Problem {
 }
 
 fn no_room() -> Problem {
-    Problem::new(Code::DiskFull, "this node's disk has no room for the component: make some, or upload it to another node")
+    Problem::new(
+        Code::DiskFull,
+        "this node's disk has no room for the component: make some, or upload it to another node",
+    )
 }
 
 fn not_admitted(error: &AdmitError, bytes_max: u64) -> Problem {
     match error {
         AdmitError::Compile(CompileError::Refused(Refusal::TooLarge { .. })) => too_large(bytes_max),
-        AdmitError::Directory(source) if source.kind() == std::io::ErrorKind::StorageFull => {
-            no_room()
-        }
+        AdmitError::Directory(source) if source.kind() == std::io::ErrorKind::StorageFull => no_room(),
         error if error.is_retryable() => {
             let reason = with_sources(error);
             tracing::error!(reason, "a component could not be admitted");
