@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 
-use crate::cluster::{Cluster, END_MAX, READY_MAX};
+use crate::cluster::{Cluster, END_MAX};
 use crate::failing_sync::FailingSync;
 use crate::fullness;
 use crate::means::Means;
@@ -28,8 +28,6 @@ const DISK_MARKS: &str = "limits.disk_low_bytes=67108864,limits.disk_high_bytes=
 const TAKE_OVER_MAX: Duration = Duration::from_secs(40);
 /// The documented exit code of a node whose write or fdatasync failed.
 const EXIT_DISK_FAILED: i32 = 74;
-/// The documented exit code of a node whose files are damaged.
-const EXIT_DAMAGED: i32 = 65;
 
 /// What befalls a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,7 +181,8 @@ impl Sickness {
                 fullness::empty(&cluster.node(victim).data())
             }
             Self::PowerCut => (0..cluster.size()).try_for_each(|index| cluster.restart(index)),
-            Self::Wounded(_) => come_back(cluster, victim),
+            // It comes back by itself, whatever it has lost.
+            Self::Wounded(_) => cluster.restart(victim),
         }
     }
 }
@@ -203,23 +202,4 @@ fn taken_over(cluster: &Cluster, witness: usize, victim: &str) -> Result<()> {
         }
         Ok(())
     })
-}
-
-/// Starts a wounded node. Votes lie in the write-ahead log: a node whose log is damaged does not go on as if it were the same. It says so,
-/// and comes back as another disk once somebody has removed everything but its identity.
-fn come_back(cluster: &mut Cluster, victim: usize) -> Result<()> {
-    cluster.restart(victim)?;
-    let code = until("the node to be ready, or to end", READY_MAX, || {
-        if let Ok(status) = cluster.node_mut(victim).ended(Duration::ZERO) {
-            return Ok(Some(status.code().unwrap_or_default()));
-        }
-        cluster.ask(victim, "GET", "/readyz").send()?.good()?;
-        Ok(None)
-    })?;
-    if let Some(code) = code {
-        ensure!(code == EXIT_DAMAGED, "it ended with {code}: {}", cluster.node(victim).log_tail());
-        Wound::OnlyIdentity.inflict(&cluster.node(victim).data(), 0)?;
-        cluster.restart(victim)?;
-    }
-    Ok(())
 }

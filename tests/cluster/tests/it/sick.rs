@@ -124,5 +124,7 @@ fn what_was_acknowledged_survives_a_power_cut_of_all_nodes() {
 
 #[test]
 fn a_node_whose_files_were_damaged_comes_back_and_costs_no_call() {
-    befall(Victim::Follower, &Wound::ALL.map(Sickness::Wounded));
+    // What else can be lost of a node's files has tests of its own, of how it is made anew.
+    let wounds = [Wound::TornTail, Wound::CutShort, Wound::Garbage, Wound::BitInState];
+    befall(Victim::Follower, &wounds.map(Sickness::Wounded));
 }
