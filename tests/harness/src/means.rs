@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::mount::Mount;
 use crate::namespaces::Namespaces;
+use crate::power;
 
 /// How large a file system is that is only tried out.
 const TRIAL_BYTES: u64 = 8 << 20;
@@ -44,7 +45,8 @@ impl Means {
             Means::Images => {
                 let directory = tempfile::tempdir()?;
                 let (image, at) = (directory.path().join("image"), directory.path().join("at"));
-                Mount::new_image(&image, &at, TRIAL_BYTES).map(drop)
+                let _mount = Mount::new_image(&image, &at, TRIAL_BYTES)?;
+                power::try_out(&image)
             }
             Means::Compiler => run("cc", &["--version"]).map(drop),
         }

@@ -1,8 +1,8 @@
 //! All nodes of a cluster lose their power at one instant: what was on its way to the disk is lost.
 //!
-//! Each node's data lies on a file system in an image. The processes are halted together; then the image files are copied as they are,
-//! with nothing brought to them first. What a process wrote and did not sync is in the memory of the kernel and not in the image. The
-//! processes end, the copies take the place of the images, and what a node finds on its disk is what a disk without power keeps.
+//! Each node's data lies on a file system in an image. The processes are halted together, and from then on the images take no write; then
+//! they are copied, with nothing brought to them first. What a process wrote and did not sync is in the memory of the kernel and not in the
+//! image. The processes end, the copies take the place of the images, and what a node finds on its disk is what a disk without power keeps.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,6 +32,8 @@ pub fn cut(cluster: &mut Cluster) -> Result<()> {
     let nodes: Vec<usize> = (0..cluster.size()).collect();
     nodes.iter().try_for_each(|index| fs::write(cluster.node(*index).data().join(UNSYNCED), WORDS))?;
     nodes.iter().try_for_each(|index| cluster.stop(*index))?;
+    let images: Vec<PathBuf> = nodes.iter().map(|index| image_of(&cluster.node(*index).data())).collect();
+    let dead: Vec<Dead> = images.into_iter().map(Dead::new).collect::<Result<_>>()?;
     for index in &nodes {
         let pid = cluster.node(*index).pid().context("it does not run")?;
         until("every thread halted", HALT_MAX, || is_halted(pid))?;
@@ -41,17 +43,45 @@ pub fn cut(cluster: &mut Cluster) -> Result<()> {
         copy(&image, &image.with_extension("cut")).with_context(|| format!("the image of node {index}"))?;
     }
     nodes.iter().try_for_each(|index| cluster.kill(*index))?;
-    for index in &nodes {
+    for (index, dead) in nodes.iter().zip(dead) {
         let data = cluster.node(*index).data();
         let image = image_of(&data);
         let mount = cluster.mount_mut(*index).take().context("its data is on no image")?;
         mount.unmount()?;
+        drop(dead);
         fs::rename(image.with_extension("cut"), &image)?;
         *cluster.mount_mut(*index) = Some(Mount::image(&image, &data)?);
         let kept = fs::read_to_string(data.join(UNSYNCED)).is_ok_and(|text| text == WORDS);
         ensure!(!kept, "the image of node {index} holds what nobody synced: no power was cut");
     }
     Ok(())
+}
+
+/// An image that takes no more writes, whoever holds it open: the kernel would go on to write to it what is old enough.
+struct Dead {
+    image: PathBuf,
+}
+
+impl Dead {
+    fn new(image: PathBuf) -> Result<Self> {
+        run("chattr", &["+i", &image.to_string_lossy()])?;
+        Ok(Self { image })
+    }
+}
+
+impl Drop for Dead {
+    fn drop(&mut self) {
+        // What cannot be undone here shows when the image is to be removed.
+        let _ = run("chattr", &["-i", &self.image.to_string_lossy()]);
+    }
+}
+
+/// Whether an image can be kept from taking writes.
+///
+/// # Errors
+/// If not.
+pub(crate) fn try_out(image: &Path) -> Result<()> {
+    Dead::new(image.to_owned()).map(drop)
 }
 
 /// Brings everything that was written so far to the images, as a while without a cut would: what is lost after that was written since.
