@@ -10,7 +10,10 @@ use tempfile::TempDir;
 
 use crate::artefacts;
 use crate::http::{Ask, Http, Reply, Shard, Status, segment};
+use crate::mount::{Disks, Mount};
 use crate::network::Network;
+pub use crate::options::Options;
+use crate::orphans;
 use crate::process::{Process, clean_environment};
 use crate::wait::until;
 
@@ -23,46 +26,13 @@ pub const END_MAX: Duration = Duration::from_secs(30);
 /// How long a deploy may take: a debug build compiles guests slowly.
 pub const DEPLOY_MAX: Duration = Duration::from_secs(180);
 
-/// How a cluster is made.
-pub struct Options {
-    /// How many nodes.
-    pub nodes: usize,
-    /// How many shards.
-    pub shards: u32,
-    /// How many replicas of each.
-    pub replicas: u32,
-    /// Where the nodes listen.
-    pub network: Network,
-    /// More flags for every node.
-    pub flags: Vec<String>,
-    /// More flags for the node that makes the cluster.
-    pub first_flags: Vec<String>,
-    /// Called as each node starts.
-    pub progress: Box<dyn Fn(&str)>,
-}
-
-impl Options {
-    /// Some nodes with few shards, on a network of their own.
-    ///
-    /// # Errors
-    /// If no network is free.
-    pub fn of(nodes: usize) -> Result<Self> {
-        Ok(Self {
-            nodes,
-            shards: 64,
-            replicas: 3,
-            network: Network::own()?,
-            flags: Vec::new(),
-            first_flags: Vec::new(),
-            progress: Box::new(|_| {}),
-        })
-    }
-}
-
 /// A running cluster. Its processes end, and its data goes, when it is dropped.
 pub struct Cluster {
+    // Dropped in this order: a process before what it uses.
     nodes: Vec<Process>,
     network: Network,
+    disks: Disks,
+    mounts: Vec<Option<Mount>>,
     flags: Vec<String>,
     token: String,
     http: Http,
@@ -83,11 +53,14 @@ impl Cluster {
     /// # Errors
     /// If that does not happen in time; the nodes' logs are printed.
     pub fn start_with(options: Options) -> Result<Self> {
-        let directory = tempfile::Builder::new().prefix("shardloom-").tempdir()?;
+        let directory = tempfile::Builder::new().prefix(&orphans::prefix()).tempdir()?;
+        let flags = [options.flags, options.network.flags()].concat();
         let mut cluster = Self {
             nodes: Vec::new(),
             network: options.network,
-            flags: options.flags,
+            disks: options.disks,
+            mounts: Vec::new(),
+            flags,
             token: String::new(),
             http: Http::new(),
             directory,
@@ -187,6 +160,8 @@ impl Cluster {
         let index = self.nodes.len();
         let addresses = self.network.addresses(index)?;
         let mut node = Process::new(index, addresses, self.directory.path());
+        node.launcher = self.network.launcher(index);
+        self.mounts.push(self.disks.make(&node.data())?);
         node.start(&[flags, &self.flags].concat())?;
         self.nodes.push(node);
         Ok(index)
@@ -212,6 +187,16 @@ impl Cluster {
     /// A node, by its number from 0, to do something to it.
     pub fn node_mut(&mut self, index: usize) -> &mut Process {
         &mut self.nodes[index]
+    }
+
+    /// Where the nodes listen.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// What a node's file system is mounted by, to put another in its place.
+    pub(crate) fn mount_mut(&mut self, index: usize) -> &mut Option<Mount> {
+        &mut self.mounts[index]
     }
 
     /// How many nodes were ever started.

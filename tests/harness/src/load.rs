@@ -11,6 +11,7 @@ use anyhow::{Result, anyhow, ensure};
 
 use crate::cluster::call_path;
 use crate::http::Http;
+use crate::wait::until;
 use crate::witness::Witness;
 
 /// How many counters each client has: on different shards, so that every node owns some.
@@ -19,6 +20,8 @@ const KEYS: usize = 8;
 const CALL_MAX: Duration = Duration::from_secs(20);
 /// How much longer the client waits.
 const SLACK: Duration = Duration::from_secs(5);
+/// How long a client waits after a call that failed: where no node runs, it would do nothing but fail.
+const FAILED_WAIT: Duration = Duration::from_millis(50);
 
 /// How the load is made.
 pub struct Load<'a> {
@@ -94,21 +97,40 @@ struct Counter {
     doubt: u64,
 }
 
-impl Load<'_> {
+impl<'a> Load<'a> {
+    /// A load that has not begun.
+    pub fn new(workload: &'a str, nodes: Vec<String>, clients: usize, name: &str) -> Self {
+        Self { workload, nodes, clients, name: name.to_owned(), made: AtomicU64::new(0) }
+    }
+
+    /// Waits until so many more calls have been answered.
+    ///
+    /// # Errors
+    /// If they are not in time.
+    pub fn more(&self, count: u64, within: Duration) -> Result<()> {
+        let begun = self.made.load(Ordering::Relaxed);
+        until("calls to be answered", within, || {
+            let answered = self.made.load(Ordering::Relaxed) - begun;
+            ensure!(answered >= count, "{answered} of {count} are");
+            Ok(())
+        })
+    }
+
     /// Makes the load while `act` runs.
     ///
     /// # Errors
     /// As `act`; a client could not go on.
     pub fn during<T>(&self, act: impl FnOnce() -> Result<T>) -> Result<(T, Tally)> {
-        let done = AtomicBool::new(false);
+        let (done, gave_up) = (AtomicBool::new(false), AtomicBool::new(false));
         thread::scope(|scope| {
             let clients: Vec<_> = (0..self.clients)
                 .map(|number| {
-                    let done = &done;
-                    scope.spawn(move || self.client(number, done))
+                    let (done, gave_up) = (&done, &gave_up);
+                    scope.spawn(move || self.client(number, done, gave_up))
                 })
                 .collect();
             let acted = act();
+            gave_up.store(acted.is_err(), Ordering::Relaxed);
             done.store(true, Ordering::Relaxed);
             let mut tally = Tally::default();
             for client in clients {
@@ -118,7 +140,7 @@ impl Load<'_> {
         })
     }
 
-    fn client(&self, number: usize, done: &AtomicBool) -> Result<Tally> {
+    fn client(&self, number: usize, done: &AtomicBool, gave_up: &AtomicBool) -> Result<Tally> {
         let http = Http::with_connections(1);
         let mut tally = Tally::default();
         let key = |key| Counter { key: format!("{}-{number}-{key}", self.name), total: 0, doubt: 0 };
@@ -131,6 +153,10 @@ impl Load<'_> {
         }
         // What was written under doubt is settled by a last look at each counter.
         for counter in &mut counters {
+            if gave_up.load(Ordering::Relaxed) {
+                // The cluster may not answer any more, and the verdict is known.
+                break;
+            }
             turn += 2 - turn % 2;
             self.call(&http, turn, counter, &mut tally)?;
         }
@@ -151,12 +177,14 @@ impl Load<'_> {
         let reply = match reply {
             Ok(reply) if reply.status == 200 => reply,
             Ok(reply) => {
+                thread::sleep(FAILED_WAIT);
                 let executed = reply.text().contains("\"unknown\"");
                 counter.doubt += u64::from(writes && executed);
                 tally.failures.push(format!("{method} through {node}: {} {}", reply.status, reply.text()));
                 return Ok(());
             }
             Err(error) => {
+                thread::sleep(FAILED_WAIT);
                 counter.doubt += u64::from(writes);
                 tally.failures.push(format!("{method} through {node}: {error:#}"));
                 return Ok(());

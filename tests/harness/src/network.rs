@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+
+use crate::namespaces::Namespaces;
 
 /// The ports of a node by default.
 const HTTP_PORT: u16 = 7080;
@@ -51,6 +53,8 @@ pub enum Network {
         /// The first port not yet looked at.
         next: u16,
     },
+    /// Each node is in a network namespace of its own, so that what it hears can be cut.
+    Namespaces(Namespaces),
 }
 
 impl Network {
@@ -77,6 +81,38 @@ impl Network {
         Self::Localhost { next: HTTP_PORT }
     }
 
+    /// Namespaces, one a node.
+    ///
+    /// # Errors
+    /// If the machine does not let us.
+    pub fn namespaces() -> Result<Self> {
+        Namespaces::new().map(Self::Namespaces)
+    }
+
+    /// The namespaces, to cut and mend.
+    ///
+    /// # Errors
+    /// If the network is another one.
+    pub fn wires(&self) -> Result<&Namespaces> {
+        match self {
+            Self::Namespaces(namespaces) => Some(namespaces),
+            _ => None,
+        }
+        .context("only between namespaces can something be cut")
+    }
+
+    /// What a node's command begins with.
+    pub fn launcher(&self, index: usize) -> Vec<String> {
+        self.wires().map(|wires| wires.launcher(index)).unwrap_or_default()
+    }
+
+    /// The flags that a node needs to listen here.
+    pub fn flags(&self) -> Vec<String> {
+        let public = matches!(self, Self::Namespaces(_));
+        // Beyond loopback a node refuses to speak to clients without TLS; these clients are in the same machine.
+        public.then(|| "--insecure-http".to_owned()).into_iter().collect()
+    }
+
     /// Addresses for one more node, the `index`-th, counted from 0.
     ///
     /// # Errors
@@ -96,6 +132,10 @@ impl Network {
                     }
                 }
                 bail!("no free ports were found on 127.0.0.1")
+            }
+            Self::Namespaces(namespaces) => {
+                namespaces.add(index)?;
+                Ok(Addresses::at(namespaces.address(index), HTTP_PORT))
             }
         }
     }

@@ -21,6 +21,10 @@ pub struct Process {
     pub index: usize,
     /// Where it listens.
     pub addresses: Addresses,
+    /// What its command begins with; empty, the binary itself.
+    pub launcher: Vec<String>,
+    /// Variables for its process, from the next start on.
+    pub environment: Vec<(String, String)>,
     directory: PathBuf,
     child: Option<Child>,
 }
@@ -28,7 +32,8 @@ pub struct Process {
 impl Process {
     /// A node that is not running yet.
     pub fn new(index: usize, addresses: Addresses, directory: &Path) -> Self {
-        Self { index, addresses, directory: directory.to_owned(), child: None }
+        let (launcher, environment) = (Vec::new(), Vec::new());
+        Self { index, addresses, launcher, environment, directory: directory.to_owned(), child: None }
     }
 
     /// Its data directory.
@@ -60,13 +65,22 @@ impl Process {
             bail!("node {} runs already", self.index);
         }
         let log = OpenOptions::new().create(true).append(true).open(self.log())?;
-        let mut command = Command::new(artefacts::binary()?);
+        let binary = artefacts::binary()?;
+        let mut command = match self.launcher.split_first() {
+            Some((program, words)) => {
+                let mut command = Command::new(program);
+                command.args(words).arg(binary);
+                command
+            }
+            None => Command::new(binary),
+        };
         command.arg("node").arg("--data").arg(self.data());
         command.args(["--http", &self.addresses.http.to_string()]);
         command.args(["--peer", &self.addresses.peer.to_string()]);
         command.args(["--gossip", &self.addresses.gossip.to_string()]);
         command.args(flags);
         clean_environment(&mut command, &self.directory);
+        command.envs(self.environment.iter().cloned());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.child = Some(command.spawn().context("the node's process")?);
         Ok(())

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use indicatif::ProgressBar;
 use shardloom_harness::cluster::Cluster;
+use shardloom_harness::mount::Disks;
 use shardloom_harness::network::Network;
 use shardloom_harness::{Options, artefacts};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -84,6 +85,7 @@ fn start() -> Result<Cluster> {
     spinner.enable_steady_tick(std::time::Duration::from_millis(120));
     let shown = spinner.clone();
     let options = Options {
+        disks: Disks::default(),
         nodes: NODES,
         shards: 1024,
         replicas: 3,

@@ -77,7 +77,7 @@ fn hurt(cluster: &mut Cluster, faults: usize, load: &BankLoad, seed: u64) -> Res
         let victims = kind.victims(cluster, random.below(NODES))?;
         let before = load.made.load(Ordering::Relaxed);
         eprintln!("bank, fault {fault} of {faults}: {kind:?} of node {}, {before} calls so far", victims[0]);
-        kind.inflict(cluster, &victims).with_context(|| format!("fault {fault}, {kind:?}"))?;
+        kind.signal(cluster, &victims).with_context(|| format!("fault {fault}, {kind:?}"))?;
         cluster.wait_until_served(SERVED_MAX).with_context(|| format!("after fault {fault}, {kind:?}"))?;
         until("calls to be answered", SERVED_MAX, || {
             ensure!(load.made.load(Ordering::Relaxed) > before, "none is");

@@ -8,6 +8,8 @@ use clap::ValueEnum;
 use shardloom_harness::cluster::Cluster;
 use shardloom_harness::until;
 
+use super::sick;
+
 /// How many nodes are hurt, or watch.
 pub(super) const NODES: usize = 3;
 /// How long the load runs on after a fault, before the next step.
@@ -33,12 +35,44 @@ pub(super) enum Kind {
     Terminate,
     /// kill -9 of every node at once, all started again from their disks.
     KillAll,
+    /// A node that does not lead and the others do not hear each other.
+    CutOff,
+    /// The leader and the others do not hear each other.
+    CutOffLeader,
+    /// Nobody hears a node that does not lead.
+    Mute,
+    /// A node that does not lead hears nobody.
+    Deaf,
+    /// Two nodes do not hear each other, but both hear the leader.
+    TwoApart,
+    /// Each node loses a tenth of the packets of the others.
+    Loss,
+    /// The fdatasync of a node fails.
+    FailedSync,
+    /// The disk of a node is full.
+    FullDisk,
+    /// All nodes lose their power at one instant.
+    PowerCut,
+    /// kill -9, and the last bytes of the write-ahead log are lost.
+    TornTail,
+    /// kill -9, and the newest file of the write-ahead log ends too soon.
+    CutShort,
+    /// kill -9, and behind the end of the write-ahead log lies garbage.
+    Garbage,
+    /// kill -9, and a bit of the write-ahead log turns over.
+    BitInLog,
+    /// kill -9, and a bit of the shards' state turns over.
+    BitInState,
+    /// kill -9, and the shards' state is deleted.
+    NoState,
+    /// kill -9, and everything is deleted but the node's identity.
+    OnlyIdentity,
     /// Money is moved between accounts while nodes are hurt at random, and shards move.
     Bank,
 }
 
 impl Kind {
-    pub(super) const ALL: [Kind; 8] = [
+    pub(super) const ALL: [Kind; 24] = [
         Kind::KillOwner,
         Kind::KillLeader,
         Kind::KillBoth,
@@ -46,12 +80,28 @@ impl Kind {
         Kind::HaltLeader,
         Kind::Terminate,
         Kind::KillAll,
+        Kind::CutOff,
+        Kind::CutOffLeader,
+        Kind::Mute,
+        Kind::Deaf,
+        Kind::TwoApart,
+        Kind::Loss,
+        Kind::FailedSync,
+        Kind::FullDisk,
+        Kind::PowerCut,
+        Kind::TornTail,
+        Kind::CutShort,
+        Kind::Garbage,
+        Kind::BitInLog,
+        Kind::BitInState,
+        Kind::NoState,
+        Kind::OnlyIdentity,
         Kind::Bank,
     ];
 
     /// Whether calls through nodes that are not hurt may fail: only where no majority is left.
     pub(super) fn may_fail(self) -> bool {
-        matches!(self, Kind::KillBoth | Kind::KillAll)
+        matches!(self, Kind::KillBoth | Kind::KillAll | Kind::PowerCut)
     }
 
     /// Which nodes are hurt; `turn` picks among those that are alike.
@@ -59,21 +109,32 @@ impl Kind {
         let (leader, nodes) = (cluster.leader()?, cluster.size());
         let other = (leader + 1 + turn % (nodes - 1)) % nodes;
         Ok(match self {
-            Kind::KillLeader | Kind::HaltLeader => vec![leader],
+            Kind::KillLeader | Kind::HaltLeader | Kind::CutOffLeader => vec![leader],
             Kind::KillBoth => vec![leader, other],
-            Kind::KillAll => (0..nodes).collect(),
-            Kind::KillOwner | Kind::HaltOwner | Kind::Terminate | Kind::Bank => vec![other],
+            Kind::KillAll | Kind::PowerCut => (0..nodes).collect(),
+            Kind::TwoApart => (0..nodes).filter(|index| *index != leader).collect(),
+            Kind::Loss => Vec::new(),
+            _ => vec![other],
         })
     }
 
-    /// Hurts these nodes, and has them back.
-    pub(super) fn inflict(self, cluster: &mut Cluster, victims: &[usize]) -> Result<()> {
+    /// Hurts these nodes, and has them back; says what was done where the kind does not.
+    pub(super) fn inflict(self, cluster: &mut Cluster, victims: &[usize], seed: u64) -> Result<String> {
+        if let Some(sickness) = self.sickness() {
+            return sick::inflict(sickness, cluster, victims, seed);
+        }
+        self.signal(cluster, victims).map(|()| String::new())
+    }
+
+    /// Hurts these nodes by a signal, and has them back.
+    pub(super) fn signal(self, cluster: &mut Cluster, victims: &[usize]) -> Result<()> {
         match self {
             Kind::KillOwner | Kind::KillLeader => kill(cluster, victims, AFTER),
             Kind::KillBoth | Kind::KillAll => kill(cluster, victims, Duration::ZERO),
             Kind::HaltOwner | Kind::HaltLeader => halt(cluster, victims),
             Kind::Terminate => terminate(cluster, victims),
-            Kind::Bank => Ok(()),
+            // Faults of the bank are of other kinds, and a sickness is no signal.
+            _ => Ok(()),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! and where only one node fails, no call through the others may fail: each is only late.
 //!
 //! - [`kinds`]: what is done to the nodes, a function for each kind.
+//! - [`sick`]: the kinds beyond signals.
 //! - [`run`]: one fault under load, and the verdict.
 //! - [`bank`]: money that is moved through many faults.
 //! - [`prove`]: a build that breaks a promise is caught.
@@ -12,6 +13,7 @@ mod kinds;
 mod prove;
 mod report;
 mod run;
+mod sick;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -70,8 +72,11 @@ impl Faults {
         let kinds = if self.kind.is_empty() { Kind::ALL.to_vec() } else { self.kind.clone() };
         let mut outcomes = Vec::new();
         for kind in kinds {
+            if kind.sickness().is_some_and(|sickness| !sickness.is_possible()) {
+                continue;
+            }
             outcomes.push(match kind {
-                Kind::Bank => bank::run(self.cluster(bank::NODES)?, self.faults, self.clients, seed)?,
+                Kind::Bank => bank::run(self.cluster(kind, bank::NODES)?, self.faults, self.clients, seed)?,
                 kind => self.repeat(kind, seed)?,
             });
         }
@@ -84,13 +89,18 @@ impl Faults {
         Ok(())
     }
 
-    fn cluster(&self, nodes: usize) -> Result<Cluster> {
-        Cluster::start_with(Options { shards: self.shards, ..Options::of(nodes)? })
+    /// A cluster that this kind can hurt.
+    fn cluster(&self, kind: Kind, nodes: usize) -> Result<Cluster> {
+        let options = Options { shards: self.shards, ..Options::of(nodes)? };
+        Cluster::start_with(match kind.sickness() {
+            Some(sickness) => sickness.fit(options)?,
+            None => options,
+        })
     }
 
     /// A kind's runs, on one cluster.
     fn repeat(&self, kind: Kind, seed: u64) -> Result<Outcome> {
-        let mut cluster = self.cluster(kinds::NODES)?;
+        let mut cluster = self.cluster(kind, kinds::NODES)?;
         run::deploy(&cluster)?;
         let mut outcome = Outcome::of(kind);
         for number in 1..=self.runs {

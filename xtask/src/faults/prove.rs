@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use shardloom_harness::artefacts;
+use shardloom_harness::{artefacts, power};
 
 use super::Faults;
-use super::kinds::{self, Kind};
+use super::kinds::{self, Kind, whole};
 use super::run::{self, Run};
 use crate::step;
 
@@ -19,12 +19,15 @@ const CONFESSION: &str = "BROKEN ON PURPOSE";
 pub(super) enum Broken {
     /// No check of lease and epoch before a call starts, nor before it is answered: a halted owner goes on under its old epoch.
     EpochCheck,
+    /// No fdatasync before a write is acknowledged: what a power cut takes is lost.
+    Fdatasync,
 }
 
 impl Broken {
     fn name(self) -> &'static str {
         match self {
             Broken::EpochCheck => "epoch-check",
+            Broken::Fdatasync => "fdatasync",
         }
     }
 
@@ -32,6 +35,7 @@ impl Broken {
     fn kind(self) -> Kind {
         match self {
             Broken::EpochCheck => Kind::HaltOwner,
+            Broken::Fdatasync => Kind::PowerCut,
         }
     }
 }
@@ -41,15 +45,20 @@ pub(super) fn prove(faults: &Faults, broken: Broken, seed: u64) -> Result<()> {
     if std::env::var_os("SHARDLOOM_BIN").is_none() {
         artefacts::use_binary(build(broken)?);
     }
-    let mut cluster = faults.cluster(kinds::NODES)?;
+    let mut cluster = faults.cluster(broken.kind(), kinds::NODES)?;
     let log = std::fs::read_to_string(cluster.node(0).log())?;
     ensure!(log.contains(CONFESSION), "this is an ordinary build: its log does not say {CONFESSION:?}");
     run::deploy(&cluster)?;
+    if broken == Broken::Fdatasync {
+        // Or the cluster itself were lost, with everything that it has agreed on, before an acknowledged write could be missed.
+        whole(&mut cluster)?;
+        power::settle(&cluster)?;
+    }
     for number in 1..=faults.runs {
         let run = Run { kind: broken.kind(), number, clients: faults.clients, seed: seed + number as u64 };
         let seen = run.make(&mut cluster).with_context(|| format!("run {number}, seed {}", run.seed))?;
         eprintln!("run {number}, seed {}: {}", run.seed, seen.line());
-        if let Err(found) = seen.record.histories() {
+        if let Err(found) = seen.record.histories().and_then(|()| seen.tally.contradictions()) {
             println!("{} is caught in run {number}, seed {}: {found:#}", broken.name(), run.seed);
             return Ok(());
         }

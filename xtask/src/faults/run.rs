@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use shardloom_harness::cluster::Cluster;
 use shardloom_harness::load::{Load, Tally};
 use shardloom_harness::shared::record::Figures;
@@ -34,6 +34,8 @@ pub(super) struct Seen {
     pub(super) tally: Tally,
     pub(super) record: Record,
     pub(super) figures: Figures,
+    /// What was done to the nodes, where the kind does not say.
+    pub(super) done: String,
 }
 
 /// Deploys what the loads call.
@@ -46,6 +48,10 @@ impl Run {
     pub(super) fn make(&self, cluster: &mut Cluster) -> Result<Seen> {
         whole(cluster)?;
         let victims = self.kind.victims(cluster, self.seed as usize)?;
+        if let (Some(sickness), Some(victim)) = (self.kind.sickness(), victims.first()) {
+            sickness.prepare(cluster, *victim)?;
+            whole(cluster)?;
+        }
         let urls = |hurt: bool| -> Vec<String> {
             let nodes = (0..cluster.size()).filter(|index| victims.contains(index) == hurt);
             nodes.map(|index| cluster.url(index, "")).collect()
@@ -61,17 +67,19 @@ impl Run {
         };
         let clients = self.clients;
         let shared = SharedLoad { steady, hurt, clients, seed: self.seed, name, made: AtomicU64::new(0) };
-        let (((), record), tally) = own.during(|| {
+        let mut done = String::new();
+        let seen = own.during(|| {
             shared.during(|| {
                 thread::sleep(BEFORE);
-                self.kind.inflict(cluster, &victims)?;
+                done = self.kind.inflict(cluster, &victims, self.seed)?;
                 thread::sleep(AFTER);
                 whole(cluster)
             })
-        })?;
+        });
+        let (((), record), tally) = seen.with_context(|| done.clone())?;
         let figures = record.figures();
         ensure!(tally.writes > 0 && figures.writes > 0, "the load wrote nothing");
-        Ok(Seen { tally, record, figures })
+        Ok(Seen { tally, record, figures, done })
     }
 }
 
@@ -94,11 +102,12 @@ impl Seen {
         let Figures { operations, writes, pending, keys, gap } = self.figures;
         format!(
             "own {} calls, {} of them writes; shared {operations} operations, {writes} of them writes, on {keys} keys, {pending} pending, {} replayed; \
-             gap {gap:.3?}, slowest {:.3?}",
+             gap {gap:.3?}, slowest {:.3?}; {}",
             self.tally.calls,
             self.tally.writes,
             self.record.replayed,
-            self.slowest()
+            self.slowest(),
+            self.done
         )
     }
 }

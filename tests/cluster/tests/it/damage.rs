@@ -1,18 +1,18 @@
 //! Bits that have turned over on a node's disk: each is noticed, or does no harm.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use shardloom_harness::Options;
 use shardloom_harness::cluster::{Cluster, READY_MAX, check};
+use shardloom_harness::random::Random;
+use shardloom_harness::wound::turn_over;
 
 /// How many bits are turned over, one after another, each in a fresh copy; `SHARDLOOM_FLIPS` asks for another number.
 const FLIPS: u64 = 16;
-/// Files whose every byte is used have no empty space to hit.
-const FILES_SKIPPED: [&str; 1] = ["lock"];
 /// What a node says, or a caller hears, that has noticed damage.
 const NOTICED: [&str; 8] = [
     "damage",
@@ -39,7 +39,7 @@ fn a_bit_that_turns_over_on_the_disk_is_noticed_or_does_no_harm() {
         let mut noticed = 0;
         for flip in 0..flips {
             copy(&whole, &data)?;
-            let place = turn_over(&data, flip)?;
+            let place = turn_over(&data, &mut Random::new(flip, 0))?;
             cluster.restart(0)?;
             let outcome = outcome(cluster, &id, epochs).with_context(|| format!("flip {flip} {place}"))?;
             noticed += u64::from(outcome);
@@ -98,43 +98,6 @@ fn cluster_ready(cluster: &mut Cluster, ended: &mut Option<bool>) -> Result<()> 
 fn says_so(text: &str) -> bool {
     let text = text.to_lowercase();
     NOTICED.iter().any(|word| text.contains(word))
-}
-
-/// Turns one bit over: in a file picked by its number, at a place that holds something, and says where.
-fn turn_over(data: &Path, flip: u64) -> Result<String> {
-    let mut files = files_of(data)?;
-    files.sort();
-    // Any fixed odd multiplier spreads the numbers; the same flip is the same bit in every run over the same bytes.
-    let mut random = flip.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let mut pick = |count: usize| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        (random % count.max(1) as u64) as usize
-    };
-    let file = &files[pick(files.len())];
-    let mut bytes = fs::read(file)?;
-    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    ensure!(used > 0, "{} is empty", file.display());
-    let (at, bit) = (pick(used), pick(8));
-    bytes[at] ^= 1 << bit;
-    fs::write(file, bytes)?;
-    Ok(format!("(bit {bit} of byte {at} of {used} in {})", file.display()))
-}
-
-fn files_of(directory: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            files.extend(files_of(&path)?);
-        } else if fs::read(&path)?.iter().any(|byte| *byte != 0)
-            && !FILES_SKIPPED.iter().any(|name| path.ends_with(name))
-        {
-            files.push(path);
-        }
-    }
-    Ok(files)
 }
 
 /// A copy that takes no room for zeros.

@@ -12,3 +12,4 @@ mod histories;
 mod joining;
 mod lost_disk;
 mod returning;
+mod sick;
