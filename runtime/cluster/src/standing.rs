@@ -2,11 +2,11 @@
 //! routing; leases and the control log are what counts.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use shardloom_sharding::ids::{NodeId, ShardId, Term};
 
-use crate::leading::LeaderNews;
+use crate::leading::{LeaderNews, MovesNews};
 
 /// How things stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct ClusterStanding {
     pub silent: BTreeSet<NodeId>,
     /// Shards with too few live replicas.
     pub unavailable: BTreeSet<ShardId>,
+    /// How data moves.
+    pub moves: Arc<MovesNews>,
 }
 
 /// The one place where it is kept.
@@ -47,7 +49,9 @@ impl StandingCell {
         }
         let silent = news.silent.into_iter().collect();
         let unavailable = news.unavailable.into_iter().collect();
-        let changed = current.silent != silent || current.unavailable != unavailable;
+        let changed =
+            current.silent != silent || current.unavailable != unavailable || *current.moves != news.moves;
+        current.moves = Arc::new(news.moves);
         current.silent = silent;
         current.unavailable = unavailable;
         changed

@@ -41,7 +41,7 @@ use crate::shard_logs::ShardLogs;
 use crate::shell::{Shell, ShellParts};
 use crate::standing::StandingCell;
 use crate::state::{
-    self, OpenedState, Pace, SnapshotSender, SnapshotSource, StateLinks, StateOptions, StateWorkers,
+    self, OpenedState, SnapshotSender, SnapshotSource, StateLinks, StateOptions, StateWorkers,
 };
 use crate::step_down::StepDown;
 use crate::writer::Writer;
@@ -106,8 +106,8 @@ const EVENTS_MAX: usize = 256;
 const INCOMING_MAX: usize = 1_024;
 /// How far the weight of a node may be from its share before shards move, in percent.
 const BALANCE_THRESHOLD_PERCENT: u32 = 10;
-/// Shards that may be held or moving by plan at once: bounds how much pauses together.
-const MOVES_IN_FLIGHT_MAX: usize = 256;
+/// Shards that may learn at once per node until the leader has read the settings.
+const MOVES_IN_FLIGHT: usize = 1;
 
 /// What is open before the node knows its cluster.
 struct Opened {
@@ -242,7 +242,8 @@ async fn assemble(
             unflushed: state.unflushed.clone(),
             seals: seals.clone(),
             peers: peers.clone(),
-            pace: Arc::new(Pace::new(state_options.snapshot_rate_bytes)),
+            pace: state.pace.clone(),
+            news: state.tell.clone(),
         },
         requests,
     };
@@ -456,7 +457,7 @@ fn make_shell(
         threshold_percent: BALANCE_THRESHOLD_PERCENT,
         moves_max: None,
     };
-    let settings = LeaderSettings { timing, plan, moves_in_flight_max: MOVES_IN_FLIGHT_MAX };
+    let settings = LeaderSettings { timing, plan, moves_in_flight: MOVES_IN_FLIGHT };
     Ok(Shell::new(ShellParts {
         node: NodeCore::new(me, boot, timing, shard_count, stored),
         leader: LeaderCore::new(settings),

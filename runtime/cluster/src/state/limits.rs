@@ -37,19 +37,11 @@ pub struct StateOptions {
     pub flush_total_bytes: u64,
     /// No state stays behind its log for longer than this.
     pub flush_every: Duration,
-    /// Bytes of snapshots that the node sends in a second.
-    pub snapshot_rate_bytes: u64,
 }
 
 impl Default for StateOptions {
     fn default() -> StateOptions {
-        StateOptions {
-            flush_bytes: 1 << 20,
-            flush_total_bytes: 8 << 20,
-            flush_every: Duration::from_secs(5),
-            // Half of a 1 Gbit/s link.
-            snapshot_rate_bytes: 64 << 20,
-        }
+        StateOptions { flush_bytes: 1 << 20, flush_total_bytes: 8 << 20, flush_every: Duration::from_secs(5) }
     }
 }
 

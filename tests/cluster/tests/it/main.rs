@@ -8,4 +8,5 @@ mod examples;
 mod failing;
 mod forming;
 mod joining;
+mod moving;
 mod returning;
