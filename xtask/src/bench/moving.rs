@@ -63,6 +63,7 @@ impl Move {
         let shard = self.fill(&cluster)?;
         eprintln!("{} MB are on shard {shard}", self.megabytes);
         quiet(&mut cluster)?;
+        let resident_before = cluster.running().filter_map(resident).max().unwrap_or_default();
         let nodes: Vec<String> = (0..NODES).map(|index| cluster.url(index, "")).collect();
         let scratch = cluster.directory().join("fdatasync");
         let calm_from = Instant::now();
@@ -80,7 +81,7 @@ impl Move {
         })?;
         seen.verdict()?;
         self.verify(&cluster)?;
-        self.report(&seen, (calm_from, calm_to), &moves)?;
+        self.report(&seen, (calm_from, calm_to), &moves, resident_before)?;
         for number in 0..self.crashes {
             for side in [Side::Source, Side::Target] {
                 let ((), seen) = crash(&mut cluster, shard, side, &scratch)?;
@@ -151,7 +152,13 @@ impl Move {
         Ok(())
     }
 
-    fn report(&self, seen: &Seen, calm: (Instant, Instant), moves: &[Moved]) -> Result<()> {
+    fn report(
+        &self,
+        seen: &Seen,
+        calm: (Instant, Instant),
+        moves: &[Moved],
+        resident_before: u64,
+    ) -> Result<()> {
         let (mut pauses, mut took) = (Figures::default(), Figures::default());
         for moved in moves {
             pauses.add(seen.longest_pause(moved.begun, moved.end));
@@ -165,7 +172,7 @@ impl Move {
         let ms = |span: Duration| span.as_secs_f64() * 1_000.0;
         if self.json {
             let value = json!({
-                "moves": moves.len(), "bytes": bytes, "resident_bytes_max": resident,
+                "moves": moves.len(), "bytes": bytes, "resident_bytes_before": resident_before, "resident_bytes_max": resident,
                 "pause": pauses.value(), "move": took.value(),
                 "others_p99_quiet_us": quiet.quantile(0.99).as_micros() as u64,
                 "others_p99_moving_us": busy.quantile(0.99).as_micros() as u64,
@@ -185,8 +192,9 @@ impl Move {
             ms(seen.fdatasync().quantile(0.99)),
         );
         println!(
-            "{:.0} MB a move; a node's memory at most {:.0} MB; {} writes, none lost, none doubled",
+            "{:.0} MB a move; a node's memory {:.0} MB before, at most {:.0} MB; {} writes, none lost, none doubled",
             bytes as f64 / 1e6,
+            resident_before as f64 / 1e6,
             resident as f64 / 1e6,
             seen.writes()
         );

@@ -68,6 +68,9 @@ pub(crate) const SNAPSHOTS_IN_FLIGHT: usize = 2;
 pub(crate) const SNAPSHOTS_WAITING_MAX: usize = 16 << 10;
 /// Snapshots that arrive at once; more are refused, and come again.
 pub(crate) const ARRIVALS_MAX: usize = 64;
+/// Bytes of a snapshot that arrive before the database is made durable in between: at the end of a large one, everything at once would keep
+/// the disk from the logs for seconds.
+pub(crate) const ARRIVED_UNSYNCED_BYTES_MAX: usize = 8 << 20;
 /// Bytes of rows in one part of a snapshot.
 pub(crate) const SNAPSHOT_PART_BYTES: usize = 1 << 20;
 /// How long the receiver of a part may take to have it in its database.
