@@ -7,7 +7,7 @@ use openraft::ServerState;
 use serde::{Deserialize, Serialize};
 use shardloom_sharding::ids::{NodeId, Replica, ShardId, Term};
 use shardloom_sharding::plan::{Member, Standing, Zone};
-use shardloom_sharding::protocol::leader::{Alarm, LeaderEvent};
+use shardloom_sharding::protocol::leader::{Alarm, ClusterSettings, LeaderEvent, MoveStatus, MovesEnded};
 use shardloom_sharding::protocol::timing::Time;
 
 use crate::control::{ControlState, MemberStanding};
@@ -24,6 +24,36 @@ pub struct LeaderNews {
     pub unavailable: Vec<ShardId>,
     /// Members without room on their disks.
     pub full: Vec<NodeId>,
+    /// How data moves.
+    pub moves: MovesNews,
+}
+
+/// How data moves by plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovesNews {
+    /// How many moves are under way.
+    pub in_flight: u32,
+    /// How many more are planned and wait for room.
+    pub waiting: u32,
+    /// Bytes that those under way still have to take in, as far as it is known.
+    pub bytes_to_go: u64,
+    /// Some of those under way.
+    pub list: Vec<MoveStatus>,
+    /// What became of the others since the leader began to lead.
+    pub ended: MovesEnded,
+}
+
+/// Moves that are told one by one: a list for people.
+const MOVES_TOLD_MAX: usize = 64;
+
+impl MovesNews {
+    /// The news of a leader's core.
+    pub fn of((mut list, waiting, ended): (Vec<MoveStatus>, usize, MovesEnded)) -> MovesNews {
+        let in_flight = list.len() as u32;
+        let bytes_to_go = list.iter().map(MoveStatus::bytes_to_go).sum();
+        list.truncate(MOVES_TOLD_MAX);
+        MovesNews { in_flight, waiting: waiting as u32, bytes_to_go, list, ended }
+    }
 }
 
 /// What has changed in the control group.
@@ -48,6 +78,7 @@ pub struct Leading {
     elected: Option<Term>,
     members: Vec<Member>,
     weights_of: Option<u64>,
+    settings: Option<ClusterSettings>,
     unavailable: Vec<ShardId>,
     told: Time,
 }
@@ -62,6 +93,7 @@ impl Leading {
             elected: None,
             members: Vec::new(),
             weights_of: None,
+            settings: None,
             unavailable: Vec::new(),
             told: Time(0),
         }
@@ -107,6 +139,14 @@ impl Leading {
             self.weights_of = Some(weights_of);
             events.push(LeaderEvent::Weights(state.weights.clone()));
         }
+        let settings = ClusterSettings {
+            replicas: state.settings.replicas(),
+            moves_in_flight: state.settings.moves_in_flight(),
+            replica_grace: state.settings.replica_grace(),
+        };
+        if self.settings.replace(settings) != Some(settings) {
+            events.push(LeaderEvent::Settings(settings));
+        }
         events
     }
 
@@ -147,13 +187,18 @@ impl Leading {
         }
     }
 
-    /// The news of silent and full members, when they are due and this node leads.
-    pub fn news(&mut self, (silent, full): (Vec<NodeId>, Vec<NodeId>), now: Time) -> Option<LeaderNews> {
+    /// The news, when they are due and this node leads: who is silent and who has no room, and how data moves.
+    pub fn news(
+        &mut self,
+        (silent, full): (Vec<NodeId>, Vec<NodeId>),
+        moves: impl FnOnce() -> MovesNews,
+        now: Time,
+    ) -> Option<LeaderNews> {
         let term = self.elected?;
         if now.since(self.told).as_millis() < u128::from(NEWS_EVERY_MS) {
             return None;
         }
         self.told = now;
-        Some(LeaderNews { term, silent, unavailable: self.unavailable.clone(), full })
+        Some(LeaderNews { term, silent, unavailable: self.unavailable.clone(), full, moves: moves() })
     }
 }

@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::control::ControlCommand;
-use crate::leading::{LeaderNews, Leading};
+use crate::leading::{LeaderNews, Leading, MovesNews};
 use crate::outbox::Outbox;
 use crate::raft::{Applied, AppliedEvent, Raft};
 use crate::serving::ServingTable;
@@ -206,6 +206,9 @@ impl Shell {
         for event in self.parts.leading.control_changed(&self.parts.applied) {
             self.leader_step(event);
         }
+        if let Some(state) = &self.parts.applied.read().control {
+            self.parts.state.pace.set(state.settings.move_rate_bytes());
+        }
         self.on_raft().await?;
         self.parts.serving.bump();
         Ok(())
@@ -269,7 +272,8 @@ impl Shell {
                 full.push(node);
             }
         }
-        if let Some(news) = self.parts.leading.news((silent, full), now) {
+        let moves = || MovesNews::of(leader.moves(now));
+        if let Some(news) = self.parts.leading.news((silent, full), moves, now) {
             self.tell_news(news);
         }
         self.tell_idle();

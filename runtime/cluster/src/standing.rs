@@ -2,11 +2,11 @@
 //! routing; leases and the control log are what counts.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use shardloom_sharding::ids::{NodeId, ShardId, Term};
 
-use crate::leading::LeaderNews;
+use crate::leading::{LeaderNews, MovesNews};
 
 /// How things stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct ClusterStanding {
     pub unavailable: BTreeSet<ShardId>,
     /// Members without room on their disks, in the leader's eyes.
     pub full: BTreeSet<NodeId>,
+    /// How data moves.
+    pub moves: Arc<MovesNews>,
 }
 
 /// The one place where it is kept.
@@ -50,8 +52,12 @@ impl StandingCell {
         let silent = news.silent.into_iter().collect();
         let unavailable = news.unavailable.into_iter().collect();
         let full = news.full.into_iter().collect();
-        let changed = current.silent != silent || current.unavailable != unavailable || current.full != full;
+        let changed = current.silent != silent
+            || current.unavailable != unavailable
+            || current.full != full
+            || *current.moves != news.moves;
         current.full = full;
+        current.moves = Arc::new(news.moves);
         current.silent = silent;
         current.unavailable = unavailable;
         changed

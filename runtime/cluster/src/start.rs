@@ -43,7 +43,7 @@ use crate::shell::{Shell, ShellParts};
 use crate::space_watch;
 use crate::standing::StandingCell;
 use crate::state::{
-    self, Pace, SnapshotSender, SnapshotSource, StateLinks, StateOptions, StateWorkers, blocking,
+    self, SnapshotSender, SnapshotSource, StateLinks, StateOptions, StateWorkers, blocking,
 };
 use crate::step_down::StepDown;
 use crate::writer::Writer;
@@ -111,8 +111,8 @@ const EVENTS_MAX: usize = 256;
 const INCOMING_MAX: usize = 1_024;
 /// How far the weight of a node may be from its share before shards move, in percent.
 const BALANCE_THRESHOLD_PERCENT: u32 = 10;
-/// Shards that may be held or moving by plan at once: bounds how much pauses together.
-const MOVES_IN_FLIGHT_MAX: usize = 256;
+/// Shards that may learn at once per node until the leader has read the settings.
+const MOVES_IN_FLIGHT: usize = 1;
 
 /// The control group of this node, running.
 struct Group {
@@ -232,7 +232,8 @@ async fn assemble(
             unflushed: state.unflushed.clone(),
             seals: seals.clone(),
             peers: peers.clone(),
-            pace: Arc::new(Pace::new(state_options.snapshot_rate_bytes)),
+            pace: state.pace.clone(),
+            news: state.tell.clone(),
         },
         requests,
     };
@@ -475,7 +476,7 @@ fn make_shell(
         threshold_percent: BALANCE_THRESHOLD_PERCENT,
         moves_max: None,
     };
-    let settings = LeaderSettings { timing, plan, moves_in_flight_max: MOVES_IN_FLIGHT_MAX };
+    let settings = LeaderSettings { timing, plan, moves_in_flight: MOVES_IN_FLIGHT };
     Ok(Shell::new(ShellParts {
         node: NodeCore::new(me, boot, timing, shard_count, stored),
         leader: LeaderCore::new(settings),

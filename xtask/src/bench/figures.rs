@@ -14,6 +14,11 @@ impl Figures {
         self.0.push(duration);
     }
 
+    /// Looks at each.
+    pub(crate) fn each(&self, look: impl FnMut(Duration)) {
+        self.0.iter().copied().for_each(look);
+    }
+
     /// The value that this share of them does not exceed.
     pub(crate) fn quantile(&self, share: f64) -> Duration {
         let mut sorted = self.0.clone();

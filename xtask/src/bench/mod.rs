@@ -3,6 +3,8 @@
 mod connection;
 mod failover;
 mod figures;
+mod moving;
+mod moving_load;
 mod neighbours;
 mod probe;
 mod requests;
@@ -37,6 +39,7 @@ enum What {
     Neighbours(neighbours::Neighbours),
     State(state::State),
     Scale(scale::Scale),
+    Move(moving::Move),
     /// Fifty nodes and ten thousand shards in one process: the first map, the death of a node, memory.
     Fifty,
 }
@@ -51,6 +54,7 @@ impl Bench {
             What::Neighbours(neighbours) => neighbours.run(),
             What::State(state) => state.run(),
             What::Scale(scale) => scale.run(),
+            What::Move(moving) => moving.run(),
             What::Fifty => {
                 step::cargo(["bench", "--locked", "--package", "shardloom-cluster", "--bench", "fifty"]).run()
             }
@@ -58,12 +62,18 @@ impl Bench {
     }
 }
 
-/// Three nodes of the release build with a workload on them.
-fn cluster(shards: u32) -> Result<Cluster> {
+/// Has the guests, and the release build of the binary, ready.
+fn prepare() -> Result<()> {
     guests::build_rust(&wasm_target::ensure()?)?;
     if std::env::var_os("SHARDLOOM_BIN").is_none() {
         artefacts::use_binary(step::build_binary(true)?);
     }
+    Ok(())
+}
+
+/// Three nodes of the release build with a workload on them.
+fn cluster(shards: u32) -> Result<Cluster> {
+    prepare()?;
     let cluster = Cluster::start_with(Options { shards, ..Options::of(3)? })?;
     cluster.deploy(WORKLOAD, WORKLOAD, &[])?;
     Ok(cluster)

@@ -11,6 +11,8 @@ use shardloom_protocol::digest::Digest;
 use shardloom_protocol::workload::WorkloadSpec;
 use shardloom_sharding::ids::{ClusterId, DiskId, Epoch, NodeId, ShardId, Term};
 
+use super::settings::Setting;
+
 /// Whether nodes that join with a token are added at once, or wait for `shardloom node add`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JoinPolicy {
@@ -181,6 +183,11 @@ pub enum ControlCommand {
         /// Why, in plain text.
         reason: String,
     },
+    /// An operator sets something for the whole cluster.
+    SetSettings {
+        /// The settings and their values: all are taken, or none.
+        values: Vec<(Setting, u64)>,
+    },
 }
 
 /// Why an entry had no effect.
@@ -240,6 +247,12 @@ pub enum Refused {
     #[error("a control entry does not decode: {reason}")]
     Malformed {
         /// What is wrong with it.
+        reason: String,
+    },
+    /// A setting cannot have that value.
+    #[error("{reason}")]
+    BadSetting {
+        /// Which, and what it can have.
         reason: String,
     },
 }

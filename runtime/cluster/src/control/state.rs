@@ -10,6 +10,7 @@ use shardloom_sharding::map_codec::decode_changes;
 use shardloom_sharding::protocol::control::ShardControl;
 
 use super::command::{ControlCommand, Founding, Member, Outcome, Refused};
+use super::settings::Settings;
 
 /// A workload as it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +55,8 @@ pub struct ControlState {
     pub weights: Vec<u32>,
     /// Shard maps: committed and pending.
     pub shards: ShardControl,
+    /// What operators have set.
+    pub settings: Settings,
 }
 
 /// What an entry changed: shards whose assignment differs now, for the protocol's shells.
@@ -71,6 +74,7 @@ impl ControlState {
             weigher: None,
             weights: vec![1; founding.shard_count as usize],
             shards: ShardControl::new(founding.shard_count),
+            settings: Settings::founded(founding.replicas),
             founding,
         }
     }
@@ -151,6 +155,10 @@ impl ControlState {
                 weigher.alarm = Some(reason);
                 Ok(Outcome::Done)
             }
+            ControlCommand::SetSettings { values } => match self.settings.set(&values) {
+                Ok(()) => Ok(Outcome::Done),
+                Err(bad) => Err(Refused::BadSetting { reason: bad.to_string() }),
+            },
         }
     }
 

@@ -62,6 +62,9 @@ impl Shell {
             StateNews::Arrived { from, at, base, snapshot } => {
                 self.node_step(NodeEvent::SnapshotArrived { from, shard: at, base, snapshot });
             }
+            StateNews::Sent { to, at, transfer } => {
+                self.node_step(NodeEvent::SnapshotSent { to, shard: at, transfer });
+            }
         }
     }
 

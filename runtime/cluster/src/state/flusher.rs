@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use shardloom_sharding::ids::{NodeId, Position, ShardId, Tail};
 use shardloom_sharding::protocol::messages::ShardEpoch;
+use shardloom_sharding::protocol::node::Transfer;
 use shardloom_sharding::protocol::record::SnapshotId;
 use shardloom_store::{Record, Wal};
 use tokio::sync::mpsc;
@@ -39,6 +40,15 @@ pub(crate) enum StateNews {
         base: Tail,
         /// Its name.
         snapshot: SnapshotId,
+    },
+    /// A snapshot is on its way.
+    Sent {
+        /// Who is sent it.
+        to: NodeId,
+        /// The shard, and the epoch under which it is sent.
+        at: ShardEpoch,
+        /// How far it is.
+        transfer: Transfer,
     },
 }
 

@@ -37,19 +37,11 @@ pub struct StateOptions {
     pub flush_total_bytes: u64,
     /// No state stays behind its log for longer than this.
     pub flush_every: Duration,
-    /// Bytes of snapshots that the node sends in a second.
-    pub snapshot_rate_bytes: u64,
 }
 
 impl Default for StateOptions {
     fn default() -> StateOptions {
-        StateOptions {
-            flush_bytes: 1 << 20,
-            flush_total_bytes: 8 << 20,
-            flush_every: Duration::from_secs(5),
-            // Half of a 1 Gbit/s link.
-            snapshot_rate_bytes: 64 << 20,
-        }
+        StateOptions { flush_bytes: 1 << 20, flush_total_bytes: 8 << 20, flush_every: Duration::from_secs(5) }
     }
 }
 
@@ -78,6 +70,9 @@ pub(crate) const SNAPSHOTS_IN_FLIGHT: usize = 2;
 pub(crate) const SNAPSHOTS_WAITING_MAX: usize = 16 << 10;
 /// Snapshots that arrive at once; more are refused, and come again.
 pub(crate) const ARRIVALS_MAX: usize = 64;
+/// Bytes of a snapshot that arrive before the database is made durable in between: at the end of a large one, everything at once would keep
+/// the disk from the logs for seconds.
+pub(crate) const ARRIVED_UNSYNCED_BYTES_MAX: usize = 8 << 20;
 /// Bytes of rows in one part of a snapshot.
 pub(crate) const SNAPSHOT_PART_BYTES: usize = 1 << 20;
 /// How long the receiver of a part may take to have it in its database.

@@ -11,9 +11,10 @@ use super::limits::{BATCHES_WAITING_MAX, NEWS_WAITING_MAX, REQUESTS_WAITING_MAX,
 use super::opening::OpenedState;
 use super::replay::Replay;
 use super::served::Submission;
-use super::snapshot::{Arrivals, SnapshotRequest};
+use super::snapshot::{Arrivals, Pace, SnapshotRequest};
 use super::states::States;
 use super::unflushed::Unflushed;
+use crate::control::Settings;
 use crate::log_entries::LogReader;
 
 /// What the protocol's shell has to do with the states of shards.
@@ -32,6 +33,10 @@ pub(crate) struct StateLinks {
     pub(crate) snapshots: mpsc::Sender<SnapshotRequest>,
     /// What the flusher and arriving snapshots say.
     pub(crate) news: mpsc::Receiver<StateNews>,
+    /// How fast snapshots may be sent.
+    pub(crate) pace: Arc<Pace>,
+    /// For who sends snapshots.
+    pub(crate) tell: mpsc::Sender<StateNews>,
 }
 
 /// Who works beside the shell.
@@ -60,8 +65,9 @@ pub(crate) fn link(wal: &Wal, opened: OpenedState, options: StateOptions) -> (St
         unflushed: unflushed.clone(),
         news: tell.clone(),
     };
-    let arrivals = Arrivals::new(db.clone(), wal.clone(), unflushed.clone(), tell);
+    let arrivals = Arrivals::new(db.clone(), wal.clone(), unflushed.clone(), tell.clone());
     let replay = Replay { db: db.clone(), log: LogReader::new(wal.clone()), submit };
-    let links = StateLinks { states, db, unflushed, replay, batches, snapshots, news };
+    let pace = Arc::new(Pace::new(Settings::default().move_rate_bytes()));
+    let links = StateLinks { states, db, unflushed, replay, batches, snapshots, news, pace, tell };
     (links, StateWorkers { flusher, arrivals, requests })
 }

@@ -45,5 +45,5 @@ pub(crate) use links::{StateLinks, StateWorkers, link};
 pub(crate) use opening::{OpenedState, open};
 pub(crate) use replay::Opened;
 pub(crate) use served::Submission;
-pub(crate) use snapshot::{Arrivals, Pace, SnapshotRequest, SnapshotSender, SnapshotSource};
+pub(crate) use snapshot::{Arrivals, SnapshotRequest, SnapshotSender, SnapshotSource};
 pub(crate) use unflushed::Unflushed;

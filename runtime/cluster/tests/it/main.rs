@@ -5,6 +5,7 @@
 mod failover;
 #[allow(dead_code, reason = "the bench `fifty` uses more of it")]
 mod many;
+mod moves;
 mod partition;
 mod snapshots;
 mod state;

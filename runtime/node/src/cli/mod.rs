@@ -9,12 +9,14 @@ mod dev;
 mod endpoints;
 mod login;
 mod members;
+mod moves;
 mod node;
 mod nodes;
 mod output;
 mod progress;
 mod replies;
 mod segment;
+mod settings;
 mod shards;
 mod status;
 mod step_down;
@@ -92,6 +94,7 @@ enum Command {
     Endpoints(endpoints::Endpoints),
     Workloads(workloads::Workloads),
     Weigher(weigher::Weigher),
+    Settings(settings::Settings),
     StepDown(step_down::StepDown),
     Token(token::Token),
     Login(login::Login),
@@ -115,6 +118,7 @@ pub fn run() -> ExitCode {
         Command::Endpoints(endpoints) => endpoints.run(&global),
         Command::Workloads(workloads) => workloads.run(&global),
         Command::Weigher(weigher) => weigher.run(&global),
+        Command::Settings(settings) => settings.run(&global),
         Command::StepDown(step_down) => step_down.run(&global),
         Command::Token(token) => token.run(&global),
         Command::Login(login) => login.run(&global),

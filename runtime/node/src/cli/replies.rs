@@ -21,6 +21,10 @@ pub(super) struct StatusReply {
     pub(super) shard_count: u32,
     /// How many replicas a shard should have.
     pub(super) replicas: u32,
+    /// How many the nodes that there are allow.
+    pub(super) replicas_possible: Option<u32>,
+    /// How data moves.
+    pub(super) moves: MovesReply,
     /// All members.
     pub(super) nodes: Vec<NodeReply>,
     /// How the shards fare.
@@ -41,6 +45,42 @@ pub(super) struct ShardTotals {
     pub(super) served: u64,
     /// Those that cannot be served.
     pub(super) unavailable: u64,
+}
+
+/// How data moves.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct MovesReply {
+    /// Moves under way.
+    pub(super) in_flight: u64,
+    /// Moves that wait for room.
+    pub(super) waiting: u64,
+    /// Some of those under way.
+    pub(super) list: Vec<MoveReply>,
+}
+
+/// One move.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct MoveReply {
+    /// The shard.
+    pub(super) shard: u32,
+    /// Who owns it now.
+    pub(super) from: String,
+    /// Who is to own it.
+    pub(super) to: String,
+    /// Who is to hold it beside those who do.
+    pub(super) gains: Vec<String>,
+    /// Who is to hold it no longer.
+    pub(super) loses: Vec<String>,
+    /// What is being done.
+    pub(super) state: String,
+    /// Bytes sent so far.
+    pub(super) sent_bytes: u64,
+    /// Bytes to send in all.
+    pub(super) whole_bytes: u64,
+    /// How long it will still take.
+    pub(super) seconds_left: Option<f64>,
 }
 
 /// One member.
@@ -111,6 +151,22 @@ pub(super) struct WorkloadReply {
     pub(super) config: Value,
     /// How many nodes have confirmed the last deploy.
     pub(super) confirmed_by: Vec<String>,
+}
+
+/// One setting.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct SettingReply {
+    /// Its name.
+    pub(super) name: String,
+    /// Its value, as people write it.
+    pub(super) text: String,
+    /// Its value where nobody has set it.
+    pub(super) default_text: String,
+    /// What it counts.
+    pub(super) unit: String,
+    /// What it is for.
+    pub(super) about: String,
 }
 
 /// Reads a reply for a table.

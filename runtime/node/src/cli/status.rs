@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::client::Client;
 use super::replies::{StatusReply, typed};
-use super::{Global, nodes, progress};
+use super::{Global, moves, nodes, progress};
 
 /// How often a wait looks again.
 const POLL: Duration = Duration::from_millis(200);
@@ -68,7 +68,7 @@ fn text(reply: &Value) -> anyhow::Result<String> {
     let status: StatusReply = typed(reply)?;
     let mut text = format!(
         "cluster    {}\nleader     {}\nepoch      {} (term {})\nshards     {} in all, {} served, {} unavailable; \
-         {} replica(s) each\nworkloads  {}\n",
+         {}\nworkloads  {}\n",
         status.cluster_id,
         status.leader.as_deref().unwrap_or("none: waiting for an election"),
         status.epoch,
@@ -76,13 +76,22 @@ fn text(reply: &Value) -> anyhow::Result<String> {
         status.shards.total,
         status.shards.served,
         status.shards.unavailable,
-        status.replicas,
+        replicas(status.replicas, status.replicas_possible),
         status.workloads,
     );
+    text.push_str(&moves::line(&status.moves));
     for warning in &status.warnings {
         text.push_str(&format!("warning    {warning}\n"));
     }
     text.push('\n');
     text.push_str(&nodes::table(&status.nodes));
+    text.push_str(&moves::table(&status.moves));
     Ok(text)
+}
+
+fn replicas(wanted: u32, possible: Option<u32>) -> String {
+    match possible.filter(|possible| *possible < wanted) {
+        Some(possible) => format!("{wanted} replicas wanted, {possible} possible"),
+        None => format!("{wanted} replica(s) each"),
+    }
 }

@@ -138,7 +138,6 @@ async fn start_cluster(config: &NodeConfig) -> anyhow::Result<Cluster> {
             renew_every: ms(timings.renew_ms()),
             ack_wait: ms(timings.ack_wait_ms),
             hold: ms(timings.hold_ms),
-            replica_grace: ms(timings.replica_grace_ms),
             ..Timing::DEFAULT
         },
         raft: RaftTiming {

@@ -168,6 +168,7 @@ fn log_command(command: ControlCommand) -> Option<LogCommand> {
         ControlCommand::RemoveNode { node, force } => {
             LogCommand::RemoveMember { node, force: force == Force::Orphan }
         }
+        ControlCommand::SetSettings(values) => LogCommand::SetSettings { values },
     })
 }
 
@@ -210,7 +211,10 @@ fn picture(cluster: &ClusterHandle) -> View {
         leader,
         term: standing.term,
         applied: index,
-        replicas: state.founding.replicas,
+        replicas: u32::from(state.settings.replicas()),
+        replicas_possible: possible(state) as u32,
+        settings: state.settings.clone(),
+        moves: standing.moves.clone(),
         map: Arc::new(state.shards.committed().clone()),
         unsettled: Arc::new(unsettled(state, &standing)),
         warnings: warnings(state, &members).into_iter().chain(full_disks(cluster, &full)).collect(),
@@ -280,17 +284,23 @@ fn workload(name: &str, workload: &shardloom_cluster::control::Workload) -> Work
     Workload { name: name.to_owned(), version: workload.version, spec: workload.spec.clone() }
 }
 
+/// How many replicas the nodes allow that are there to stay: at most as many as are wanted.
+fn possible(state: &ControlState) -> usize {
+    let stay = state.members.values().filter(|member| member.standing == MemberStanding::Active);
+    stay.count().min(usize::from(state.settings.replicas()))
+}
+
 fn warnings(state: &ControlState, members: &BTreeMap<NodeId, Member>) -> Vec<String> {
     let mut warnings = Vec::new();
     let active =
         members.values().filter(|m| matches!(m.state, MemberState::Live | MemberState::Silent)).count();
-    let wanted = state.founding.replicas as usize;
+    let (wanted, possible) = (usize::from(state.settings.replicas()), possible(state));
+    if possible < wanted {
+        warnings
+            .push(format!("{wanted} replicas wanted, {possible} possible: add nodes, or set fewer replicas"));
+    }
     if active == 1 {
         warnings.push("a single node: its loss is the loss of the cluster; add two more".into());
-    } else if active < wanted {
-        warnings.push(format!(
-            "{active} nodes for {wanted} replicas: shards have {active} until more nodes join"
-        ));
     }
     if active == 2 {
         warnings.push("two nodes: one of them votes, and its loss stops the cluster; add a third".into());

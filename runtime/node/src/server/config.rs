@@ -24,7 +24,7 @@ pub const GOSSIP_PORT: u16 = 7082;
 /// The most shards a cluster can be made with: shard numbers are interned as 16-bit in maps.
 pub const SHARDS_MAX: u32 = 65_536;
 /// The most replicas a shard can have: a quorum of more costs latency and adds little safety.
-pub const REPLICAS_MAX: u32 = 7;
+pub const REPLICAS_MAX: u32 = shardloom_sharding::map::REPLICAS_MAX as u32;
 
 /// The whole configuration of one node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use shardloom_cluster::control::Setting;
 use shardloom_protocol::digest::Digest;
 use shardloom_protocol::workload::WorkloadSpec;
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
@@ -185,6 +186,8 @@ pub enum ControlCommand {
         /// Also where it orphans data.
         force: Force,
     },
+    /// Sets something for the whole cluster: all of it, or none.
+    SetSettings(Vec<(Setting, u64)>),
 }
 
 /// Whether a removal may orphan data.

@@ -33,8 +33,6 @@ pub struct Limits {
     /// Warm guest instances. Beyond it the least recently used one goes (and a cache in its memory with it). Each takes some six
     /// memory mappings, of which a Linux process has 65,530: the host refuses more than a tenth of them.
     pub instances_max: u64,
-    /// Shards that learn at once per node, so that moving does not starve serving.
-    pub moves_in_flight_max: u64,
     /// Components compiled at once, each in a child process of its own.
     pub compilations_max: u64,
     /// Bytes of address space of one compiling child. A hostile component fails there, not here.
@@ -57,7 +55,6 @@ impl Default for Limits {
             calls_in_flight_max: 16_384,
             calls_in_flight_bytes_max: 512 * MIB,
             instances_max: 5_000,
-            moves_in_flight_max: 8,
             compilations_max: 1,
             compile_memory_bytes_max: 4096 * MIB,
             disk_low_bytes: SpaceMarks::default().low_bytes,
@@ -77,7 +74,6 @@ impl Limits {
         within("limits.calls_in_flight_max", self.calls_in_flight_max, 1, 10_000_000)?;
         within("limits.calls_in_flight_bytes_max", self.calls_in_flight_bytes_max, MIB, u64::MAX)?;
         within("limits.instances_max", self.instances_max, 1, 10_000_000)?;
-        within("limits.moves_in_flight_max", self.moves_in_flight_max, 1, 65_536)?;
         within("limits.compilations_max", self.compilations_max, 1, 1024)?;
         within("limits.compile_memory_bytes_max", self.compile_memory_bytes_max, 256 * MIB, u64::MAX)?;
         within("limits.disk_low_bytes", self.disk_low_bytes, DISK_LOW_BYTES_MIN, 1 << 50)?;
@@ -105,8 +101,6 @@ pub struct Timings {
     pub ack_wait_ms: u64,
     /// How long a planned change lets calls under way finish first. A courtesy, not a promise.
     pub hold_ms: u64,
-    /// How long a silent node stays a replica before its copies are made anew elsewhere.
-    pub replica_grace_ms: u64,
     /// The control group's heartbeat interval.
     pub heartbeat_ms: u64,
     /// The shortest time without a leader before a voter stands for election.
@@ -136,7 +130,6 @@ impl Default for Timings {
             lease_ms: 1_000,
             ack_wait_ms: 500,
             hold_ms: 100,
-            replica_grace_ms: 600_000,
             heartbeat_ms: 100,
             election_min_ms: 300,
             election_max_ms: 500,

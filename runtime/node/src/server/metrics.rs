@@ -60,6 +60,38 @@ pub struct Metrics {
     pub handovers: Histogram,
     /// From a proposal to its commit, as the leader sees it.
     pub reshards: Histogram,
+    /// How data moves, on the node that leads.
+    pub moves: MoveMetrics,
+}
+
+/// How a planned move ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct MoveLabels {
+    /// `done`, `stalled`, `lost` or `replaced`.
+    pub outcome: &'static str,
+}
+
+/// How data moves by plan.
+#[derive(Debug, Clone, Default)]
+pub struct MoveMetrics {
+    /// Moves under way.
+    pub in_flight: Gauge,
+    /// Moves that wait for room.
+    pub waiting: Gauge,
+    /// Bytes that those under way still have to take in.
+    pub bytes_to_go: Gauge,
+    /// Moves that have ended, by outcome.
+    pub ended: Family<MoveLabels, Counter>,
+}
+
+impl MoveMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("moves_in_flight", "Planned moves under way", self.in_flight.clone());
+        registry.register("moves_waiting", "Planned moves that wait for room", self.waiting.clone());
+        let to_go = "Bytes that moves under way still have to send";
+        registry.register_with_unit("moves_to_go", to_go, Unit::Bytes, self.bytes_to_go.clone());
+        registry.register("moves", "Planned moves that have ended", self.ended.clone());
+    }
 }
 
 impl Metrics {
@@ -82,6 +114,7 @@ impl Metrics {
             elections: Histogram::new(CHANGE_BUCKETS_S),
             handovers: Histogram::new(CHANGE_BUCKETS_S),
             reshards: Histogram::new(CHANGE_BUCKETS_S),
+            moves: MoveMetrics::default(),
             registry: Registry::default(),
         };
         let seconds = Unit::Seconds;
@@ -108,6 +141,7 @@ impl Metrics {
         ] {
             registry.register_with_unit(name, help, seconds.clone(), histogram.clone());
         }
+        metrics.moves.register(&mut registry);
         Metrics { registry, ..metrics }
     }
 

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shardloom_sharding::ids::ShardId;
+use shardloom_cluster::leading::MovesNews;
+use shardloom_sharding::ids::{ShardId, Term};
+use shardloom_sharding::protocol::leader::MovesEnded;
 use shardloom_store::DiskSpace;
 use tokio::time::Instant;
 
 use super::fabric::Fabric;
-use super::metrics::Metrics;
+use super::metrics::{Metrics, MoveLabels};
 use super::view::View;
 
 /// Observes the view for as long as the node runs.
@@ -50,6 +52,8 @@ struct Observer {
     leaderless_since: Option<Instant>,
     /// Shards that are not settled, since when, and whether they were this node's.
     unsettled: BTreeMap<ShardId, (Instant, bool)>,
+    /// The moves that had ended when it last looked, and in which term that was counted.
+    ended: (Term, MovesEnded),
 }
 
 impl Observer {
@@ -67,6 +71,7 @@ impl Observer {
             self.unsettled.entry(*shard).or_insert((now, mine));
         }
         let leads = view.leader == Some(view.this_node);
+        self.look_at_moves(view, metrics, leads);
         self.unsettled.retain(|shard, (since, mine)| {
             if view.unsettled.contains_key(shard) {
                 return true;
@@ -80,5 +85,25 @@ impl Observer {
             }
             false
         });
+    }
+
+    fn look_at_moves(&mut self, view: &View, metrics: &Metrics, leads: bool) {
+        let nothing = MovesNews::default();
+        let moves = if leads { &*view.moves } else { &nothing };
+        metrics.moves.in_flight.set(i64::from(moves.in_flight));
+        metrics.moves.waiting.set(i64::from(moves.waiting));
+        metrics.moves.bytes_to_go.set(i64::try_from(moves.bytes_to_go).unwrap_or(i64::MAX));
+        let before = if self.ended.0 == view.term { self.ended.1 } else { MovesEnded::default() };
+        let now = moves.ended;
+        for (outcome, count, before) in [
+            ("done", now.done, before.done),
+            ("stalled", now.stalled, before.stalled),
+            ("lost", now.lost, before.lost),
+            ("replaced", now.replaced, before.replaced),
+        ] {
+            let labels = MoveLabels { outcome };
+            metrics.moves.ended.get_or_create(&labels).inc_by(count.saturating_sub(before));
+        }
+        self.ended = (view.term, now);
     }
 }

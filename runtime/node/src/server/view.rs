@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
+use shardloom_cluster::control::Settings;
+use shardloom_cluster::leading::MovesNews;
 use shardloom_protocol::digest::Digest;
 use shardloom_protocol::workload::WorkloadSpec;
 use shardloom_sharding::ids::{ClusterId, Epoch, NodeId, ShardId, Term};
@@ -25,6 +27,12 @@ pub struct View {
     pub applied: u64,
     /// How many replicas a shard should have.
     pub replicas: u32,
+    /// How many replicas the nodes that there are allow.
+    pub replicas_possible: u32,
+    /// What operators have set.
+    pub settings: Settings,
+    /// How data moves, as the leader tells.
+    pub moves: Arc<MovesNews>,
     /// The committed map. Its shard count is the cluster's.
     pub map: Arc<ShardMap>,
     /// Shards with a valid proposal that is not committed yet, and whether the leader has given up on it for now. A shard

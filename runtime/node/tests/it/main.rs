@@ -9,6 +9,7 @@ mod deploys;
 mod guests;
 mod handover;
 mod idempotency;
+mod settings;
 mod state;
 mod weigher;
 mod world;

@@ -18,6 +18,7 @@ use shardloom::server::metrics::Metrics;
 use shardloom::server::state::ShardState;
 use shardloom::server::view::{Member, MemberState, Role, View, Weigher, Workload};
 use shardloom::server::{NodeServer, chores};
+use shardloom_cluster::control::{BadSetting, Settings};
 use shardloom_host::{Compiler, Host, HostOptions};
 use shardloom_sharding::ids::{ClusterId, DiskId, Epoch, NodeId, Replica, ShardId, Term};
 use shardloom_sharding::map::ShardMap;
@@ -138,6 +139,10 @@ impl Shared {
             ControlCommand::AddNode(node) | ControlCommand::DrainNode(node) => {
                 let unknown = || ControlError::Refused(format!("there is no node {node}"));
                 control.members.get_mut(&node).ok_or_else(unknown)?.state = MemberState::Draining;
+            }
+            ControlCommand::SetSettings(values) => {
+                let bad = |bad: BadSetting| ControlError::Refused(bad.to_string());
+                control.settings.set(&values).map_err(bad)?;
             }
             ControlCommand::RemoveNode { node, .. } => {
                 return Err(ControlError::Refused(format!("removing {node} would orphan data")));
@@ -300,6 +305,9 @@ fn first_view(map: ShardMap) -> View {
         term: Term(1),
         applied: 1,
         replicas: 3,
+        replicas_possible: 3,
+        settings: Settings::default(),
+        moves: Arc::default(),
         map: Arc::new(map),
         unsettled: Arc::default(),
         members: BTreeMap::new(),

@@ -2,7 +2,7 @@
 
 use crate::ids::{Epoch, NodeId, Position, Replica};
 
-use super::messages::{Append, Appended, Fetch};
+use super::messages::{Append, Appended, Fetch, LearnProgress};
 use super::ranges::{AppendRange, FetchedRange};
 use super::record::{Record, SnapshotId, WriteSeq};
 use super::rules::Rules;
@@ -58,8 +58,10 @@ pub enum ShardEffect {
     Committed(Epoch, Position),
     /// The state may take the log up to here.
     Apply(Position),
-    /// The future owner and a write quorum of the future replicas are near the tail.
+    /// The future owner, a write quorum of the future replicas and all that are new among them are near the tail.
     Learnt(Epoch),
+    /// They are not yet.
+    Learning(Epoch, LearnProgress),
 }
 
 impl AppendRange {

@@ -4,12 +4,15 @@
 //! leader, so it begins with nothing.
 
 mod core;
+mod move_status;
 mod moves;
 mod nodes;
 mod outbox;
 mod reign;
 mod rounds;
 mod survey;
+
+use std::time::Duration;
 
 use crate::change::Change;
 use crate::ids::{Epoch, NodeId, ShardId, Term};
@@ -20,6 +23,7 @@ use super::node::Changed;
 use super::timing::{Time, Timing};
 
 pub use self::core::LeaderCore;
+pub use self::move_status::{MoveStatus, MoveStep, MovesEnded};
 
 /// Names a proposal or commit that the shell was asked to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +45,8 @@ pub enum LeaderEvent {
     Members(Vec<Member>),
     /// The weights of all shards.
     Weights(Vec<u32>),
+    /// What operators have set.
+    Settings(ClusterSettings),
     /// A quorum of voters has acknowledged a heartbeat or append that this leader *sent* at that moment.
     QuorumHeard {
         /// When it was sent.
@@ -109,6 +115,17 @@ pub enum Alarm {
     },
 }
 
+/// What operators may set while the leader leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClusterSettings {
+    /// How many replicas each shard is to have.
+    pub replicas: u8,
+    /// How many shards may learn at once per node.
+    pub moves_in_flight: usize,
+    /// How long a silent node stays a replica; none leaves it at what the node was started with.
+    pub replica_grace: Option<Duration>,
+}
+
 /// What the leader is set to.
 #[derive(Clone, Debug)]
 pub struct LeaderSettings {
@@ -116,6 +133,6 @@ pub struct LeaderSettings {
     pub timing: Timing,
     /// How the planner is set.
     pub plan: PlanSettings,
-    /// How many shards may be learning, held or moving by plan at once, so that a pause stays short.
-    pub moves_in_flight_max: usize,
+    /// How many shards may learn at once per node, so that moving does not starve serving.
+    pub moves_in_flight: usize,
 }

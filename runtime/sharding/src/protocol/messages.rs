@@ -11,7 +11,7 @@
 //! | `Trouble` | owner | leader | a new proposal | while it lasts |
 //! | `Leaving` | node | leader | moves | each `renew_every` |
 //! | `Space` | node | leader | moves | each `renew_every`, once the disk has been full |
-//! | `Learn` | leader | owner | `Learnt` | until learnt or given up |
+//! | `Learn` | leader | owner | `Learnt`, or `Learning` | until learnt or given up |
 //! | `Hold` | leader | owner | `Held` | no: a courtesy |
 
 use std::sync::Arc;
@@ -158,7 +158,7 @@ pub enum ToLeader {
         /// Appends under this epoch have no quorum, or its log cannot be fetched: another owner should have them.
         stuck: Vec<ShardEpoch>,
     },
-    /// Says that these shards' future owner and a write quorum of their future replicas are near the tail.
+    /// Says that these shards' future owner, a write quorum of their future replicas and all that are new among them are near the tail.
     Learnt {
         /// The shards and the committed epochs under which they learnt.
         shards: Vec<ShardEpoch>,
@@ -182,6 +182,11 @@ pub enum ToLeader {
         /// How much room there is.
         space: Space,
     },
+    /// Says how far the learners of these shards have come, where they have not learnt yet.
+    Learning {
+        /// The shards, the committed epochs under which they learn, and how far they are.
+        shards: Vec<(ShardEpoch, LearnProgress)>,
+    },
 }
 
 /// Whether a node's disk has room for more.
@@ -192,6 +197,19 @@ pub enum Space {
     Ample,
     /// It has not: nothing new may be taken on.
     Full,
+}
+
+/// How far the learners of one shard have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct LearnProgress {
+    /// Bytes of snapshots that the learners have taken in.
+    pub sent_bytes: u64,
+    /// Bytes that these snapshots have in all, as far as it is known.
+    pub whole_bytes: u64,
+    /// Up to where the learner that is least far holds the log; 0 while it has none.
+    pub reached: Position,
+    /// Where the log ends.
+    pub tail: Position,
 }
 
 /// What the leader tells a node.

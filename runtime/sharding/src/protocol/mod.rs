@@ -5,13 +5,14 @@
 //! - [`rules`]: what can be broken on purpose, in tests.
 //! - [`control`]: what the control log has decided.
 //! - [`log`], [`quorum`]: what a log is, how many are enough, which one wins.
-//! - [`replica`], [`owner`], [`shard`], [`effect`]: one shard on one node.
+//! - [`replica`], `follower`, [`owner`], [`shard`], [`effect`]: one shard on one node.
 //! - [`lease`]: how long a node may serve, on its own side and on the leader's.
 //! - [`node`]: one node's side, over all its shards.
 //! - [`leader`]: the leader's side.
 
 pub mod control;
 pub mod effect;
+mod follower;
 pub mod leader;
 pub mod lease;
 pub mod log;

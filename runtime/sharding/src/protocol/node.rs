@@ -66,6 +66,15 @@ pub enum NodeEvent {
         /// Where it is.
         snapshot: SnapshotId,
     },
+    /// A snapshot is on its way: said at its beginning, before the log may give up anything that comes after its base, and as it goes on.
+    SnapshotSent {
+        /// Who is sent it.
+        to: NodeId,
+        /// The shard, and the epoch under which it is sent.
+        shard: ShardEpoch,
+        /// How far it is.
+        transfer: Transfer,
+    },
     /// The shard's state is durable up to here, so the log may give these entries up.
     Compact {
         /// The shard.
@@ -85,6 +94,17 @@ pub enum NodeEvent {
     },
     /// Time has passed; due every [`super::timing::Timing::tick`].
     Tick,
+}
+
+/// How far a snapshot is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Transfer {
+    /// The last entry that the snapshot holds for sure; the receiver needs the log from there on.
+    pub base: Position,
+    /// Bytes that the receiver has taken in.
+    pub sent_bytes: u64,
+    /// Bytes in all, as far as the sender knows.
+    pub whole_bytes: u64,
 }
 
 /// Which shards a change of the control state concerns.

@@ -2,26 +2,26 @@
 //!
 //! Its own disk is one replica among the others, under the same rules; it lives beside this core, in [`super::shard`].
 
+use std::time::Duration;
+
 use smallvec::SmallVec;
 
-use crate::ids::{Epoch, Position, Replica, ShardId};
+use crate::ids::{Epoch, NodeId, Position, Replica, ShardId};
 
 use super::effect::{Context, ShardEffect};
+use super::follower::Follower;
 use super::log::LogIndex;
-use super::messages::{Learners, Outcome, RANGE_ENTRIES_MAX, ShardEpoch};
+use super::messages::{LearnProgress, Learners, Outcome, ShardEpoch};
+use super::node::Transfer;
 use super::quorum::write_quorum;
-use super::ranges::AppendRange;
 use super::rules::{Rule, Rules};
 use super::timing::Time;
-
-/// The most entries that an owner sends to one replica beyond what that has acknowledged: a slow disk must not make a queue.
-pub const UNACKED_ENTRIES_MAX: u64 = 4 * RANGE_ENTRIES_MAX;
 
 /// A log that lacks no more entries than this is near the tail: they are written within one round.
 pub const NEAR_ENTRIES_MAX: u64 = 64;
 
-/// The resend interval doubles no more often than this: 200 ms grow to 3.2 s for a replica that is away.
-const RESEND_DOUBLINGS_MAX: u8 = 4;
+/// Learners that the leader has not asked for in so long are let go: it has given them up, or has planned something else.
+const LEARN_FORGOTTEN: Duration = Duration::from_secs(10);
 
 /// How far an owner has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,24 +41,6 @@ pub enum Stage {
     Serving,
 }
 
-/// Another replica, or a node that is to become one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Follower {
-    replica: Replica,
-    /// Whether it is a replica of the epoch; a learner counts for nothing.
-    counts: bool,
-    /// The next entry to send.
-    next: Position,
-    /// Up to where it has acknowledged; 0 while nothing is known.
-    acked: Position,
-    /// The commit that it was last told.
-    told: Position,
-    sent: Time,
-    tries: u8,
-    /// It lacks entries that the log has given up, and is sent the state instead.
-    by_snapshot: bool,
-}
-
 /// The owner of one shard under one epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OwnerCore {
@@ -70,6 +52,8 @@ pub struct OwnerCore {
     own_counts: bool,
     followers: SmallVec<[Follower; 2]>,
     learning: Option<Learners>,
+    /// When the leader last asked for learners.
+    taught: Time,
     /// Since when nothing has moved that should.
     waiting: Option<Time>,
 }
@@ -85,6 +69,7 @@ impl OwnerCore {
             own_counts: false,
             followers: SmallVec::new(),
             learning: None,
+            taught: now,
             waiting: Some(now),
         }
     }
@@ -98,16 +83,7 @@ impl OwnerCore {
         log: &LogIndex,
         out: &mut Vec<ShardEffect>,
     ) -> OwnerCore {
-        let follower = |replica: &Replica| Follower {
-            replica: *replica,
-            counts: true,
-            next: barrier.max(Position(1)),
-            acked: Position(0),
-            told: Position(0),
-            sent: cx.now,
-            tries: 0,
-            by_snapshot: false,
-        };
+        let follower = |replica: &Replica| Follower::new(*replica, true, barrier.max(Position(1)), cx.now);
         let mut owner = OwnerCore {
             shard,
             stage: Stage::Recovered,
@@ -116,6 +92,7 @@ impl OwnerCore {
             own_counts: replicas.contains(&cx.me),
             followers: replicas.iter().filter(|replica| replica.node != cx.me.node).map(follower).collect(),
             learning: None,
+            taught: cx.now,
             waiting: Some(cx.now),
         };
         owner.pump(cx, log, out);
@@ -209,7 +186,10 @@ impl OwnerCore {
     pub fn is_busy(&self, log: &LogIndex) -> bool {
         let behind =
             |follower: &Follower| follower.acked < log.tail().position || follower.told < self.commit;
-        self.stage != Stage::Serving || self.learning.is_some() || self.followers.iter().any(behind)
+        let learns = |follower: &Follower| !follower.counts;
+        self.stage != Stage::Serving
+            || self.learning.is_some()
+            || self.followers.iter().any(|follower| behind(follower) || learns(follower))
     }
 
     /// Sends each replica what it lacks, as far as it may.
@@ -260,9 +240,12 @@ impl OwnerCore {
         if let Stage::Copying { .. } = self.stage {
             return;
         }
+        if cx.now.since(self.taught) >= LEARN_FORGOTTEN {
+            self.learning = None;
+            self.followers.retain(|follower| follower.counts);
+        }
         for follower in &mut self.followers {
-            let wait = cx.timing.resend * (1 << follower.tries.min(RESEND_DOUBLINGS_MAX));
-            let due = cx.now.since(follower.sent) >= wait;
+            let due = follower.is_due(cx.now, &cx.timing);
             if follower.acked < log.tail().position && due {
                 follower.tries = follower.tries.saturating_add(1);
                 if follower.by_snapshot {
@@ -281,7 +264,18 @@ impl OwnerCore {
         }
     }
 
-    /// Brings future replicas near the tail (rule 21).
+    /// Takes note of how far a snapshot is on its way.
+    pub fn snapshot_sent(&mut self, now: Time, to: NodeId, transfer: Transfer) {
+        let to =
+            self.followers.iter_mut().find(|follower| follower.replica.node == to && follower.by_snapshot);
+        if let Some(follower) = to {
+            follower.transfer = Some(transfer);
+            follower.sent = now;
+            follower.tries = 0;
+        }
+    }
+
+    /// Brings future replicas near the tail (rule 21), or says how far they are.
     pub fn learn<R: Rules>(
         &mut self,
         cx: &Context<R>,
@@ -290,26 +284,33 @@ impl OwnerCore {
         own: Position,
         out: &mut Vec<ShardEffect>,
     ) {
+        self.taught = cx.now;
         self.followers.retain(|follower| follower.counts || learners.replicas.contains(&follower.replica));
         for replica in learners.replicas.iter().filter(|replica| replica.node != cx.me.node) {
             if self.followers.iter().any(|follower| follower.replica == *replica) {
                 continue;
             }
-            let mut follower = Follower {
-                replica: *replica,
-                counts: false,
-                next: log.tail().position.next(),
-                acked: Position(0),
-                told: Position(0),
-                sent: cx.now,
-                tries: 0,
-                by_snapshot: false,
-            };
+            let mut follower = Follower::new(*replica, false, log.tail().position.next(), cx.now);
             follower.probe(cx.now, self.shard, self.commit, log, out);
             self.followers.push(follower);
         }
         self.learning = Some(learners);
         self.look_at_learners(cx, log, own, out);
+        if self.learning.is_some() {
+            out.push(ShardEffect::Learning(self.shard.epoch, self.progress(log)));
+        }
+    }
+
+    /// How far the learners are.
+    fn progress(&self, log: &LogIndex) -> LearnProgress {
+        let learners = || self.followers.iter().filter(|follower| !follower.counts);
+        let transfers = || learners().filter_map(|follower| follower.transfer);
+        LearnProgress {
+            sent_bytes: transfers().map(|transfer| transfer.sent_bytes).sum(),
+            whole_bytes: transfers().map(|transfer| transfer.whole_bytes).sum(),
+            reached: learners().map(|follower| follower.acked).min().unwrap_or_default(),
+            tail: log.tail().position,
+        }
     }
 
     fn look_at_learners<R: Rules>(
@@ -337,82 +338,24 @@ impl OwnerCore {
             .filter(|replica| replica.node == learners.owner)
             .any(|owner| near(&owner));
         let enough = learners.replicas.iter().filter(near).count() >= write_quorum(learners.replicas.len());
-        if owner && enough {
+        // Those that are new, too: the old ones give up their data when the change is committed.
+        let new = self.followers.iter().filter(|follower| !follower.counts);
+        let new = new.filter(|follower| learners.replicas.contains(&follower.replica));
+        if owner && enough && new.map(|follower| &follower.replica).all(|replica| near(&replica)) {
             self.learning = None;
             out.push(ShardEffect::Learnt(self.shard.epoch));
         }
     }
 
-    /// The last entry that every replica near the tail has: what comes after it is on its way to one of them, which would need the whole state
-    /// if the log gave it up now. None where there is no such replica.
+    /// The last entry that every replica has which the log still serves: what comes after it is on its way to one of them, which would need the
+    /// whole state if the log gave it up now. None where there is no such replica.
     pub fn needed(&self, log: &LogIndex) -> Option<Position> {
-        let near =
-            |acked: &Position| *acked > Position(0) && acked.0 + UNACKED_ENTRIES_MAX >= log.tail().position.0;
-        self.followers.iter().map(|follower| follower.acked).filter(near).min()
+        let tail = log.tail().position;
+        self.followers.iter().filter_map(|follower| follower.needs(tail)).min()
     }
 
     /// Whether calls may run under this epoch as far as the owner knows; the lease is for the caller to look at.
     pub fn is_serving(&self) -> bool {
         self.stage == Stage::Serving
-    }
-}
-
-impl Follower {
-    fn pump(
-        &mut self,
-        now: Time,
-        shard: ShardEpoch,
-        commit: Position,
-        log: &LogIndex,
-        out: &mut Vec<ShardEffect>,
-    ) {
-        let last = log.tail().position;
-        while !self.by_snapshot
-            && self.next <= last
-            && self.next.0 <= self.acked.0.max(self.floor()) + UNACKED_ENTRIES_MAX
-        {
-            let Some(previous) = log.tail_at(Position(self.next.0 - 1)) else {
-                self.send_snapshot(now, shard, out);
-                return;
-            };
-            let upto = last.min(Position(self.next.0 + RANGE_ENTRIES_MAX - 1));
-            out.push(ShardEffect::Append(
-                self.replica.node,
-                AppendRange { shard, previous, last: upto, commit },
-            ));
-            self.next = upto.next();
-            self.sent = now;
-            self.told = commit;
-        }
-    }
-
-    /// Where counting of unacknowledged entries begins while nothing has been acknowledged.
-    fn floor(&self) -> u64 {
-        if self.acked == Position(0) { self.next.0 } else { 0 }
-    }
-
-    /// Sends no entry, to hear whether the one before `next` matches, or to pass on the commit.
-    fn probe(
-        &mut self,
-        now: Time,
-        shard: ShardEpoch,
-        commit: Position,
-        log: &LogIndex,
-        out: &mut Vec<ShardEffect>,
-    ) {
-        if self.next <= log.tail().position {
-            return;
-        }
-        let Some(previous) = log.tail_at(Position(self.next.0 - 1)) else { return };
-        let range = AppendRange { shard, previous, last: previous.position, commit };
-        out.push(ShardEffect::Append(self.replica.node, range));
-        self.sent = now;
-        self.told = commit;
-    }
-
-    fn send_snapshot(&mut self, now: Time, shard: ShardEpoch, out: &mut Vec<ShardEffect>) {
-        self.by_snapshot = true;
-        self.sent = now;
-        out.push(ShardEffect::SendSnapshot(self.replica.node, shard.epoch));
     }
 }

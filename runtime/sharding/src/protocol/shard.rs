@@ -7,6 +7,7 @@ use crate::ids::{Epoch, NodeId, Position, Replica, ShardId, Tail};
 use super::control::ShardRow;
 use super::effect::{Context, ShardEffect};
 use super::messages::{Append, Appended, Body, Entry, Fetch, Fetched, Learners, ShardEpoch};
+use super::node::Transfer;
 use super::owner::{OwnerCore, Stage};
 use super::record::{SnapshotId, StoredShard, WriteSeq};
 use super::replica::ReplicaCore;
@@ -365,6 +366,13 @@ impl ShardCore {
         if installed && let Some(source) = copying {
             out.retain(|effect| !matches!(effect, ShardEffect::Answer(to, _) if *to == from));
             self.fetch(source, epoch, out);
+        }
+    }
+
+    /// Takes note of how far a snapshot is on its way.
+    pub fn snapshot_sent<R: Rules>(&mut self, cx: &Context<R>, to: NodeId, epoch: Epoch, transfer: Transfer) {
+        if let Some(owner) = self.owner.as_mut().filter(|owner| owner.epoch() == epoch) {
+            owner.snapshot_sent(cx.now, to, transfer);
         }
     }
 

@@ -11,5 +11,6 @@ mod full_disk;
 mod histories;
 mod joining;
 mod lost_disk;
+mod moving;
 mod returning;
 mod sick;

@@ -189,7 +189,7 @@ impl World {
         node.boot = Boot(node.boot.0 + 1);
         let boot = node.boot;
         let plan = PlanSettings { replicas: setup.replicas, threshold_percent: 10, moves_max: Some(4) };
-        let settings = LeaderSettings { timing, plan, moves_in_flight_max: 4 };
+        let settings = LeaderSettings { timing, plan, moves_in_flight: 4 };
         let core =
             NodeCore::with_rules(rules, node.replica(), boot, timing, setup.shards, node.disk.stored());
         let process = Process {

@@ -222,7 +222,8 @@ impl World {
             | ShardEffect::Sequenced(..)
             | ShardEffect::Refused(_)
             | ShardEffect::Committed(..)
-            | ShardEffect::Learnt(_) => {}
+            | ShardEffect::Learnt(_)
+            | ShardEffect::Learning(..) => {}
         }
     }
 

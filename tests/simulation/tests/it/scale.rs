@@ -93,7 +93,7 @@ fn first_map_of_fifty_nodes_and_ten_thousand_shards_is_served() {
     let replica = |id| Replica { node: NodeId(id), disk: DiskId(id) };
     let node = |id| NodeCore::new(replica(id), Boot(1), Timing::DEFAULT, SHARDS, Vec::new());
     let plan = PlanSettings { replicas: 3, threshold_percent: 10, moves_max: None };
-    let settings = LeaderSettings { timing: Timing::DEFAULT, plan, moves_in_flight_max: 256 };
+    let settings = LeaderSettings { timing: Timing::DEFAULT, plan, moves_in_flight: 256 };
     let mut cluster = Cluster {
         control: ShardControl::new(SHARDS),
         index: 0,

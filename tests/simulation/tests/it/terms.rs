@@ -24,7 +24,7 @@ fn replica(id: u64) -> Replica {
 
 fn leader(control: &ShardControl, term: u64, elected: Time) -> LeaderCore {
     let plan = PlanSettings { replicas: 3, threshold_percent: 10, moves_max: None };
-    let mut core = LeaderCore::new(LeaderSettings { timing: Timing::DEFAULT, plan, moves_in_flight_max: 8 });
+    let mut core = LeaderCore::new(LeaderSettings { timing: Timing::DEFAULT, plan, moves_in_flight: 8 });
     let standing = Standing::Live;
     let member = |id| Member { replica: replica(id), capacity: 1, zone: Zone(0), standing };
     core.step(elected, control, LeaderEvent::Members((1..=3).map(member).collect()), &mut Vec::new());

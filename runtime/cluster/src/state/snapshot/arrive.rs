@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::super::db::StateDb;
 use super::super::flusher::{StateNews, blocking};
 use super::super::keys::Copy;
-use super::super::limits::ARRIVALS_MAX;
+use super::super::limits::{ARRIVALS_MAX, ARRIVED_UNSYNCED_BYTES_MAX};
 use super::super::meta::ShardMeta;
 use super::super::unflushed::Unflushed;
 use super::part::{PartVerdict, RowDigest, SnapshotEnd, SnapshotPart};
@@ -47,6 +47,8 @@ struct Arrival {
     next: u32,
     digest: RowDigest,
     heard: Instant,
+    /// Bytes that have come since the database was last made durable for it.
+    unsynced_bytes: usize,
     side: SideCopy,
 }
 
@@ -94,8 +96,17 @@ impl Arrivals {
         // Out of the table meanwhile: no other part of it is taken in at the same time.
         let mut arrival = self.find(from, &part)?;
         arrival.digest.take(&part.rows);
+        arrival.unsynced_bytes += part.rows.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        let sync = arrival.unsynced_bytes >= ARRIVED_UNSYNCED_BYTES_MAX;
+        if sync {
+            arrival.unsynced_bytes = 0;
+        }
         let (db, copy, rows) = (self.db.clone(), arrival.side.copy, part.rows);
-        blocking(move || db.take_in(copy, rows)).await.map_err(|error| error.to_string())?;
+        let taken = blocking(move || {
+            db.take_in(copy, rows)?;
+            if sync { db.checkpoint().map(drop) } else { Ok(()) }
+        });
+        taken.await.map_err(|error| error.to_string())?;
         match part.end {
             Some(end) => self.end(arrival, end).await,
             None => {
@@ -132,6 +143,7 @@ impl Arrivals {
             next: 0,
             digest: RowDigest::default(),
             heard: Instant::now(),
+            unsynced_bytes: 0,
             side: SideCopy { copy, unflushed: Some(self.unflushed.clone()) },
         })
     }

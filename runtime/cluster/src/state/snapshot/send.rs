@@ -1,6 +1,7 @@
 //! Sends snapshots: few at once, at a bounded rate.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,16 +9,18 @@ use bytes::Bytes;
 use shardloom_protocol::envelope::{self, EnvelopeError, Kind};
 use shardloom_sharding::ids::{NodeId, ShardId};
 use shardloom_sharding::protocol::messages::ShardEpoch;
+use shardloom_sharding::protocol::node::Transfer;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::super::db::StateDb;
+use super::super::db::{Current, StateDb};
 use super::super::error::StateError;
-use super::super::flusher::blocking;
+use super::super::flusher::{StateNews, blocking};
 use super::super::keys::{Copy, is_meta};
 use super::super::limits::{
     SCAN_PAGE_ROWS, SNAPSHOT_PART_BYTES, SNAPSHOT_PART_WAIT, SNAPSHOTS_IN_FLIGHT, SNAPSHOTS_WAITING_MAX,
 };
+use super::super::meta::ShardMeta;
 use super::super::scan::after;
 use super::super::unflushed::Unflushed;
 use super::part::{PartVerdict, RowDigest, SnapshotPart};
@@ -48,6 +51,7 @@ pub(crate) struct SnapshotSource {
     pub(crate) seals: Arc<Seals>,
     pub(crate) peers: Arc<Peers>,
     pub(crate) pace: Arc<Pace>,
+    pub(crate) news: mpsc::Sender<StateNews>,
 }
 
 /// Why a snapshot was not sent.
@@ -119,21 +123,23 @@ impl SnapshotSource {
         }
     }
 
-    /// Sends one snapshot; how many bytes it took.
+    /// Sends one snapshot; how many bytes it took. Entries go on being flushed into what is read: a row is as old as the beginning or newer, and
+    /// the receiver, which begins with the meta record of the beginning, goes over the entries in between again.
     async fn send(&self, SnapshotRequest { to, at }: SnapshotRequest) -> Result<usize, NotSent> {
-        let _hold = self.unflushed.hold(at.shard).await;
-        let current = self.db.current(at.shard);
+        let current = self.begin(to, at).await;
         let random = getrandom::u64().map_err(|error| StateError::Random(error.to_string()));
         let (transfer, mut digest) = (random?, RowDigest::default());
-        let (mut start, mut sent) = (Some(Bytes::new()), 0);
+        let (mut start, mut sent, mut row_bytes) = (Some(Bytes::new()), 0, 0);
         for number in 0.. {
             let Some(from) = start.take() else { break };
+            let (db, copy) = (self.db.clone(), current.copy);
+            let (rows, next) = blocking(move || read_part(&db, copy, from)).await?;
+            // After the reading: no row of a copy is deleted while it is in use.
             if self.seals.of(at.shard) != at.epoch || self.db.current(at.shard).copy != current.copy {
                 return Err(NotSent::Sealed);
             }
-            let (db, copy) = (self.db.clone(), current.copy);
-            let (rows, next) = blocking(move || read_part(&db, copy, from)).await?;
             digest.take(&rows);
+            row_bytes += rows.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum::<u64>();
             let end = next.is_none().then(|| digest.end(current.meta.encode()));
             let part = envelope::encode(Kind::Snapshot, &SnapshotPart { at, transfer, number, rows, end })?;
             sent += part.len();
@@ -141,9 +147,25 @@ impl SnapshotSource {
             let answer = self.peers.fetch_bulk(to, part, SNAPSHOT_PART_WAIT).await?;
             let verdict: PartVerdict = envelope::decode(Kind::SnapshotReply, &answer)?;
             verdict.map_err(NotSent::Refused)?;
+            self.report(to, at, &current.meta, row_bytes).await;
             start = next;
         }
         Ok(sent)
+    }
+
+    /// Says from where on the log is needed, before it may give up anything after that.
+    async fn begin(&self, to: NodeId, at: ShardEpoch) -> Current {
+        let _hold = self.unflushed.hold(at.shard).await;
+        let current = self.db.current(at.shard);
+        self.report(to, at, &current.meta, 0).await;
+        current
+    }
+
+    async fn report(&self, to: NodeId, at: ShardEpoch, meta: &ShardMeta, sent_bytes: u64) {
+        let whole_bytes = meta.bytes.values().sum::<u64>().max(sent_bytes);
+        let transfer = Transfer { base: meta.applied.position, sent_bytes, whole_bytes };
+        // The shell is gone only when the node is ending.
+        let _ = self.news.send(StateNews::Sent { to, at, transfer }).await;
     }
 }
 
@@ -171,14 +193,19 @@ fn read_part(db: &StateDb, copy: Copy, mut start: Bytes) -> Result<Part, StateEr
 /// Bounds the bytes that all snapshots together send in a second.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    bytes_per_second: u64,
+    bytes_per_second: AtomicU64,
     next: Mutex<Instant>,
 }
 
 impl Pace {
     /// So many bytes a second, and one at least.
     pub(crate) fn new(bytes_per_second: u64) -> Pace {
-        Pace { bytes_per_second: bytes_per_second.max(1), next: Mutex::new(Instant::now()) }
+        Pace { bytes_per_second: AtomicU64::new(bytes_per_second.max(1)), next: Mutex::new(Instant::now()) }
+    }
+
+    /// So many bytes a second from now on.
+    pub(crate) fn set(&self, bytes_per_second: u64) {
+        self.bytes_per_second.store(bytes_per_second.max(1), Ordering::Relaxed);
     }
 
     /// Waits until so many bytes may be sent.
@@ -186,7 +213,8 @@ impl Pace {
         let start = {
             let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
             let start = (*next).max(Instant::now());
-            *next = start + Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
+            let rate = self.bytes_per_second.load(Ordering::Relaxed);
+            *next = start + Duration::from_secs_f64(bytes as f64 / rate as f64);
             start
         };
         tokio::time::sleep_until(start.into()).await;

@@ -15,6 +15,7 @@ pub mod openapi;
 mod plain_words;
 pub mod routes;
 mod serve;
+pub mod settings;
 pub mod state;
 pub mod weigher;
 pub mod workloads;

@@ -37,7 +37,7 @@ const fn operation(
 }
 
 /// All operations. A test holds it against the routes.
-pub const OPERATIONS: [Operation; 22] = {
+pub const OPERATIONS: [Operation; 25] = {
     use Guard::{Admin, Open};
     [
         operation(Open, "post", "/v1/call/{workload}/{key}", "Call a workload's handler; body in, body out"),
@@ -48,6 +48,7 @@ pub const OPERATIONS: [Operation; 22] = {
         operation(Admin, "get", "/v1/status", "The cluster as a whole"),
         operation(Admin, "get", "/v1/nodes", "The nodes"),
         operation(Admin, "get", "/v1/shards", "The shards, with owners and replicas"),
+        operation(Admin, "get", "/v1/moves", "The moves of data under way, with progress and time left"),
         operation(Admin, "get", "/v1/endpoints", "The addresses of all nodes"),
         operation(Admin, "get", "/v1/workloads", "What is deployed"),
         operation(Admin, "put", "/v1/components/{sha256}", "Upload a component by its digest"),
@@ -62,6 +63,8 @@ pub const OPERATIONS: [Operation; 22] = {
         operation(Admin, "post", "/v1/admin/weigher", "Set the weigher, and run it"),
         operation(Admin, "delete", "/v1/admin/weigher", "Unset the weigher and its weights"),
         operation(Admin, "post", "/v1/admin/weigher/run", "Run the weigher now"),
+        operation(Admin, "get", "/v1/admin/settings", "What is set for the whole cluster"),
+        operation(Admin, "put", "/v1/admin/settings", "Set some of it: a JSON object of names and values"),
     ]
 };
 
@@ -89,6 +92,7 @@ pub fn description() -> Value {
                 "Problem": problem_schema(&codes),
                 "NodeState": { "type": "string", "enum": ["live", "silent", "draining", "pending"] },
                 "NodeRole": { "type": "string", "enum": ["leader", "voter", "learner"] },
+                "MoveState": { "type": "string", "enum": ["learning", "holding", "handing-over"] },
                 "ShardState": { "type": "string", "enum": ["served", "resharding", "unavailable"] },
             },
         },

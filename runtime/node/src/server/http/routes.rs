@@ -9,7 +9,7 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 
-use super::{auth, calls, components, nodes, openapi, state, weigher, workloads};
+use super::{auth, calls, components, nodes, openapi, settings, state, weigher, workloads};
 use crate::server::NodeServer;
 use crate::server::problem::{Code, Problem};
 
@@ -19,6 +19,7 @@ pub fn routes(server: Arc<NodeServer>) -> Router {
         .route("/v1/status", get(state::status))
         .route("/v1/nodes", get(state::nodes))
         .route("/v1/shards", get(state::shards))
+        .route("/v1/moves", get(state::moves))
         .route("/v1/endpoints", get(state::endpoints))
         .route("/v1/workloads", get(state::workloads))
         .route("/v1/components/{sha256}", put(components::upload))
@@ -30,6 +31,7 @@ pub fn routes(server: Arc<NodeServer>) -> Router {
         .route("/v1/admin/nodes/{id}/remove", post(nodes::remove))
         .route("/v1/admin/weigher", get(weigher::show).post(weigher::set).delete(weigher::unset))
         .route("/v1/admin/weigher/run", post(weigher::run))
+        .route("/v1/admin/settings", get(settings::show).put(settings::set))
         .route("/v1/openapi.json", get(openapi::serve))
         .route("/metrics", get(metrics))
         .method_not_allowed_fallback(method_not_allowed)

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
+use shardloom_cluster::leading::MovesNews;
 use shardloom_sharding::ids::{NodeId, ShardId};
+use shardloom_sharding::protocol::leader::MoveStep;
 use shardloom_sharding::route::Progress;
 
 use crate::server::NodeServer;
@@ -32,6 +34,8 @@ pub async fn status(State(server): Server) -> Json<Value> {
         "version": env!("CARGO_PKG_VERSION"),
         "shard_count": view.shard_count(),
         "replicas": view.replicas,
+        "replicas_possible": view.replicas_possible,
+        "moves": move_list(&view.moves),
         "nodes": node_list(&view),
         "shards": { "total": view.shard_count(), "served": served, "unavailable": unavailable },
         "workloads": view.workloads.len(),
@@ -42,6 +46,11 @@ pub async fn status(State(server): Server) -> Json<Value> {
 /// `GET /v1/nodes`
 pub async fn nodes(State(server): Server) -> Json<Value> {
     Json(Value::Array(node_list(&server.fabric.view())))
+}
+
+/// `GET /v1/moves`
+pub async fn moves(State(server): Server) -> Json<Value> {
+    Json(move_list(&server.fabric.view().moves))
 }
 
 /// `GET /v1/shards`
@@ -102,6 +111,36 @@ pub fn node_row(view: &View, node: NodeId, member: &Member) -> Value {
         "zone": member.zone,
         "capacity": member.capacity,
         "shards_owned": view.map.owned(node),
+    })
+}
+
+fn move_list(moves: &MovesNews) -> Value {
+    let step = |step: MoveStep| match step {
+        MoveStep::Learning => "learning",
+        MoveStep::Holding => "holding",
+        MoveStep::HandingOver => "handing-over",
+    };
+    let rows = moves.list.iter().map(|one| {
+        json!({
+            "shard": one.shard,
+            "from": one.from,
+            "to": one.owner,
+            "gains": one.gains,
+            "loses": one.loses,
+            "state": step(one.step),
+            "seconds": one.took.as_secs_f64(),
+            "sent_bytes": one.progress.sent_bytes,
+            "whole_bytes": one.progress.whole_bytes,
+            "entries_behind": one.progress.tail.0.saturating_sub(one.progress.reached.0),
+            "seconds_left": one.left.map(|left| left.as_secs_f64()),
+        })
+    });
+    let list: Vec<Value> = rows.collect();
+    json!({
+        "in_flight": moves.in_flight,
+        "waiting": moves.waiting,
+        "bytes_to_go": moves.bytes_to_go,
+        "list": list,
     })
 }
 

@@ -7,7 +7,7 @@ use super::super::control::ShardControl;
 use super::super::rules::{AllRules, Rules};
 use super::super::timing::Time;
 use super::reign::{Court, Reign};
-use super::{LeaderCommand, LeaderEvent, LeaderSettings};
+use super::{LeaderCommand, LeaderEvent, LeaderSettings, MoveStatus, MovesEnded};
 
 /// The leader's side of the protocol.
 #[derive(Clone, Debug)]
@@ -54,6 +54,14 @@ impl<R: Rules> LeaderCore<R> {
                 self.court.weights = weights;
                 LeaderEvent::Tick
             }
+            LeaderEvent::Settings(set) => {
+                self.court.settings.plan.replicas = set.replicas;
+                self.court.settings.moves_in_flight = set.moves_in_flight;
+                if let Some(grace) = set.replica_grace {
+                    self.court.settings.timing.replica_grace = grace;
+                }
+                LeaderEvent::Tick
+            }
             event => event,
         };
         if let Some(reign) = &mut self.reign {
@@ -69,6 +77,11 @@ impl<R: Rules> LeaderCore<R> {
     /// Whether this node leads and the node has said that its disk is full.
     pub fn is_full(&self, node: NodeId) -> bool {
         self.reign.as_ref().is_some_and(|reign| reign.is_full(node))
+    }
+
+    /// How the planned moves fare, how many wait for room, and what became of the others; nothing while this node does not lead.
+    pub fn moves(&self, now: Time) -> (Vec<MoveStatus>, usize, MovesEnded) {
+        self.reign.as_ref().map_or_else(Default::default, |reign| reign.moves(now))
     }
 
     /// The members as they were last given.

@@ -1,4 +1,7 @@
 //! Changes that are planned and not urgent: the new replicas learn, the owner holds, and only then is it proposed (rules 21, 22).
+//!
+//! What is planned waits until every node that has to send or take in data for it has room: so many shards learn at once per node. A move
+//! is given up when its learners come no further, and when one of them, or the future owner, is not there any more.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,84 +9,208 @@ use std::time::Duration;
 use crate::change::Change;
 use crate::ids::{NodeId, Replica, ShardId};
 
-use super::super::control::ShardControl;
-use super::super::messages::{Learners, ShardEpoch};
+use super::super::control::{Assignment, ShardControl};
+use super::super::messages::{LearnProgress, Learners, ShardEpoch};
 use super::super::timing::{Time, Timing};
+use super::move_status::{MoveStatus, MoveStep, MovesEnded};
 use super::outbox::Outbox;
 
-/// A move that has not learnt for so long is given up; the next plan may find a better one.
-const LEARN_MAX: Duration = Duration::from_secs(60);
+/// A move whose learners have come no further for so long is given up; the next plan may find a better one.
+const STALLED_AFTER: Duration = Duration::from_secs(60);
 
-/// How long an owner may take to hear of a learning and answer, before it is asked again.
+/// How long an owner may take to hear of a learning and answer, before it is asked again how far it is.
 const LEARN_AGAIN: Duration = Duration::from_secs(1);
+
+/// Moves that are under way at once, over all nodes: bounds how much is held together, and what a survey looks at.
+const UNDER_WAY_MAX: usize = 256;
+
+/// Moves that wait which are looked at when there is room: bounds the leader's time where ten thousand wait.
+const LOOKED_AT_MAX: usize = 1_024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Learning { asked: Time },
     Holding { since: Time },
     Due { since: Time },
+    Proposed { since: Time },
 }
 
 #[derive(Clone, Debug)]
 struct Move {
     change: Change,
+    /// The owner, which sends; and who has no replica yet, and takes in.
+    from: NodeId,
+    gains: Vec<Replica>,
+    loses: Vec<NodeId>,
     since: Time,
     step: Step,
+    progress: LearnProgress,
+    /// When the learners last came further.
+    advanced: Time,
+    /// When the first bytes were reported, and how many.
+    first: Option<(Time, u64)>,
 }
 
-/// The planned moves under way.
+impl Move {
+    fn new(now: Time, control: &ShardControl, change: &Change) -> Option<Move> {
+        let old = || control.committed().replicas(change.shard);
+        let is_new = |replica: &Replica| old().all(|old| old != *replica);
+        Some(Move {
+            change: change.clone(),
+            from: control.committed().owner(change.shard)?,
+            gains: change.replicas.iter().copied().filter(is_new).collect(),
+            loses: old().filter(|old| !change.replicas.contains(old)).map(|old| old.node).collect(),
+            since: now,
+            step: Step::Learning { asked: now },
+            progress: LearnProgress::default(),
+            advanced: now,
+            first: None,
+        })
+    }
+
+    /// The nodes that it makes read or take in data now.
+    fn burdened(&self) -> impl Iterator<Item = NodeId> {
+        let learns = matches!(self.step, Step::Learning { .. }) && !self.gains.is_empty();
+        let nodes = self.gains.iter().map(|gain| gain.node).chain([self.from]);
+        nodes.filter(move |_| learns)
+    }
+}
+
+/// The planned moves: those under way, and those that wait for room.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Moves {
     moves: BTreeMap<ShardId, Move>,
+    waiting: Vec<Change>,
+    /// Something has changed since no more moves could begin.
+    has_room: bool,
+    ended: MovesEnded,
 }
 
 impl Moves {
-    pub(super) fn is_empty(&self) -> bool {
-        self.moves.is_empty()
+    /// The changes under way.
+    pub(super) fn changes(&self) -> impl Iterator<Item = &Change> {
+        self.moves.values().map(|planned| &planned.change)
     }
 
-    /// Begins a move.
-    pub(super) fn begin(&mut self, now: Time, control: &ShardControl, change: Change, out: &mut Outbox) {
-        ask_to_learn(control, &change, out);
-        let step = Step::Learning { asked: now };
-        self.moves.insert(change.shard, Move { change, since: now, step });
+    /// What is to be moved beside what is under way; replaces what was to be before.
+    pub(super) fn plan(&mut self, changes: Vec<Change>) {
+        self.waiting = changes;
+        self.has_room = true;
     }
 
-    /// Gives up moves that no longer build on what is committed.
+    /// Begins moves that wait, as far as there is room: so many shards learn at once per node.
+    pub(super) fn fill(&mut self, now: Time, control: &ShardControl, per_node: usize, out: &mut Outbox) {
+        if !std::mem::take(&mut self.has_room) {
+            return;
+        }
+        let mut burdens: BTreeMap<NodeId, usize> = BTreeMap::new();
+        for node in self.moves.values().flat_map(Move::burdened) {
+            *burdens.entry(node).or_default() += 1;
+        }
+        let looked_at = self.waiting.len().min(LOOKED_AT_MAX);
+        let rest = self.waiting.split_off(looked_at);
+        for change in std::mem::take(&mut self.waiting) {
+            let base = control.committed().epoch(change.shard);
+            let current = change.base == base && control.pending(change.shard).is_none();
+            if !current || self.moves.contains_key(&change.shard) {
+                continue;
+            }
+            let Some(planned) = Move::new(now, control, &change) else { continue };
+            let has_room = |node: NodeId| burdens.get(&node).is_none_or(|count| *count < per_node);
+            if self.moves.len() < UNDER_WAY_MAX && planned.burdened().all(has_room) {
+                planned.burdened().for_each(|node| *burdens.entry(node).or_default() += 1);
+                ask_to_learn(control, &change, out);
+                self.moves.insert(change.shard, planned);
+            } else {
+                self.waiting.push(change);
+            }
+        }
+        self.waiting.extend(rest);
+    }
+
+    /// Follows the applied control state: ends moves that are committed, and those that no longer build on what is.
     pub(super) fn follow(&mut self, control: &ShardControl, shard: ShardId) {
-        let stale = |planned: &Move| {
-            planned.change.base != control.committed().epoch(shard) || control.pending(shard).is_some()
-        };
-        if self.moves.get(&shard).is_some_and(stale) {
-            self.moves.remove(&shard);
+        let Some(planned) = self.moves.get(&shard) else { return };
+        let change = &planned.change;
+        let is_it =
+            |now: &Assignment| now.owner == Some(change.owner) && same(&now.replicas, &change.replicas);
+        let row = control.row(shard);
+        let (still_base, done) = (row.committed.epoch == change.base, is_it(&row.committed));
+        let pending = row.pending.as_ref().map(is_it);
+        match (still_base, pending) {
+            // Nobody has proposed anything for it, or it is this that was proposed.
+            (true, None | Some(true)) => {}
+            (false, _) if done => self.end(shard, |ended| &mut ended.done),
+            _ => self.end(shard, |ended| &mut ended.replaced),
         }
     }
 
-    /// Gives up the move of a shard.
+    fn end(&mut self, shard: ShardId, of: fn(&mut MovesEnded) -> &mut u64) {
+        if self.moves.remove(&shard).is_some() {
+            *of(&mut self.ended) += 1;
+            self.has_room = true;
+        }
+    }
+
+    /// Gives up the move of a shard: something else is done with it.
     pub(super) fn drop_move(&mut self, shard: ShardId) {
-        self.moves.remove(&shard);
+        self.end(shard, |ended| &mut ended.replaced);
     }
 
     /// Gives up moves that would have a node take on something.
-    pub(super) fn drop_towards(&mut self, node: NodeId, control: &ShardControl) {
-        self.moves.retain(|shard, planned| {
-            let change = &planned.change;
-            let has = |replica: Replica| control.committed().replicas(*shard).any(|held| held == replica);
-            change.owner != node && change.replicas.iter().all(|to| to.node != node || has(*to))
-        });
+    pub(super) fn drop_towards(&mut self, node: NodeId) {
+        let towards = |planned: &Move| {
+            let takes = planned.gains.iter().any(|to| to.node == node) || planned.change.owner == node;
+            takes && !matches!(planned.step, Step::Proposed { .. })
+        };
+        self.end_all(towards, |ended| &mut ended.lost);
     }
 
-    /// The new owner and a write quorum of the new replicas are near the tail: asks the owner to hold.
-    pub(super) fn learnt(&mut self, now: Time, control: &ShardControl, at: ShardEpoch, out: &mut Outbox) {
-        let learning = |planned: &&mut Move| {
-            planned.change.base == at.epoch && matches!(planned.step, Step::Learning { .. })
+    /// Gives up moves to somebody who is not there any more.
+    pub(super) fn prune(&mut self, is_live: impl Fn(Replica) -> bool) {
+        let lost = |planned: &Move| {
+            let owner = planned.change.replicas.iter().find(|replica| replica.node == planned.change.owner);
+            let mut needed = planned.gains.iter().chain(owner);
+            !matches!(planned.step, Step::Proposed { .. }) && needed.any(|replica| !is_live(*replica))
         };
-        if let Some(planned) = self.moves.get_mut(&at.shard).filter(learning)
+        self.end_all(lost, |ended| &mut ended.lost);
+    }
+
+    fn end_all(&mut self, which: impl Fn(&Move) -> bool, of: fn(&mut MovesEnded) -> &mut u64) {
+        let which: Vec<ShardId> =
+            self.moves.iter().filter(|(_, planned)| which(planned)).map(|(shard, _)| *shard).collect();
+        which.into_iter().for_each(|shard| self.end(shard, of));
+    }
+
+    /// The new owner, a write quorum of the new replicas and all that are new are near the tail: asks the owner to hold.
+    pub(super) fn learnt(&mut self, now: Time, control: &ShardControl, at: ShardEpoch, out: &mut Outbox) {
+        if let Some(planned) = self.learning(at)
             && let Some(owner) = control.committed().owner(at.shard)
         {
             planned.step = Step::Holding { since: now };
+            self.has_room = true;
             out.hold(owner, at);
         }
+    }
+
+    /// The owner says how far the learners are.
+    pub(super) fn advanced(&mut self, now: Time, at: ShardEpoch, progress: LearnProgress) {
+        let Some(planned) = self.learning(at) else { return };
+        let before = (planned.progress.sent_bytes, planned.progress.reached);
+        if (progress.sent_bytes, progress.reached) != before {
+            planned.advanced = now;
+        }
+        // A transfer that begins anew is measured anew.
+        if progress.sent_bytes < before.0 || planned.first.is_none() && progress.sent_bytes > 0 {
+            planned.first = Some((now, progress.sent_bytes));
+        }
+        planned.progress = progress;
+    }
+
+    fn learning(&mut self, at: ShardEpoch) -> Option<&mut Move> {
+        let planned = self.moves.get_mut(&at.shard)?;
+        let learning = planned.change.base == at.epoch && matches!(planned.step, Step::Learning { .. });
+        learning.then_some(planned)
     }
 
     /// The owner holds.
@@ -98,9 +225,10 @@ impl Moves {
 
     /// Asks again, gives up, and stops waiting for holds (a courtesy).
     pub(super) fn tick(&mut self, now: Time, timing: &Timing, control: &ShardControl, out: &mut Outbox) {
-        self.moves.retain(|_, planned| now.since(planned.since) < LEARN_MAX);
-        for planned in self.moves.values_mut() {
+        let mut stalled = Vec::new();
+        for (shard, planned) in &mut self.moves {
             match planned.step {
+                Step::Learning { .. } if now.since(planned.advanced) >= STALLED_AFTER => stalled.push(*shard),
                 Step::Learning { asked } if now.since(asked) >= LEARN_AGAIN => {
                     planned.step = Step::Learning { asked: now };
                     ask_to_learn(control, &planned.change, out);
@@ -108,8 +236,17 @@ impl Moves {
                 Step::Holding { since } if now.since(since) >= timing.hold * 2 => {
                     planned.step = Step::Due { since: now };
                 }
+                // The proposal was not written.
+                Step::Proposed { since }
+                    if now.since(since) >= timing.retry * 2 && control.pending(*shard).is_none() =>
+                {
+                    stalled.push(*shard);
+                }
                 _ => {}
             }
+        }
+        for shard in stalled {
+            self.end(shard, |ended| &mut ended.stalled);
         }
     }
 
@@ -122,14 +259,229 @@ impl Moves {
         if oldest.is_none_or(|since| patience && now.since(since) < timing.hold) {
             return Vec::new();
         }
-        let due = self.moves.extract_if(.., |_, planned| matches!(planned.step, Step::Due { .. }));
-        due.map(|(_, planned)| planned.change).collect()
+        let due = self.moves.values_mut().filter(|planned| matches!(planned.step, Step::Due { .. }));
+        due.map(|planned| {
+            planned.step = Step::Proposed { since: now };
+            planned.change.clone()
+        })
+        .collect()
     }
+
+    /// How the moves under way fare.
+    pub(super) fn status(&self, now: Time) -> Vec<MoveStatus> {
+        let status = |planned: &Move| MoveStatus {
+            shard: planned.change.shard,
+            from: planned.from,
+            owner: planned.change.owner,
+            gains: planned.gains.iter().map(|gain| gain.node).collect(),
+            loses: planned.loses.clone(),
+            step: match planned.step {
+                Step::Learning { .. } => MoveStep::Learning,
+                Step::Holding { .. } | Step::Due { .. } => MoveStep::Holding,
+                Step::Proposed { .. } => MoveStep::HandingOver,
+            },
+            took: now.since(planned.since),
+            progress: planned.progress,
+            left: left(now, planned),
+        };
+        self.moves.values().map(status).collect()
+    }
+
+    /// How many moves wait for room.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// What became of the moves so far.
+    pub(super) fn ended(&self) -> MovesEnded {
+        self.ended
+    }
+}
+
+/// How long the learners will still take, at the rate so far.
+fn left(now: Time, planned: &Move) -> Option<Duration> {
+    let (since, bytes) = planned.first?;
+    let (took, sent) = (now.since(since).as_secs_f64(), planned.progress.sent_bytes.saturating_sub(bytes));
+    let to_go = planned.progress.whole_bytes.saturating_sub(planned.progress.sent_bytes);
+    (sent > 0).then(|| Duration::from_secs_f64(took * to_go as f64 / sent as f64))
+}
+
+fn same(a: &[Replica], b: &[Replica]) -> bool {
+    a.len() == b.len() && a.iter().all(|replica| b.contains(replica))
 }
 
 fn ask_to_learn(control: &ShardControl, change: &Change, out: &mut Outbox) {
     if let Some(owner) = control.committed().owner(change.shard) {
         let learners = Learners { owner: change.owner, replicas: change.replicas.clone() };
         out.learn(owner, ShardEpoch { shard: change.shard, epoch: change.base }, learners);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{DiskId, Epoch, Position, Term};
+    use crate::protocol::leader::LeaderCommand;
+    use crate::protocol::messages::FromLeader;
+
+    const SHARDS: u32 = 6;
+    const TIMING: Timing = Timing::DEFAULT;
+
+    fn replica(node: u64) -> Replica {
+        Replica { node: NodeId(node), disk: DiskId(node + 100) }
+    }
+
+    fn change(control: &ShardControl, shard: u32, nodes: [u64; 3]) -> Change {
+        let base = control.committed().epoch(ShardId(shard));
+        let replicas = nodes.map(replica).into_iter().collect();
+        Change { shard: ShardId(shard), base, owner: NodeId(nodes[0]), replicas }
+    }
+
+    /// Every shard on nodes 1, 2 and 3, owned by 1.
+    fn control() -> ShardControl {
+        let mut control = ShardControl::new(SHARDS);
+        let changes: Vec<Change> = (0..SHARDS).map(|shard| change(&control, shard, [1, 2, 3])).collect();
+        commit(&mut control, 1, &changes);
+        control
+    }
+
+    fn commit(control: &mut ShardControl, epoch: u64, changes: &[Change]) {
+        let shards: Vec<ShardId> = changes.iter().map(|change| change.shard).collect();
+        control.apply_propose(epoch, changes);
+        control.apply_commit(Term(1), Term(1), Epoch(epoch), &shards);
+    }
+
+    fn second(seconds: u64) -> Time {
+        Time(0) + Duration::from_secs(seconds)
+    }
+
+    fn at(control: &ShardControl, shard: u32) -> ShardEpoch {
+        ShardEpoch { shard: ShardId(shard), epoch: control.committed().epoch(ShardId(shard)) }
+    }
+
+    fn asked(out: &mut Outbox) -> Vec<u32> {
+        let mut commands = Vec::new();
+        out.flush(&mut commands);
+        let mut shards = Vec::new();
+        for command in commands {
+            if let LeaderCommand::Send { message: FromLeader::Learn { shards: learn }, .. } = command {
+                shards.extend(learn.into_iter().map(|(at, _)| at.shard.0));
+            }
+        }
+        shards
+    }
+
+    /// Moves under way that bring node 4 in for node 3 everywhere, two at once per node.
+    fn begun(control: &ShardControl) -> (Moves, Outbox) {
+        let (mut moves, mut out) = (Moves::default(), Outbox::default());
+        moves.plan((0..SHARDS).map(|shard| change(control, shard, [1, 2, 4])).collect());
+        moves.fill(second(0), control, 2, &mut out);
+        (moves, out)
+    }
+
+    #[test]
+    fn so_many_shards_learn_at_once_per_node_and_the_next_begins_when_one_has_learnt() {
+        let control = control();
+        let (mut moves, mut out) = begun(&control);
+        assert_eq!(asked(&mut out), [0, 1]);
+        assert_eq!(moves.waiting(), 4);
+        moves.fill(second(1), &control, 2, &mut out);
+        assert_eq!(asked(&mut out), [0; 0], "nothing has changed");
+        moves.learnt(second(1), &control, at(&control, 1), &mut out);
+        moves.fill(second(1), &control, 2, &mut out);
+        assert_eq!(asked(&mut out), [2]);
+    }
+
+    #[test]
+    fn a_change_that_moves_no_data_waits_for_nobody() {
+        let control = control();
+        let (mut moves, mut out) = begun(&control);
+        asked(&mut out);
+        moves.plan(vec![change(&control, 4, [2, 1, 3]), change(&control, 5, [1, 2, 4])]);
+        moves.fill(second(1), &control, 2, &mut out);
+        assert_eq!(asked(&mut out), [4]);
+    }
+
+    #[test]
+    fn a_move_goes_on_while_its_learners_come_further_and_is_given_up_when_they_do_not() {
+        let control = control();
+        let (mut moves, mut out) = begun(&control);
+        let report =
+            |sent_bytes| LearnProgress { sent_bytes, whole_bytes: 1_000, ..LearnProgress::default() };
+        for minute in 1..10 {
+            moves.advanced(second(59 * minute), at(&control, 0), report(minute * 100));
+            moves.tick(second(59 * minute), &TIMING, &control, &mut out);
+        }
+        let left: Vec<_> =
+            moves.status(second(540)).iter().map(|one| (one.shard.0, one.bytes_to_go())).collect();
+        assert_eq!(left, [(0, 100)], "the other has come no further");
+        assert_eq!(moves.ended().stalled, 1);
+        moves.tick(second(59 * 9 + 60), &TIMING, &control, &mut out);
+        assert_eq!(moves.ended().stalled, 2);
+    }
+
+    #[test]
+    fn the_time_left_follows_from_the_rate_so_far() {
+        let control = control();
+        let (mut moves, _) = begun(&control);
+        let report = |sent_bytes, reached| LearnProgress {
+            sent_bytes,
+            whole_bytes: 1_000,
+            reached: Position(reached),
+            tail: Position(9),
+        };
+        let left = |moves: &Moves, now| moves.status(now)[0].left;
+        assert_eq!(left(&moves, second(1)), None);
+        moves.advanced(second(1), at(&control, 0), report(100, 0));
+        moves.advanced(second(5), at(&control, 0), report(500, 0));
+        assert_eq!(left(&moves, second(5)), Some(Duration::from_secs(5)));
+        // The transfer begins anew.
+        moves.advanced(second(6), at(&control, 0), report(10, 0));
+        assert_eq!(left(&moves, second(6)), None);
+    }
+
+    #[test]
+    fn moves_to_a_node_that_is_gone_are_given_up_and_others_are_not() {
+        let control = control();
+        let (mut moves, mut out) = begun(&control);
+        moves.plan(vec![change(&control, 4, [2, 1, 3])]);
+        moves.fill(second(0), &control, 2, &mut out);
+        moves.prune(|replica| replica.node != NodeId(4));
+        assert_eq!(moves.ended().lost, 2);
+        assert_eq!(moves.changes().map(|change| change.shard.0).collect::<Vec<_>>(), [4]);
+    }
+
+    #[test]
+    fn what_is_committed_is_done_and_what_is_overtaken_is_replaced() {
+        let mut control = control();
+        let (mut moves, mut out) = begun(&control);
+        for shard in [0, 1] {
+            moves.learnt(second(1), &control, at(&control, shard), &mut out);
+            moves.held(second(1), at(&control, shard));
+        }
+        let due = moves.due(second(1), &TIMING);
+        assert_eq!(due.len(), 2);
+        assert!(moves.due(second(1), &TIMING).is_empty(), "each is proposed once");
+        control.apply_propose(2, &due);
+        moves.follow(&control, ShardId(0));
+        assert_eq!(moves.changes().count(), 2, "it is on its way");
+        control.apply_commit(Term(1), Term(1), Epoch(2), &[ShardId(0)]);
+        moves.follow(&control, ShardId(0));
+        assert_eq!(moves.ended().done, 1);
+        let other = change(&control, 1, [2, 1, 3]);
+        control.apply_propose(3, &[other]);
+        moves.follow(&control, ShardId(1));
+        assert_eq!((moves.ended().replaced, moves.changes().count()), (1, 0));
+    }
+
+    #[test]
+    fn a_proposal_that_was_not_written_is_given_up() {
+        let control = control();
+        let (mut moves, mut out) = begun(&control);
+        moves.learnt(second(1), &control, at(&control, 0), &mut out);
+        moves.tick(second(2), &TIMING, &control, &mut out);
+        assert_eq!(moves.due(second(2), &TIMING).len(), 1, "holding is a courtesy");
+        moves.tick(second(2) + TIMING.retry * 2, &TIMING, &control, &mut out);
+        assert_eq!(moves.ended().stalled, 1);
     }
 }

@@ -18,7 +18,7 @@ use super::nodes::Nodes;
 use super::outbox::Outbox;
 use super::rounds::{Rounds, old_owner};
 use super::survey::{Plea, Tries};
-use super::{LeaderCommand, LeaderEvent, LeaderSettings, Ticket};
+use super::{LeaderCommand, LeaderEvent, LeaderSettings, MoveStatus, MovesEnded, Ticket};
 
 /// What a leader is given, whatever its term.
 #[derive(Clone, Debug)]
@@ -119,7 +119,8 @@ impl Reign {
             LeaderEvent::Elected { .. }
             | LeaderEvent::Deposed
             | LeaderEvent::Members(_)
-            | LeaderEvent::Weights(_) => {}
+            | LeaderEvent::Weights(_)
+            | LeaderEvent::Settings(_) => {}
         }
         self.act(court, now, control, commands);
         self.out.flush(commands);
@@ -133,6 +134,11 @@ impl Reign {
     /// Whether the node has said that its disk is full.
     pub(super) fn is_full(&self, node: NodeId) -> bool {
         self.nodes.is_full(node)
+    }
+
+    /// How the planned moves fare.
+    pub(super) fn moves(&self, now: Time) -> (Vec<MoveStatus>, usize, MovesEnded) {
+        (self.moves.status(now), self.moves.waiting(), self.moves.ended())
     }
 
     /// The members that have renewed within the length of a lease, in order.
@@ -185,6 +191,9 @@ impl Reign {
             ToLeader::Learnt { shards } => {
                 shards.into_iter().for_each(|at| self.moves.learnt(now, control, at, &mut self.out));
             }
+            ToLeader::Learning { shards } => {
+                shards.into_iter().for_each(|(at, progress)| self.moves.advanced(now, at, progress));
+            }
             ToLeader::Held { shards } => shards.into_iter().for_each(|at| self.moves.held(now, at)),
             ToLeader::Leaving { boot } => {
                 if self.nodes.is_current(from, boot) {
@@ -195,7 +204,7 @@ impl Reign {
                 if self.nodes.is_current(from, boot) && self.nodes.said_space(from, number, space) {
                     self.outlook.stale = true;
                     if space == Space::Full {
-                        self.moves.drop_towards(from, control);
+                        self.moves.drop_towards(from);
                     }
                 }
             }
@@ -418,6 +427,7 @@ impl Reign {
         } else {
             Vec::new()
         };
+        self.moves.fill(now, control, court.settings.moves_in_flight, &mut self.out);
         let urgent: Vec<ShardId> = changes.iter().map(|change| change.shard).collect();
         let due = self.moves.due(now, &court.settings.timing);
         changes.extend(due.into_iter().filter(|change| !urgent.contains(&change.shard)));

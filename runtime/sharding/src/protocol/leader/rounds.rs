@@ -65,11 +65,6 @@ impl Rounds {
         self.rounds.get_mut(&at.shard).filter(|round| round.epoch == at.epoch)
     }
 
-    /// Whether some round has begun lately enough to be still on its way.
-    pub(super) fn any_since(&self, moment: Time) -> bool {
-        self.rounds.values().any(|round| round.since.is_some_and(|since| since >= moment))
-    }
-
     /// Follows the applied control state.
     pub(super) fn follow(&mut self, now: Time, control: &ShardControl, shard: ShardId) {
         let Some(Assignment { epoch, .. }) = control.pending(shard) else {

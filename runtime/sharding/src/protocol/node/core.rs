@@ -150,6 +150,9 @@ impl<R: Rules> NodeCore<R> {
                 let from = (from, shard.epoch);
                 self.shard(now, shard.shard, |core, cx, out| core.install(cx, from, base, snapshot, out));
             }
+            NodeEvent::SnapshotSent { to, shard, transfer } => {
+                self.shard(now, shard.shard, |core, cx, _| core.snapshot_sent(cx, to, shard.epoch, transfer));
+            }
             NodeEvent::Compact { shard, upto } => {
                 self.shard(now, shard, |core, _, out| core.compact(upto, out))
             }

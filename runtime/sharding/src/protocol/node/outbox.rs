@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use crate::ids::{Boot, DiskId, Epoch, NodeId, ShardId};
 
 use super::super::effect::ShardEffect;
-use super::super::messages::{Appended, Fetch, MESSAGE_SHARDS_MAX, PeerMessage, ShardEpoch, ToLeader};
+use super::super::messages::{
+    Appended, Fetch, LearnProgress, MESSAGE_SHARDS_MAX, PeerMessage, ShardEpoch, ToLeader,
+};
 use super::super::record::{Record, WriteSeq};
 use super::{AppendRange, FetchedRange, NodeCommand};
 
@@ -22,6 +24,7 @@ pub(super) struct Outbox {
     snapshots: Vec<NodeCommand>,
     confirms: Vec<ShardEpoch>,
     learnt: Vec<ShardEpoch>,
+    learning: Vec<(ShardEpoch, LearnProgress)>,
 }
 
 impl Outbox {
@@ -52,6 +55,7 @@ impl Outbox {
             }
             ShardEffect::Apply(upto) => self.local.push(NodeCommand::Apply { shard: id, upto }),
             ShardEffect::Learnt(epoch) => self.learnt.push(at(epoch)),
+            ShardEffect::Learning(epoch, progress) => self.learning.push((at(epoch), progress)),
         }
     }
 
@@ -95,9 +99,12 @@ impl Outbox {
             split(ranges, |ranges| commands.push(NodeCommand::SendFetched { to, ranges }));
         }
         commands.append(&mut self.snapshots);
-        let learnt = std::mem::take(&mut self.learnt);
+        let (learnt, learning) = (std::mem::take(&mut self.learnt), std::mem::take(&mut self.learning));
         if let Some(to) = leader {
             split(learnt, |shards| send(commands, to, PeerMessage::ToLeader(ToLeader::Learnt { shards })));
+            split(learning, |shards| {
+                send(commands, to, PeerMessage::ToLeader(ToLeader::Learning { shards }));
+            });
         }
         writes
     }

@@ -1,7 +1,8 @@
 //! What a leader proposes: urgent changes at once, planned ones once they have learnt.
 
 use crate::change::Change;
-use crate::ids::{Replica, ShardId};
+use crate::ids::{NodeId, Replica, ShardId};
+use crate::map::ShardMap;
 use crate::plan::{Member, Standing, plan};
 
 use super::super::super::control::{Assignment, ShardControl};
@@ -72,11 +73,14 @@ impl Reign {
             self.outlook.unavailable.clone_from(&unavailable);
             commands.push(LeaderCommand::Alarm(Alarm::Unavailable { shards: unavailable }));
         }
-        let busy = self.rounds.any_since(Time(now.0.saturating_sub(timing.retry.as_nanos() as u64)));
-        if urgent.is_empty() && self.moves.is_empty() && !busy {
-            let (nodes, live) = (&self.nodes, &self.outlook.live);
-            let is_live =
-                |replica: Replica| live.binary_search(&replica.node).is_ok() && nodes.is_on(replica);
+        let (nodes, live) = (&self.nodes, &self.outlook.live);
+        let is_live = |replica: Replica| live.binary_search(&replica.node).is_ok() && nodes.is_on(replica);
+        self.moves.prune(is_live);
+        if urgent.is_empty() {
+            let planned = match self.prospect(control) {
+                Some(map) => plan(&map, &members, &court.weights, &court.settings.plan),
+                None => planned,
+            };
             let calm = planned.into_iter().filter(|change| {
                 let old = control.committed().owner_replica(change.shard);
                 let new = change.replicas.iter().find(|replica| replica.node == change.owner);
@@ -84,11 +88,22 @@ impl Reign {
                     && old.is_some_and(is_live)
                     && new.is_some_and(|new| is_live(*new))
             });
-            for change in calm.take(court.settings.moves_in_flight_max) {
-                self.moves.begin(now, control, change, &mut self.out);
-            }
+            self.moves.plan(calm.collect());
         }
         urgent
+    }
+
+    /// The map as it will be once what is under way is committed: what else is to move is planned beside that. None where nothing is under way.
+    fn prospect(&self, control: &ShardControl) -> Option<ShardMap> {
+        let mut map = None;
+        let mut assign = |shard: ShardId, owner: Option<NodeId>, replicas: &[Replica]| {
+            let map = map.get_or_insert_with(|| control.committed().clone());
+            // Refused is only what no control log takes, either: then the shard stays as it is.
+            let _ = map.assign(shard, map.epoch(shard), owner, replicas);
+        };
+        self.moves.changes().for_each(|change| assign(change.shard, Some(change.owner), &change.replicas));
+        control.pendings().for_each(|(shard, pending)| assign(shard, pending.owner, &pending.replicas));
+        map
     }
 
     /// What the shard's owner has asked for.

@@ -1,0 +1,63 @@
+//! What a leader tells people about the moves under way.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{NodeId, ShardId};
+
+use super::super::messages::LearnProgress;
+
+/// How far one planned move has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoveStatus {
+    /// The shard.
+    pub shard: ShardId,
+    /// Who owns it now.
+    pub from: NodeId,
+    /// Who is to own it.
+    pub owner: NodeId,
+    /// Who is to hold it beside those who do.
+    pub gains: Vec<NodeId>,
+    /// Who is to hold it no longer.
+    pub loses: Vec<NodeId>,
+    /// What is being done.
+    pub step: MoveStep,
+    /// For how long it has been under way.
+    pub took: Duration,
+    /// How far those are who are to hold it.
+    pub progress: LearnProgress,
+    /// How long they will still take, at the rate so far; none before there is a rate.
+    pub left: Option<Duration>,
+}
+
+impl MoveStatus {
+    /// The bytes that those who are to hold it still lack, as far as it is known.
+    pub fn bytes_to_go(&self) -> u64 {
+        self.progress.whole_bytes.saturating_sub(self.progress.sent_bytes)
+    }
+}
+
+/// What is being done for a move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum MoveStep {
+    /// The new replicas learn, while the owner serves.
+    Learning,
+    /// The owner lets calls under way end.
+    Holding,
+    /// It is proposed: sealed, recovered and committed.
+    HandingOver,
+}
+
+/// What became of the moves that one leader has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MovesEnded {
+    /// Committed.
+    pub done: u64,
+    /// Given up, since the learners came no further or the proposal was not written.
+    pub stalled: u64,
+    /// Given up, since somebody was not there any more who was to have it.
+    pub lost: u64,
+    /// Something else was done with the shard first.
+    pub replaced: u64,
+}
