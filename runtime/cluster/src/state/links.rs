@@ -61,7 +61,8 @@ pub(crate) fn link(wal: &Wal, opened: OpenedState, options: StateOptions) -> (St
         news: tell.clone(),
     };
     let arrivals = Arrivals::new(db.clone(), wal.clone(), unflushed.clone(), tell);
-    let replay = Replay { db: db.clone(), log: LogReader::new(wal.clone()), submit };
+    let log = LogReader::new(wal.clone());
+    let replay = Replay { db: db.clone(), log, unflushed: unflushed.clone(), submit };
     let links = StateLinks { states, db, unflushed, replay, batches, snapshots, news };
     (links, StateWorkers { flusher, arrivals, requests })
 }

@@ -2,6 +2,8 @@
 //!
 //! `node` and `dev` run nodes in this process; nothing else here knows how a node works inside.
 
+mod backup;
+mod backup_dir;
 mod call;
 mod client;
 mod deploy;
@@ -14,6 +16,7 @@ mod nodes;
 mod output;
 mod progress;
 mod replies;
+mod restore;
 mod segment;
 mod shards;
 mod status;
@@ -93,6 +96,8 @@ enum Command {
     Weigher(weigher::Weigher),
     StepDown(step_down::StepDown),
     Token(token::Token),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     Login(login::Login),
     /// Compiles one component in a bounded child of a node.
     #[command(name = "__compile", hide = true)]
@@ -116,6 +121,8 @@ pub fn run() -> ExitCode {
         Command::Weigher(weigher) => weigher.run(&global),
         Command::StepDown(step_down) => step_down.run(&global),
         Command::Token(token) => token.run(&global),
+        Command::Backup(backup) => backup.run(&global),
+        Command::Restore(restore) => restore.run(&global),
         Command::Login(login) => login.run(&global),
         Command::Compile => return shardloom_host::compile_child_main(),
     };

@@ -1,5 +1,6 @@
 //! One running node.
 
+pub mod backup;
 pub mod boot;
 pub mod calls;
 pub mod chores;
@@ -20,6 +21,7 @@ pub mod node_server;
 pub mod observe;
 mod peer;
 pub mod problem;
+pub mod restore;
 pub mod serving;
 pub mod state;
 mod tls;

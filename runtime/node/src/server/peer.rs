@@ -10,6 +10,7 @@ use shardloom_sharding::ids::NodeId;
 use tokio::time::Instant;
 
 use super::node_server::NodeServer;
+use super::{backup, restore};
 use super::serving;
 use super::weigh;
 
@@ -51,6 +52,10 @@ impl NodeServer {
             PeerRequest::Serving => PeerReply::Serving(serving::own(self)),
             PeerRequest::Loads => PeerReply::Loads(weigh::own_loads(self)),
             PeerRequest::Weigh => weigh::run_here(self).await,
+            PeerRequest::ReadShard(ask) => PeerReply::ReadShard(backup::read_here(self, ask).await),
+            PeerRequest::RestoreShard(step) => {
+                PeerReply::RestoreShard(restore::restore_here(self, step).await)
+            }
         }
     }
 
