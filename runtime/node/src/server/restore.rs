@@ -62,7 +62,7 @@ pub async fn restore_here(server: &NodeServer, step: RestoreShard) -> Result<Res
     let permit = server.fabric.enter(shard).map_err(|_| TransferRefusal::NotServed)?;
     let state = server.fabric.state(shard, permit.epoch()).ok_or(TransferRefusal::NotServed)?;
     let here = Here { server, permit, state: &*state };
-    let refused = |reason: &str| Err(TransferRefusal::Refused(format!("shard {shard}: {reason}")));
+    let refused = |reason: &str| Err(TransferRefusal::Refused(reason.to_owned()));
     match (read_mark(&*state)?, step) {
         (Some(mark), _) if mark.backup != backup => {
             refused("it is being restored from another backup; begin with a new cluster")

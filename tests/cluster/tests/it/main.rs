@@ -1,5 +1,6 @@
 //! Clusters of real node processes, one file per area.
 
+mod backup;
 mod balancing;
 mod calling;
 mod damage;
