@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use shardloom_sharding::ids::{NodeId, ShardId};
+use shardloom_sharding::ids::{DiskId, NodeId, ShardId, Tail};
 
 use crate::call::{Call, CallReply};
 use crate::digest::Digest;
@@ -37,6 +37,8 @@ pub enum PeerRequest {
     ReadShard(ReadShard),
     /// Write this into a shard's state, if the shard is yours.
     RestoreShard(RestoreShard),
+    /// Tell where your logs of these shards end.
+    LogEnds(Vec<ShardId>),
 }
 
 /// The answer to the request of the same name.
@@ -64,6 +66,17 @@ pub enum PeerReply {
     ReadShard(Result<ShardPart, TransferRefusal>),
     /// How far the restore of the shard is.
     RestoreShard(Result<RestoreStage, TransferRefusal>),
+    /// Where the logs end.
+    LogEnds(Result<LogEnds, TransferRefusal>),
+}
+
+/// Where the shard logs on one disk end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEnds {
+    /// The disk.
+    pub disk: DiskId,
+    /// The last entry of each log that was asked for.
+    pub tails: Vec<(ShardId, Tail)>,
 }
 
 /// Asks for a part of a shard's state. The owner keeps what is left between two parts; a part that is lost cannot be had again.

@@ -291,7 +291,8 @@ mod tests {
     }
 
     fn rows() -> Vec<StateRow> {
-        let row = |key: &'static [u8], value: &'static [u8]| StateRow { key: key.into(), value: value.into() };
+        let row =
+            |key: &'static [u8], value: &'static [u8]| StateRow { key: key.into(), value: value.into() };
         vec![row(b"\x02wca", b"1"), row(b"\x02wcb", b"")]
     }
 
@@ -338,7 +339,10 @@ mod tests {
         let whole = file();
         for cut in 0..whole.len() {
             let parts = decode(&whole[..cut], 8);
-            assert!(parts.is_ok_and(|parts| !matches!(parts.last(), Some(ShardFilePart::End(_)))), "cut at {cut}");
+            assert!(
+                parts.is_ok_and(|parts| !matches!(parts.last(), Some(ShardFilePart::End(_)))),
+                "cut at {cut}"
+            );
         }
         for at in 0..whole.len() {
             let mut other = whole.clone();

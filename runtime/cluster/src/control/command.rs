@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use shardloom_protocol::digest::Digest;
 use shardloom_protocol::workload::WorkloadSpec;
 use shardloom_sharding::ids::{ClusterId, DiskId, Epoch, NodeId, ShardId, Term};
+use shardloom_sharding::protocol::control::NothingLeft;
 
 /// Whether nodes that join with a token are added at once, or wait for `shardloom node add`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,6 +181,13 @@ pub enum ControlCommand {
         component: Digest,
         /// Why, in plain text.
         reason: String,
+    },
+    /// An operator accepts the loss of data: a proposal for which the committed replicas that it names suffice, however few they are.
+    RepairShards {
+        /// `sharding::map_codec::encode_changes`.
+        changes: Bytes,
+        /// What becomes of shards of which it names no committed replica.
+        nothing_left: NothingLeft,
     },
 }
 

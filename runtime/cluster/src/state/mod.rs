@@ -39,7 +39,7 @@ pub use served::ServedState;
 pub use states::States;
 
 pub(crate) use db::StateDb;
-pub(crate) use flusher::StateNews;
+pub(crate) use flusher::{StateNews, blocking};
 pub(crate) use keys::Copy;
 pub(crate) use links::{StateLinks, StateWorkers, link};
 pub(crate) use opening::{OpenedState, open};

@@ -27,11 +27,13 @@ const TRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Back up everything that a cluster keeps to a new directory, while it serves.
 #[derive(Args)]
-#[command(after_help = "Each shard is saved as it is at one moment, with every write that was acknowledged before the
+#[command(
+    after_help = "Each shard is saved as it is at one moment, with every write that was acknowledged before the
 backup began. Shards are saved one after another, so two of them are not of the same moment.
 
 Example:
-  shardloom backup ./backup-monday")]
+  shardloom backup ./backup-monday"
+)]
 pub(super) struct Backup {
     /// A directory that is not there yet, or empty.
     directory: PathBuf,

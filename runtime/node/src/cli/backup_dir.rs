@@ -182,7 +182,8 @@ impl BackupDir {
         let known: Manifest = serde_json::from_slice(&bytes).with_context(unread)?;
         let in_order = known.shards.iter().map(|entry| entry.shard).eq(0..known.shard_count);
         ensure!(in_order, "{} does not name every shard once, in order", manifest.display());
-        let all_there = known.needed().iter().all(|one| known.components.iter().any(|file| file.sha256 == *one));
+        let all_there =
+            known.needed().iter().all(|one| known.components.iter().any(|file| file.sha256 == *one));
         ensure!(all_there, "{} lacks a component that a workload needs", manifest.display());
         Ok((BackupDir(path.to_owned()), known, Digest(Sha256::digest(&bytes).into())))
     }

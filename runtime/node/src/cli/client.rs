@@ -365,7 +365,8 @@ fn pour(server: &str, reply: Response<Body>, into: &mut impl Write) -> Result<()
     let mut body = reply.into_body();
     let (mut reader, mut piece) = (body.as_reader(), vec![0; PIECE_BYTES]);
     loop {
-        let lost = |error: io::Error| ClientError::Lost { server: server.to_owned(), reason: error.to_string() };
+        let lost =
+            |error: io::Error| ClientError::Lost { server: server.to_owned(), reason: error.to_string() };
         match reader.read(&mut piece).map_err(lost)? {
             0 => return Ok(()),
             count => into.write_all(&piece[..count]).map_err(ClientError::Kept)?,

@@ -15,6 +15,7 @@ mod node;
 mod nodes;
 mod output;
 mod progress;
+mod repair;
 mod replies;
 mod restore;
 mod segment;
@@ -98,6 +99,7 @@ enum Command {
     Token(token::Token),
     Backup(backup::Backup),
     Restore(restore::Restore),
+    Repair(repair::Repair),
     Login(login::Login),
     /// Compiles one component in a bounded child of a node.
     #[command(name = "__compile", hide = true)]
@@ -123,6 +125,7 @@ pub fn run() -> ExitCode {
         Command::Token(token) => token.run(&global),
         Command::Backup(backup) => backup.run(&global),
         Command::Restore(restore) => restore.run(&global),
+        Command::Repair(repair) => repair.run(&global),
         Command::Login(login) => login.run(&global),
         Command::Compile => return shardloom_host::compile_child_main(),
     };

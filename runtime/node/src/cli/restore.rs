@@ -22,11 +22,13 @@ const SENT_BYTES: usize = 768 << 10;
 
 /// Restore a backup into a new cluster that has the same number of shards and no workloads.
 #[derive(Args)]
-#[command(after_help = "Everything is checked before anything is written. Workloads are deployed once all shards have their state,
+#[command(
+    after_help = "Everything is checked before anything is written. Workloads are deployed once all shards have their state,
 so that no call sees half of it: deploy nothing yourself until it is done. A restore that was interrupted can be run again.
 
 Example:
-  shardloom restore ./backup-monday")]
+  shardloom restore ./backup-monday"
+)]
 pub(super) struct Restore {
     /// The directory of the backup.
     directory: PathBuf,

@@ -194,7 +194,11 @@ pub fn owner(server: &NodeServer, shard: ShardId) -> Result<NodeId, Problem> {
 ///
 /// # Errors
 /// No answer came.
-pub async fn request(server: &NodeServer, owner: NodeId, request: &PeerRequest) -> Result<PeerReply, Problem> {
+pub async fn request(
+    server: &NodeServer,
+    owner: NodeId,
+    request: &PeerRequest,
+) -> Result<PeerReply, Problem> {
     let lost = |error: &dyn std::fmt::Display| {
         Problem::new(Code::Resharding, format!("the owner of the shard does not answer: {error}"))
     };

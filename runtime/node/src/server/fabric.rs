@@ -9,8 +9,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use shardloom_protocol::digest::Digest;
+use shardloom_protocol::peer::LogEnds;
 use shardloom_protocol::workload::WorkloadSpec;
+use shardloom_sharding::change::Change;
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
+use shardloom_sharding::protocol::control::NothingLeft;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -33,6 +36,12 @@ pub trait Fabric: Send + Sync + 'static {
 
     /// The state of a shard under an epoch; none unless it is served here under just that.
     fn state(&self, shard: ShardId, epoch: Epoch) -> Option<Arc<dyn ShardState>>;
+
+    /// Where this node's logs of these shards end, whether it owns them or not.
+    ///
+    /// # Errors
+    /// The logs cannot be read; for people.
+    fn log_ends(&self, shards: Vec<ShardId>) -> BoxFuture<'_, Result<LogEnds, String>>;
 
     /// Sends one request to a peer's [`handle_peer`](super::NodeServer::handle_peer) and waits for its reply.
     ///
@@ -184,6 +193,13 @@ pub enum ControlCommand {
         node: NodeId,
         /// Also where it orphans data.
         force: Force,
+    },
+    /// Gives up the replicas of these shards that the changes leave out, and whatever only they hold.
+    RepairShards {
+        /// The replicas that are left, or, where none is, those that begin anew.
+        changes: Vec<Change>,
+        /// What becomes of shards of which nothing is left.
+        nothing_left: NothingLeft,
     },
 }
 

@@ -8,8 +8,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::calls::router::CallRouter;
 use super::backup::Readings;
+use super::calls::router::CallRouter;
 use super::deploys::Deploys;
 use super::endings::Endings;
 use super::fabric::Fabric;

@@ -9,4 +9,5 @@ mod examples;
 mod failing;
 mod forming;
 mod joining;
+mod repairing;
 mod returning;

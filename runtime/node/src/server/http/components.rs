@@ -58,7 +58,8 @@ pub async fn download(
     let wanted: Digest =
         sha256.parse().map_err(|error| Problem::new(Code::BadRequest, format!("{error}")))?;
     let bytes = server.guests.bytes(&wanted).await;
-    let bytes = bytes.map_err(|error| Problem::new(Code::NotFound, error.to_string()).executed(Executed::No))?;
+    let bytes =
+        bytes.map_err(|error| Problem::new(Code::NotFound, error.to_string()).executed(Executed::No))?;
     Ok(([(header::CONTENT_TYPE, "application/wasm")], bytes).into_response())
 }
 

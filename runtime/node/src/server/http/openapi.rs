@@ -37,7 +37,7 @@ const fn operation(
 }
 
 /// All operations. A test holds it against the routes.
-pub const OPERATIONS: [Operation; 25] = {
+pub const OPERATIONS: [Operation; 27] = {
     use Guard::{Admin, Open};
     [
         operation(Open, "post", "/v1/call/{workload}/{key}", "Call a workload's handler; body in, body out"),
@@ -74,6 +74,13 @@ pub const OPERATIONS: [Operation; 25] = {
             "post",
             "/v1/admin/restore/shards/{shard}",
             "Write rows of a backup into a shard of a cluster without workloads",
+        ),
+        operation(Admin, "get", "/v1/admin/repair/shards", "The shards that have lost too many replicas"),
+        operation(
+            Admin,
+            "post",
+            "/v1/admin/repair/shards",
+            "Accept the loss of data, and recover from who is left",
         ),
     ]
 };

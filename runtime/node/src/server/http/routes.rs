@@ -9,7 +9,7 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 
-use super::{auth, backup, calls, components, nodes, openapi, state, weigher, workloads};
+use super::{auth, backup, calls, components, nodes, openapi, repair, state, weigher, workloads};
 use crate::server::NodeServer;
 use crate::server::problem::{Code, Problem};
 
@@ -32,6 +32,7 @@ pub fn routes(server: Arc<NodeServer>) -> Router {
         .route("/v1/admin/weigher/run", post(weigher::run))
         .route("/v1/admin/backup/shards/{shard}", get(backup::read))
         .route("/v1/admin/restore/shards/{shard}", post(backup::restore))
+        .route("/v1/admin/repair/shards", get(repair::show).post(repair::repair))
         .route("/v1/openapi.json", get(openapi::serve))
         .route("/metrics", get(metrics))
         .method_not_allowed_fallback(method_not_allowed)
