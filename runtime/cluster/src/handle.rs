@@ -15,6 +15,7 @@ use crate::ClusterError;
 use crate::admission::{TOKEN_LIFE_MAX, TOKENS_MAX};
 use crate::control::{ControlCommand, ControlReply};
 use crate::gossip::Gossip;
+use crate::log_ends::LogEnds;
 use crate::peers::Peers;
 use crate::raft::{Applied, Raft};
 use crate::service::PeerServer;
@@ -35,6 +36,7 @@ pub struct Cluster {
     pub(crate) applied: Arc<Applied>,
     pub(crate) serving: Arc<ServingTable>,
     pub(crate) states: Arc<States>,
+    pub(crate) log_ends: LogEnds,
     pub(crate) standing: Arc<StandingCell>,
     pub(crate) space: DiskSpace,
     pub(crate) writer: Writer,
@@ -56,6 +58,7 @@ pub struct ClusterHandle {
     applied: Arc<Applied>,
     serving: Arc<ServingTable>,
     states: Arc<States>,
+    log_ends: LogEnds,
     standing: Arc<StandingCell>,
     space: DiskSpace,
     writer: Writer,
@@ -115,6 +118,11 @@ impl ClusterHandle {
     /// The states of the shards that this node serves.
     pub fn states(&self) -> &Arc<States> {
         &self.states
+    }
+
+    /// Where the shard logs on this node's disk end.
+    pub fn log_ends(&self) -> &LogEnds {
+        &self.log_ends
     }
 
     /// How this node and the others are.
@@ -208,6 +216,7 @@ impl Cluster {
             applied: self.applied.clone(),
             serving: self.serving.clone(),
             states: self.states.clone(),
+            log_ends: self.log_ends.clone(),
             standing: self.standing.clone(),
             space: self.space.clone(),
             writer: self.writer.clone(),

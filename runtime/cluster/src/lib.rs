@@ -5,7 +5,7 @@
 //! [`shard_logs`] (over [`log_entries`] and `seals`) as their disk, [`state`] as what the logs say, [`outbox`] as their mouth and [`serving`] as what comes of
 //! it; [`leading`], [`group`] and [`admission`] are
 //! the leader's; [`join`], [`identity`], [`gossip`] and [`addresses`] are how nodes find and know each other; [`mod@start`] puts it together and
-//! [`handle`] is what the server above uses.
+//! [`handle`] is what the server above uses; [`log_ends`] is for repairs.
 
 pub mod addresses;
 pub mod admission;
@@ -19,6 +19,7 @@ pub mod handle;
 pub mod identity;
 pub mod join;
 pub mod leading;
+pub mod log_ends;
 pub mod log_entries;
 pub mod outbox;
 pub mod peers;

@@ -30,6 +30,7 @@ use crate::handle::Cluster;
 use crate::identity::{IdentityStore, Logs};
 use crate::join;
 use crate::leading::Leading;
+use crate::log_ends::LogEnds;
 use crate::outbox::Outbox;
 use crate::peers::Peers;
 use crate::raft::{
@@ -201,6 +202,7 @@ async fn assemble(
     let me = Replica { node, disk: state.disk };
     let (state, StateWorkers { flusher, arrivals, requests }) = state::link(&wal, state, state_options);
     let states = state.states.clone();
+    let log_ends = LogEnds::new(me.disk, wal.clone(), state.db.clone());
     let (shell_in, incoming) = mpsc::channel(INCOMING_MAX);
     let server = Arc::new(OnceLock::new());
     net.serve(Arc::new(Dispatcher::new(Services {
@@ -284,6 +286,7 @@ async fn assemble(
         applied: group.applied,
         serving,
         states,
+        log_ends,
         standing,
         space,
         writer,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use shardloom_sharding::ids::{NodeId, ShardId};
+use shardloom_sharding::ids::{DiskId, NodeId, ShardId, Tail};
 
 use crate::call::{Call, CallReply};
 use crate::digest::Digest;
@@ -33,6 +33,12 @@ pub enum PeerRequest {
     Weigh,
     /// Tell which shards you serve.
     Serving,
+    /// Send me the next part of a shard's state as it stands now, if the shard is yours.
+    ReadShard(ReadShard),
+    /// Write this into a shard's state, if the shard is yours.
+    RestoreShard(RestoreShard),
+    /// Tell where your logs of these shards end.
+    LogEnds(Vec<ShardId>),
 }
 
 /// The answer to the request of the same name.
@@ -56,6 +62,85 @@ pub enum PeerReply {
     Refused(String),
     /// The shards that the node serves, with a live lease.
     Serving(Vec<ShardId>),
+    /// A part of a shard's state.
+    ReadShard(Result<ShardPart, TransferRefusal>),
+    /// How far the restore of the shard is.
+    RestoreShard(Result<RestoreStage, TransferRefusal>),
+    /// Where the logs end.
+    LogEnds(Result<LogEnds, TransferRefusal>),
+}
+
+/// Where the shard logs on one disk end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEnds {
+    /// The disk.
+    pub disk: DiskId,
+    /// The last entry of each log that was asked for.
+    pub tails: Vec<(ShardId, Tail)>,
+}
+
+/// Asks for a part of a shard's state. The owner keeps what is left between two parts; a part that is lost cannot be had again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadShard {
+    /// The shard.
+    pub shard: ShardId,
+    /// Names the reading; random.
+    pub transfer: u64,
+    /// Counts the parts, from 0.
+    pub part: u32,
+}
+
+/// A part of a shard's state, as [`shard_file`](crate::shard_file) writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardPart {
+    /// The next bytes.
+    pub bytes: Bytes,
+    /// Whether nothing comes after them.
+    pub last: bool,
+}
+
+/// A step of the restore of a shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreShard {
+    /// The shard.
+    pub shard: ShardId,
+    /// The backup that it is restored from: the sha256 of its manifest.
+    pub backup: Digest,
+    /// The step.
+    pub step: RestoreStep,
+}
+
+/// What is to be done to a shard that is restored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RestoreStep {
+    /// Begin, or go on.
+    Begin,
+    /// Write these rows.
+    Rows(Bytes),
+    /// All rows are written.
+    End,
+}
+
+/// How far the restore of a shard is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RestoreStage {
+    /// Rows may be written.
+    Begun,
+    /// It has ended.
+    Ended,
+}
+
+/// Why a part of a shard's state was not sent or written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TransferRefusal {
+    /// The node does not serve the shard now, or did not until the end.
+    NotServed,
+    /// Too much of the kind is under way on the node.
+    Busy,
+    /// The request does not fit what is there; for people.
+    Refused(String),
+    /// The node failed; for people.
+    Failed(String),
 }
 
 /// A component that is to be deployed.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use shardloom_protocol::digest::Digest;
 use shardloom_protocol::workload::WorkloadSpec;
 use shardloom_sharding::ids::{ClusterId, DiskId, Epoch, NodeId, ShardId, Term};
+use shardloom_sharding::protocol::control::NothingLeft;
 
 use super::settings::Setting;
 
@@ -187,6 +188,13 @@ pub enum ControlCommand {
     SetSettings {
         /// The settings and their values: all are taken, or none.
         values: Vec<(Setting, u64)>,
+    },
+    /// An operator accepts the loss of data: a proposal for which the committed replicas that it names suffice, however few they are.
+    RepairShards {
+        /// `sharding::map_codec::encode_changes`.
+        changes: Bytes,
+        /// What becomes of shards of which it names no committed replica.
+        nothing_left: NothingLeft,
     },
 }
 

@@ -105,6 +105,17 @@ impl ControlState {
                 changed = state.shards.apply_commit(term, decided_in, epoch, &shards);
                 Ok(Outcome::Done)
             }
+            (Some(state), ControlCommand::RepairShards { changes, nothing_left }) => {
+                match decode_changes(&changes) {
+                    Ok(changes) => {
+                        changed = state.shards.apply_repair(index, &changes, nothing_left);
+                        tracing::warn!(index, ?nothing_left, shards = ?changed,
+                            "an operator has accepted the loss of data in these shards");
+                        Ok(Outcome::Done)
+                    }
+                    Err(error) => Err(Refused::Malformed { reason: error.to_string() }),
+                }
+            }
             (Some(state), command) => state.apply_other(index, command),
         };
         (outcome, changed)
@@ -112,9 +123,10 @@ impl ControlState {
 
     fn apply_other(&mut self, index: u64, command: ControlCommand) -> Result<Outcome, Refused> {
         match command {
-            ControlCommand::Found(_) | ControlCommand::Propose { .. } | ControlCommand::Commit { .. } => {
-                Err(Refused::AlreadyFounded)
-            }
+            ControlCommand::Found(_)
+            | ControlCommand::Propose { .. }
+            | ControlCommand::Commit { .. }
+            | ControlCommand::RepairShards { .. } => Err(Refused::AlreadyFounded),
             ControlCommand::AddMember { member, token } => self.add_member(member, token),
             ControlCommand::UpdateMember { member } => self.update_member(member),
             ControlCommand::SetStanding { node, standing } => {

@@ -8,6 +8,7 @@ mod heartbeats;
 mod log_store;
 mod network;
 mod snapshots;
+mod sole_voter;
 mod state_machine;
 
 pub use applied::{Applied, AppliedEvent, AppliedState};
@@ -16,4 +17,5 @@ pub use heartbeats::HeartbeatLedger;
 pub use log_store::LogStore;
 pub use network::{Network, RaftRpc, answer};
 pub use snapshots::{SnapshotError, SnapshotStore};
+pub use sole_voter::{ControlSurvey, StoppedNode};
 pub use state_machine::StateMachine;

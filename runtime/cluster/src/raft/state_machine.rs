@@ -46,7 +46,11 @@ impl StateMachine {
         self.applied.clone()
     }
 
-    fn apply_entry(state: &mut AppliedState, entry: Entry, changed: &mut Vec<ShardId>) -> ControlReply {
+    pub(super) fn apply_entry(
+        state: &mut AppliedState,
+        entry: Entry,
+        changed: &mut Vec<ShardId>,
+    ) -> ControlReply {
         let term = Term(entry.log_id.leader_id.term);
         let index = entry.log_id.index;
         state.last = Some(entry.log_id);

@@ -103,6 +103,9 @@ pub enum NotWritten {
     /// The shard is not served any more under the epoch.
     #[error("the shard is not served here any more under this epoch")]
     NotServed,
+    /// Something else was written since.
+    #[error("something else was written meanwhile")]
+    Overtaken,
     /// Something is too large.
     #[error("{what} of {bytes} bytes is over the limit of {bytes_max}")]
     TooLarge {

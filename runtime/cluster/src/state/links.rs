@@ -66,7 +66,8 @@ pub(crate) fn link(wal: &Wal, opened: OpenedState, options: StateOptions) -> (St
         news: tell.clone(),
     };
     let arrivals = Arrivals::new(db.clone(), wal.clone(), unflushed.clone(), tell.clone());
-    let replay = Replay { db: db.clone(), log: LogReader::new(wal.clone()), submit };
+    let log = LogReader::new(wal.clone());
+    let replay = Replay { db: db.clone(), log, unflushed: unflushed.clone(), submit };
     let pace = Arc::new(Pace::new(Settings::default().move_rate_bytes()));
     let links = StateLinks { states, db, unflushed, replay, batches, snapshots, news, pace, tell };
     (links, StateWorkers { flusher, arrivals, requests })

@@ -5,8 +5,8 @@
 //! what it has made durable the logs give up.
 //!
 //! In reading order: [`limits`], `keys` and `meta` are what stands in the database, `generations` which copy of a shard's state is in use, `db`
-//! the database, `opening` how it is opened; `ring`, `overlay` and `scan` what lies on top of it and reads both; `served` is the state of a shard that is served, `states` all of
-//! them, `replay` how one begins; `fold`, `unflushed` and `flusher` let the database follow, `flush_counts` counts it; `snapshot` takes a state elsewhere; `links` puts it
+//! the database, `opening` how it is opened; `ring`, `overlay` and `scan` what lies on top of it and reads both; `served` is the state of a shard that is served, `frozen` as it was at one
+//! moment, `states` all of them, `replay` how one begins; `fold`, `unflushed` and `flusher` let the database follow, `flush_counts` counts it; `snapshot` takes a state elsewhere; `links` puts it
 //! all together.
 
 mod db;
@@ -14,6 +14,7 @@ mod error;
 mod flush_counts;
 mod flusher;
 mod fold;
+mod frozen;
 mod generations;
 mod keys;
 pub mod limits;
@@ -33,6 +34,7 @@ mod unflushed;
 
 pub use error::{NotWritten, StateError};
 pub use flush_counts::FlushFigures;
+pub use frozen::FrozenState;
 pub use limits::StateOptions;
 pub use scan::ScanLimit;
 pub use served::ServedState;

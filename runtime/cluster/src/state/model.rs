@@ -74,7 +74,8 @@ impl Disk {
         let db = Arc::new(opened.db);
         let last = Position(wal.last_index(LogId::shard(SHARD)).unwrap_or(0));
         let (submit, submitted) = mpsc::channel(8);
-        let replay = Replay { db: db.clone(), log: LogReader::new(wal.clone()), submit };
+        let replay =
+            Replay { db: db.clone(), log: LogReader::new(wal.clone()), unflushed: Arc::default(), submit };
         let at = ShardEpoch { shard: SHARD, epoch: EPOCH };
         let (served, _) = replay.open(at, last).unwrap();
         Disk { _dir: dir, wal, db, served, submitted, last }
@@ -296,7 +297,12 @@ fn a_thousand_states_with_a_hundred_entries_each_are_made_within_a_second() {
     drop(disk);
     disk = Disk::open(&path_of);
     let (submit, _batches) = mpsc::channel(8);
-    let replay = Replay { db: disk.db.clone(), log: LogReader::new(disk.wal.clone()), submit };
+    let replay = Replay {
+        db: disk.db.clone(),
+        log: LogReader::new(disk.wal.clone()),
+        unflushed: Arc::default(),
+        submit,
+    };
     let started = std::time::Instant::now();
     let states: Vec<ServedState> = (0..1000)
         .map(|shard| {

@@ -61,6 +61,11 @@ impl Overlay {
         range.map(|(key, (_, value))| (key.clone(), value.clone())).collect()
     }
 
+    /// All rows, removed ones included.
+    pub(crate) fn rows(&self) -> BTreeMap<Bytes, Option<Bytes>> {
+        self.rows.iter().map(|(key, (_, value))| (key.clone(), value.clone())).collect()
+    }
+
     /// Bytes of keys and values of a workload, with all that is written.
     pub(crate) fn bytes(&self, workload: &str) -> u64 {
         self.sizes.get(workload).copied().unwrap_or(0)

@@ -12,6 +12,7 @@ use super::error::StateError;
 use super::limits::FOLD_BYTES_MAX;
 use super::overlay::Overlay;
 use super::served::{ServedState, Submission};
+use super::unflushed::Unflushed;
 use crate::log_entries::LogReader;
 
 /// What a state is made from.
@@ -19,6 +20,7 @@ use crate::log_entries::LogReader;
 pub(crate) struct Replay {
     pub(crate) db: Arc<StateDb>,
     pub(crate) log: LogReader,
+    pub(crate) unflushed: Arc<Unflushed>,
     pub(crate) submit: mpsc::Sender<Submission>,
 }
 
@@ -62,7 +64,7 @@ impl Replay {
                 next = position.next();
             }
         }
-        let (db, submit) = (self.db.clone(), self.submit.clone());
-        Ok(ServedState::new(at, (db, current.copy), submit, overlay, last))
+        let (db, unflushed, submit) = (self.db.clone(), self.unflushed.clone(), self.submit.clone());
+        Ok(ServedState::new(at, (db, current.copy, unflushed), submit, overlay, last))
     }
 }

@@ -9,17 +9,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use shardloom_protocol::batch::{BatchError, WORKLOAD_BYTES_MAX, WriteBatch};
-use shardloom_sharding::ids::Position;
+use shardloom_sharding::ids::{Position, Tail};
 use shardloom_sharding::protocol::messages::ShardEpoch;
 use tokio::sync::{mpsc, watch};
 
 use super::db::StateDb;
 use super::error::{NotWritten, StateError};
+use super::frozen::FrozenState;
 use super::keys::{Copy, state_key};
 use super::limits::{BATCH_BYTES_MAX, KEY_BYTES_MAX, REPLY_KEPT_BYTES_MAX, VALUE_BYTES_MAX};
 use super::overlay::{Overlay, span};
 use super::ring::Found;
 use super::scan::{ScanLimit, merge};
+use super::unflushed::Unflushed;
 
 /// A batch on its way to the log.
 #[derive(Clone, Debug)]
@@ -36,6 +38,7 @@ pub struct ServedState {
     at: ShardEpoch,
     copy: Copy,
     db: Arc<StateDb>,
+    unflushed: Arc<Unflushed>,
     submit: mpsc::Sender<Submission>,
     committed: watch::Receiver<Position>,
     top: Mutex<Top>,
@@ -52,7 +55,7 @@ impl ServedState {
     /// Puts what the log has beyond the database on top of it; `last` is the end of the log.
     pub(crate) fn new(
         at: ShardEpoch,
-        (db, copy): (Arc<StateDb>, Copy),
+        (db, copy, unflushed): (Arc<StateDb>, Copy, Arc<Unflushed>),
         submit: mpsc::Sender<Submission>,
         overlay: Overlay,
         last: Position,
@@ -60,7 +63,7 @@ impl ServedState {
         // All that the log holds when a shard begins to be served is on a write quorum: its commit rests on the barrier.
         let (sender, committed) = watch::channel(last);
         let top = Mutex::new(Top { overlay, last, served: true });
-        (ServedState { at, copy, db, submit, committed, top }, sender)
+        (ServedState { at, copy, db, unflushed, submit, committed, top }, sender)
     }
 
     fn top(&self) -> MutexGuard<'_, Top> {
@@ -174,6 +177,23 @@ impl ServedState {
     ///
     /// Dropped before it returns, nothing was written.
     pub async fn write(&self, batch: &WriteBatch) -> Result<Position, NotWritten> {
+        self.write_if(batch, None).await
+    }
+
+    /// As [`ServedState::write`], but only if the newest write still stands at `last`.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was written; [`NotWritten::Overtaken`] if something else was, since.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`ServedState::write`].
+    pub async fn write_after(&self, batch: &WriteBatch, last: Position) -> Result<Position, NotWritten> {
+        self.write_if(batch, Some(last)).await
+    }
+
+    async fn write_if(&self, batch: &WriteBatch, last: Option<Position>) -> Result<Position, NotWritten> {
         check(batch)?;
         let too_large = |reply: &Bytes| reply.len() > REPLY_KEPT_BYTES_MAX;
         let shortened;
@@ -197,6 +217,9 @@ impl ServedState {
         })?;
         let submission = Submission { at: self.at, batch: Arc::from(&encoded[..]) };
         let mut top = self.served_top().map_err(|_| NotWritten::NotServed)?;
+        if last.is_some_and(|last| top.last != last) {
+            return Err(NotWritten::Overtaken);
+        }
         top.last = top.last.next();
         let position = top.last;
         top.overlay.write(position, batch, growth);
@@ -231,6 +254,26 @@ impl ServedState {
             Some(value) => Ok(value.map(|value| value.len())),
             None => self.db.value_bytes(self.copy, &key),
         }
+    }
+
+    /// The state of all workloads as it is now, written or not committed yet; it stays so while calls go on.
+    ///
+    /// # Errors
+    ///
+    /// The shard is not served any more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn freeze(&self) -> Result<FrozenState, StateError> {
+        // What a flush moves meanwhile from the top into the database must not be missed.
+        let hold = self.unflushed.hold(self.at.shard).await;
+        let top = self.served_top()?;
+        // The log of a served shard ends with an entry of this epoch: its barrier, or one after it.
+        let tail = Tail { stamp: self.at.epoch, position: top.last };
+        let rows = top.overlay.rows();
+        drop(top);
+        Ok(FrozenState::new(tail, (self.db.clone(), self.copy), rows, hold))
     }
 
     /// The database has everything up to here by now.

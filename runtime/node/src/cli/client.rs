@@ -1,6 +1,6 @@
 //! A plain HTTP client of the nodes: several servers, one token, errors that say what to do.
 
-use std::io::Read;
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ use crate::credentials::{Credentials, CredentialsError, normalised};
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// The most bytes of a reply: a list of 65,536 shards is about 12 MB.
 const REPLY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes of a body that are read at once where it is not kept in memory.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// How long an answer may take that needs no work.
 pub(super) const QUICK: Duration = Duration::from_secs(15);
@@ -76,6 +78,9 @@ pub(super) enum ClientError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What came cannot be written down.
+    #[error("what the node sent cannot be kept")]
+    Kept(#[source] io::Error),
     /// The trusted certificates cannot be used.
     #[error("{path}: {reason}")]
     Trust {
@@ -276,7 +281,47 @@ impl Client {
         Err(refused.unwrap_or_else(|| ClientError::Unreachable { tried: tried.join("; ") }))
     }
 
+    /// Writes the body of an answer to `into` as it comes.
+    ///
+    /// # Errors
+    /// As [`Client::send`]; part of the body may have been written then.
+    pub(super) fn download(
+        &self,
+        path: &str,
+        deadline: Duration,
+        into: &mut impl Write,
+    ) -> Result<(), ClientError> {
+        let outgoing = Outgoing::new(Method::GET, path).deadline(deadline);
+        let (mut tried, mut refused) = (Vec::new(), None);
+        for server in &self.servers {
+            let reply = match self.open_to(server, &outgoing) {
+                Ok(reply) if reply.status().as_u16() < 400 => reply,
+                Ok(reply) => match whole(server, reply).map(|reply| refusal(&reply)) {
+                    Ok(error @ ClientError::Refused { .. }) => {
+                        refused = Some(error);
+                        continue;
+                    }
+                    Ok(error) => return Err(error),
+                    Err(error) => {
+                        tried.push(format!("{server}: {error}"));
+                        continue;
+                    }
+                },
+                Err(error) => {
+                    tried.push(format!("{server}: {error}"));
+                    continue;
+                }
+            };
+            return pour(server, reply, into);
+        }
+        Err(refused.unwrap_or_else(|| ClientError::Unreachable { tried: tried.join("; ") }))
+    }
+
     fn send_to(&self, server: &str, outgoing: &Outgoing<'_>) -> Result<Reply, ureq::Error> {
+        whole(server, self.open_to(server, outgoing)?)
+    }
+
+    fn open_to(&self, server: &str, outgoing: &Outgoing<'_>) -> Result<Response<Body>, ureq::Error> {
         let mut request =
             Request::builder().method(outgoing.method.clone()).uri(format!("{server}{}", outgoing.path));
         for (name, value) in &outgoing.headers {
@@ -285,20 +330,13 @@ impl Client {
         if let (true, Some(token)) = (outgoing.authorized, &self.token) {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let reply = if outgoing.body.is_empty() {
-            self.carry(request.body(()), outgoing.deadline)?
+        if outgoing.body.is_empty() {
+            self.carry(request.body(()), outgoing.deadline)
         } else {
             let mut shown = Shown { left: outgoing.body, bar: outgoing.progress.as_ref() };
             let request = request.header("content-length", outgoing.body.len());
-            self.carry(request.body(SendBody::from_reader(&mut shown)), outgoing.deadline)?
-        };
-        let (head, mut body) = reply.into_parts();
-        Ok(Reply {
-            server: server.to_owned(),
-            status: head.status.as_u16(),
-            headers: head.headers,
-            body: body.with_config().limit(REPLY_BYTES_MAX).read_to_vec()?,
-        })
+            self.carry(request.body(SendBody::from_reader(&mut shown)), outgoing.deadline)
+        }
     }
 
     fn carry<S: AsSendBody>(
@@ -308,6 +346,31 @@ impl Client {
     ) -> Result<Response<Body>, ureq::Error> {
         let request = request.map_err(ureq::Error::Http)?.with_agent(&self.agent);
         request.configure().timeout_global(Some(deadline)).run()
+    }
+}
+
+/// Reads a reply to its end.
+fn whole(server: &str, reply: Response<Body>) -> Result<Reply, ureq::Error> {
+    let (head, mut body) = reply.into_parts();
+    Ok(Reply {
+        server: server.to_owned(),
+        status: head.status.as_u16(),
+        headers: head.headers,
+        body: body.with_config().limit(REPLY_BYTES_MAX).read_to_vec()?,
+    })
+}
+
+/// Reads a reply to its end, and writes what comes.
+fn pour(server: &str, reply: Response<Body>, into: &mut impl Write) -> Result<(), ClientError> {
+    let mut body = reply.into_body();
+    let (mut reader, mut piece) = (body.as_reader(), vec![0; PIECE_BYTES]);
+    loop {
+        let lost =
+            |error: io::Error| ClientError::Lost { server: server.to_owned(), reason: error.to_string() };
+        match reader.read(&mut piece).map_err(lost)? {
+            0 => return Ok(()),
+            count => into.write_all(&piece[..count]).map_err(ClientError::Kept)?,
+        }
     }
 }
 

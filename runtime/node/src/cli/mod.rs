@@ -2,6 +2,8 @@
 //!
 //! `node` and `dev` run nodes in this process; nothing else here knows how a node works inside.
 
+mod backup;
+mod backup_dir;
 mod call;
 mod client;
 mod deploy;
@@ -14,7 +16,9 @@ mod node;
 mod nodes;
 mod output;
 mod progress;
+mod repair;
 mod replies;
+mod restore;
 mod segment;
 mod settings;
 mod shards;
@@ -97,6 +101,9 @@ enum Command {
     Settings(settings::Settings),
     StepDown(step_down::StepDown),
     Token(token::Token),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
+    Repair(repair::Repair),
     Login(login::Login),
     /// Compiles one component in a bounded child of a node.
     #[command(name = "__compile", hide = true)]
@@ -121,6 +128,9 @@ pub fn run() -> ExitCode {
         Command::Settings(settings) => settings.run(&global),
         Command::StepDown(step_down) => step_down.run(&global),
         Command::Token(token) => token.run(&global),
+        Command::Backup(backup) => backup.run(&global),
+        Command::Restore(restore) => restore.run(&global),
+        Command::Repair(repair) => repair.run(&global),
         Command::Login(login) => login.run(&global),
         Command::Compile => return shardloom_host::compile_child_main(),
     };

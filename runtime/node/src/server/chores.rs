@@ -1,4 +1,5 @@
-//! What a node's server does unasked: keep up with the view, have the deployed components ready, sample loads, run the weigher.
+//! What a node's server does unasked: keep up with the view, have the deployed components ready, sample loads, run the weigher,
+//! give up backups that nobody reads on.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use shardloom_protocol::digest::Digest;
 use shardloom_protocol::peer::ComponentRole;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
+use super::backup;
 use super::loads::SAMPLE_INTERVAL;
 use super::node_server::NodeServer;
 use super::view::View;
@@ -27,7 +29,8 @@ pub async fn run(server: Arc<NodeServer>) {
             follow(&server),
             have_components(&server),
             sample_loads(&server),
-            weigh_now_and_then(&server)
+            weigh_now_and_then(&server),
+            backup::forget_silent(&server)
         )
     };
     let _ = server.closing().run_until_cancelled(chores).await;

@@ -17,7 +17,9 @@ use shardloom_cluster::standing::ClusterStanding;
 use shardloom_cluster::step_down::StepDownError;
 use shardloom_cluster::writer::WriteError;
 use shardloom_cluster::{ClusterHandle, TokenRefused};
+use shardloom_protocol::peer::LogEnds;
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
+use shardloom_sharding::map_codec::encode_changes;
 use shardloom_sharding::route::Progress;
 use shardloom_transport::{Class as PeerClass, Delivery, TransportError};
 use tokio::sync::watch;
@@ -75,6 +77,15 @@ impl Fabric for ClusterFabric {
     fn state(&self, shard: ShardId, epoch: Epoch) -> Option<Arc<dyn ShardState>> {
         let state = self.cluster.states().open(shard, epoch)?;
         Some(Arc::new(ClusterState::new(state)))
+    }
+
+    fn log_ends(&self, shards: Vec<ShardId>) -> BoxFuture<'_, Result<LogEnds, String>> {
+        async move {
+            let ends = self.cluster.log_ends();
+            let tails = ends.of(shards).await.map_err(|error| error.to_string())?;
+            Ok(LogEnds { disk: ends.disk(), tails })
+        }
+        .boxed()
     }
 
     fn request(
@@ -147,7 +158,7 @@ impl ClusterFabric {
     }
 }
 
-/// The entry for a command; none for a token, whose secret is to be drawn first.
+/// The entry for a command; none for a token, whose secret is to be drawn first, and for changes that no map can hold.
 fn log_command(command: ControlCommand) -> Option<LogCommand> {
     Some(match command {
         ControlCommand::DeployWorkload { name, base, spec } => {
@@ -169,6 +180,9 @@ fn log_command(command: ControlCommand) -> Option<LogCommand> {
             LogCommand::RemoveMember { node, force: force == Force::Orphan }
         }
         ControlCommand::SetSettings(values) => LogCommand::SetSettings { values },
+        ControlCommand::RepairShards { changes, nothing_left } => {
+            LogCommand::RepairShards { changes: encode_changes(&changes).ok()?.into(), nothing_left }
+        }
     })
 }
 

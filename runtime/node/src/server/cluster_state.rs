@@ -5,13 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use shardloom_cluster::state::{NotWritten as NotWrittenHere, ScanLimit, ServedState};
+use shardloom_cluster::state::{FrozenState, NotWritten as NotWrittenHere, ScanLimit, ServedState};
 use shardloom_host::StateError;
 use shardloom_protocol::batch::WriteBatch;
-use shardloom_sharding::ids::Position;
+use shardloom_protocol::shard_file::StateRow;
+use shardloom_sharding::ids::{Position, Tail};
 use tokio::sync::watch;
 
-use super::state::{NotWritten, ShardState};
+use super::state::{FrozenShard, NotWritten, ShardState};
 
 /// The state of one shard that this node serves.
 pub(super) struct ClusterState {
@@ -47,17 +48,23 @@ impl ShardState for ClusterState {
     }
 
     fn write<'a>(&'a self, batch: &'a WriteBatch) -> BoxFuture<'a, Result<Position, NotWritten>> {
-        let written = self.served.write(batch);
-        written
-            .map(|result| {
-                result.map_err(|error| match error {
-                    NotWrittenHere::NotServed => NotWritten::NotServed,
-                    NotWrittenHere::TooLarge { .. } => NotWritten::TooLarge(error.to_string()),
-                    NotWrittenHere::DiskFull { full_for } => NotWritten::DiskFull { full_for },
-                    NotWrittenHere::State(error) => NotWritten::State(error.to_string()),
-                })
-            })
-            .boxed()
+        self.served.write(batch).map(|written| written.map_err(not_written)).boxed()
+    }
+
+    fn write_after<'a>(
+        &'a self,
+        batch: &'a WriteBatch,
+        last: Position,
+    ) -> BoxFuture<'a, Result<Position, NotWritten>> {
+        self.served.write_after(batch, last).map(|written| written.map_err(not_written)).boxed()
+    }
+
+    fn freeze(&self) -> BoxFuture<'_, Result<Arc<dyn FrozenShard>, StateError>> {
+        async move {
+            let frozen = self.served.freeze().await.map_err(|error| StateError::new(error.to_string()))?;
+            Ok(Arc::new(Frozen(frozen)) as Arc<dyn FrozenShard>)
+        }
+        .boxed()
     }
 
     fn last(&self) -> Position {
@@ -70,5 +77,33 @@ impl ShardState for ClusterState {
 
     fn reply_of(&self, request: u128) -> Option<(Position, Bytes)> {
         self.served.reply_of(request)
+    }
+}
+
+fn not_written(error: NotWrittenHere) -> NotWritten {
+    match error {
+        NotWrittenHere::NotServed => NotWritten::NotServed,
+        NotWrittenHere::Overtaken => NotWritten::Overtaken,
+        NotWrittenHere::TooLarge { .. } => NotWritten::TooLarge(error.to_string()),
+        NotWrittenHere::DiskFull { full_for } => NotWritten::DiskFull { full_for },
+        NotWrittenHere::State(error) => NotWritten::State(error.to_string()),
+    }
+}
+
+/// The state of a shard at one position.
+struct Frozen(FrozenState);
+
+impl FrozenShard for Frozen {
+    fn tail(&self) -> Tail {
+        self.0.tail()
+    }
+
+    fn read(&self, start: Bytes, bytes: usize) -> BoxFuture<'_, Result<Vec<StateRow>, StateError>> {
+        async move {
+            let rows = self.0.read(start, ScanLimit { rows: usize::MAX, bytes }).await;
+            let rows = rows.map_err(|error| StateError::new(error.to_string()))?;
+            Ok(rows.into_iter().map(|(key, value)| StateRow { key, value }).collect())
+        }
+        .boxed()
     }
 }

@@ -10,8 +10,11 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use shardloom_cluster::control::Setting;
 use shardloom_protocol::digest::Digest;
+use shardloom_protocol::peer::LogEnds;
 use shardloom_protocol::workload::WorkloadSpec;
+use shardloom_sharding::change::Change;
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
+use shardloom_sharding::protocol::control::NothingLeft;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -34,6 +37,12 @@ pub trait Fabric: Send + Sync + 'static {
 
     /// The state of a shard under an epoch; none unless it is served here under just that.
     fn state(&self, shard: ShardId, epoch: Epoch) -> Option<Arc<dyn ShardState>>;
+
+    /// Where this node's logs of these shards end, whether it owns them or not.
+    ///
+    /// # Errors
+    /// The logs cannot be read; for people.
+    fn log_ends(&self, shards: Vec<ShardId>) -> BoxFuture<'_, Result<LogEnds, String>>;
 
     /// Sends one request to a peer's [`handle_peer`](super::NodeServer::handle_peer) and waits for its reply.
     ///
@@ -188,6 +197,13 @@ pub enum ControlCommand {
     },
     /// Sets something for the whole cluster: all of it, or none.
     SetSettings(Vec<(Setting, u64)>),
+    /// Gives up the replicas of these shards that the changes leave out, and whatever only they hold.
+    RepairShards {
+        /// The replicas that are left, or, where none is, those that begin anew.
+        changes: Vec<Change>,
+        /// What becomes of shards of which nothing is left.
+        nothing_left: NothingLeft,
+    },
 }
 
 /// Whether a removal may orphan data.

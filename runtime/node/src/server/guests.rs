@@ -198,6 +198,23 @@ impl Guests {
         }
     }
 
+    /// A component's bytes, as they were uploaded.
+    ///
+    /// # Errors
+    /// As [`Guests::handler`].
+    pub async fn bytes(&self, component: &Digest) -> Result<Vec<u8>, GuestError> {
+        let digest = host::Digest(component.0);
+        match self.host.component(&digest).await {
+            Err(error) if is_missing(&error) => {
+                let _gate = self.under_way.enter(*component).await;
+                self.fetch(component).await?;
+                self.host.component(&digest).await
+            }
+            found => found,
+        }
+        .map_err(|error| unfit(component, &error))
+    }
+
     /// Lets go of what nothing deployed needs any more; it stays on disk.
     pub fn forget_all_but(&self, keep: impl Fn(&Digest) -> bool) {
         self.handlers.retain(&keep);

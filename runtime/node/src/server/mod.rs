@@ -1,5 +1,6 @@
 //! One running node.
 
+pub mod backup;
 pub mod boot;
 pub mod calls;
 pub mod chores;
@@ -21,6 +22,8 @@ pub mod node_server;
 pub mod observe;
 mod peer;
 pub mod problem;
+pub mod repair;
+pub mod restore;
 pub mod serving;
 pub mod state;
 mod tls;

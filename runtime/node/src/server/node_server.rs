@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::backup::Readings;
 use super::calls::router::CallRouter;
 use super::deploys::Deploys;
 use super::endings::Endings;
@@ -39,6 +40,7 @@ pub struct NodeServer {
     pub timings: Timings,
     pub(super) uploads: Semaphore,
     pub(super) deploys: Deploys,
+    pub(super) readings: Readings,
     pub(super) endings: Endings,
     tasks: TaskTracker,
 }
@@ -70,6 +72,7 @@ impl NodeServer {
             timings,
             uploads: Semaphore::new(UPLOADS_MAX),
             deploys: Deploys::default(),
+            readings: Readings::default(),
             endings: Endings::default(),
             tasks,
         })

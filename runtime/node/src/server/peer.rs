@@ -5,13 +5,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use shardloom_host as host;
 use shardloom_protocol::digest::Digest;
-use shardloom_protocol::peer::{PeerReply, PeerRequest};
+use shardloom_protocol::peer::{PeerReply, PeerRequest, TransferRefusal};
 use shardloom_sharding::ids::NodeId;
 use tokio::time::Instant;
 
 use super::node_server::NodeServer;
 use super::serving;
 use super::weigh;
+use super::{backup, restore};
 
 /// The longest that a peer may have a node wait for the control log.
 const AWAIT_APPLIED_MAX: Duration = Duration::from_secs(10);
@@ -51,6 +52,14 @@ impl NodeServer {
             PeerRequest::Serving => PeerReply::Serving(serving::own(self)),
             PeerRequest::Loads => PeerReply::Loads(weigh::own_loads(self)),
             PeerRequest::Weigh => weigh::run_here(self).await,
+            PeerRequest::ReadShard(ask) => PeerReply::ReadShard(backup::read_here(self, ask).await),
+            PeerRequest::LogEnds(shards) => {
+                let ends = self.fabric.log_ends(shards).await;
+                PeerReply::LogEnds(ends.map_err(TransferRefusal::Failed))
+            }
+            PeerRequest::RestoreShard(step) => {
+                PeerReply::RestoreShard(restore::restore_here(self, step).await)
+            }
         }
     }
 

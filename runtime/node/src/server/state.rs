@@ -7,7 +7,8 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use shardloom_host::{StateError, StateView};
 use shardloom_protocol::batch::WriteBatch;
-use shardloom_sharding::ids::Position;
+use shardloom_protocol::shard_file::StateRow;
+use shardloom_sharding::ids::{Position, Tail};
 use tokio::sync::watch;
 
 /// The state of one shard, under the one epoch that it was opened for. Calls of one workload must not overlap.
@@ -41,6 +42,22 @@ pub trait ShardState: Send + Sync + 'static {
     /// Nothing was written.
     fn write<'a>(&'a self, batch: &'a WriteBatch) -> BoxFuture<'a, Result<Position, NotWritten>>;
 
+    /// As [`ShardState::write`], but only if nothing was written since [`ShardState::last`] was this.
+    ///
+    /// # Errors
+    /// Nothing was written; [`NotWritten::Overtaken`] if something else was.
+    fn write_after<'a>(
+        &'a self,
+        batch: &'a WriteBatch,
+        last: Position,
+    ) -> BoxFuture<'a, Result<Position, NotWritten>>;
+
+    /// The state of all workloads as it is now; it stays so while calls go on, for as long as it is kept.
+    ///
+    /// # Errors
+    /// As [`ShardState::get`].
+    fn freeze(&self) -> BoxFuture<'_, Result<Arc<dyn FrozenShard>, StateError>>;
+
     /// Where the newest write of this epoch stands: what a read has seen is committed once this is.
     fn last(&self) -> Position;
 
@@ -51,12 +68,27 @@ pub trait ShardState: Send + Sync + 'static {
     fn reply_of(&self, request: u128) -> Option<(Position, Bytes)>;
 }
 
+/// A shard's state at one position of its log.
+pub trait FrozenShard: Send + Sync + 'static {
+    /// The last entry that it holds; it counts for others only once that is committed.
+    fn tail(&self) -> Tail;
+
+    /// Rows of all workloads from this key on, in order, ending with the one that brings them to so many bytes.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    fn read(&self, start: Bytes, bytes: usize) -> BoxFuture<'_, Result<Vec<StateRow>, StateError>>;
+}
+
 /// Why a call's writes did not reach the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotWritten {
     /// The shard is not served any more under the epoch.
     #[error("the shard is not served any more under this epoch")]
     NotServed,
+    /// Something else was written meanwhile, which they were not to follow.
+    #[error("something else was written meanwhile")]
+    Overtaken,
     /// They are over a limit.
     #[error("{0}")]
     TooLarge(String),

@@ -1,15 +1,16 @@
 //! The state of the test cluster's shards: one copy, which outlives every owner, as the replicated log does.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use shardloom::server::state::{NotWritten, ShardState};
+use shardloom::server::state::{FrozenShard, NotWritten, ShardState};
 use shardloom_host::StateError;
 use shardloom_protocol::batch::WriteBatch;
-use shardloom_sharding::ids::Position;
+use shardloom_protocol::shard_file::StateRow;
+use shardloom_sharding::ids::{Epoch, Position, Tail};
 use tokio::sync::watch;
 
 #[derive(Default)]
@@ -95,6 +96,29 @@ impl ShardState for TestState {
         async move { Ok(last) }.boxed()
     }
 
+    fn write_after<'a>(
+        &'a self,
+        batch: &'a WriteBatch,
+        last: Position,
+    ) -> BoxFuture<'a, Result<Position, NotWritten>> {
+        if self.last() != last {
+            return async { Err(NotWritten::Overtaken) }.boxed();
+        }
+        self.write(batch)
+    }
+
+    fn freeze(&self) -> BoxFuture<'_, Result<Arc<dyn FrozenShard>, StateError>> {
+        let log = self.log.lock().unwrap();
+        let row = |((workload, key), value): (&(String, Bytes), &Bytes)| StateRow {
+            key: [&[workload.len() as u8], workload.as_bytes(), key].concat().into(),
+            value: value.clone(),
+        };
+        let mut rows: Vec<StateRow> = log.rows.iter().map(row).collect();
+        rows.sort_by(|a, b| a.key.cmp(&b.key));
+        let frozen: Arc<dyn FrozenShard> = Arc::new(TestFrozen { last: log.last, rows });
+        async { Ok(frozen) }.boxed()
+    }
+
     fn last(&self) -> Position {
         self.log.lock().unwrap().last
     }
@@ -105,5 +129,22 @@ impl ShardState for TestState {
 
     fn reply_of(&self, request: u128) -> Option<(Position, Bytes)> {
         self.log.lock().unwrap().replies.get(&request).cloned()
+    }
+}
+
+struct TestFrozen {
+    last: Position,
+    rows: Vec<StateRow>,
+}
+
+impl FrozenShard for TestFrozen {
+    fn tail(&self) -> Tail {
+        Tail { stamp: Epoch(1), position: self.last }
+    }
+
+    fn read(&self, start: Bytes, _bytes: usize) -> BoxFuture<'_, Result<Vec<StateRow>, StateError>> {
+        // As little at once as may be, so that every reader has to go on.
+        let row = self.rows.iter().find(|row| row.key >= start).cloned();
+        async move { Ok(row.into_iter().collect()) }.boxed()
     }
 }

@@ -20,7 +20,8 @@ use shardloom::server::view::{Member, MemberState, Role, View, Weigher, Workload
 use shardloom::server::{NodeServer, chores};
 use shardloom_cluster::control::{BadSetting, Settings};
 use shardloom_host::{Compiler, Host, HostOptions};
-use shardloom_sharding::ids::{ClusterId, DiskId, Epoch, NodeId, Replica, ShardId, Term};
+use shardloom_protocol::peer::LogEnds;
+use shardloom_sharding::ids::{ClusterId, DiskId, Epoch, NodeId, Replica, ShardId, Tail, Term};
 use shardloom_sharding::map::ShardMap;
 use shardloom_sharding::route::Progress;
 use tempfile::TempDir;
@@ -144,6 +145,7 @@ impl Shared {
                 let bad = |bad: BadSetting| ControlError::Refused(bad.to_string());
                 control.settings.set(&values).map_err(bad)?;
             }
+            ControlCommand::RepairShards { .. } => {}
             ControlCommand::RemoveNode { node, .. } => {
                 return Err(ControlError::Refused(format!("removing {node} would orphan data")));
             }
@@ -371,6 +373,15 @@ impl Fabric for TestFabric {
     fn state(&self, shard: ShardId, epoch: Epoch) -> Option<Arc<dyn ShardState>> {
         let state = Arc::clone(self.shared.states.get(shard.index())?);
         (self.node.serving(shard) == Ok(epoch)).then_some(state as Arc<dyn ShardState>)
+    }
+
+    fn log_ends(&self, shards: Vec<ShardId>) -> BoxFuture<'_, Result<LogEnds, String>> {
+        let number = self.node.this.0 as usize - 1;
+        let end = |shard: ShardId| {
+            (shard, Tail { stamp: Epoch(1), position: self.shared.states[shard.index()].last() })
+        };
+        let tails = shards.into_iter().map(end).collect();
+        async move { Ok(LogEnds { disk: replica(number).disk, tails }) }.boxed()
     }
 
     fn request(

@@ -97,6 +97,17 @@ pub struct ShardControl {
     committed: ShardMap,
     pending: BTreeMap<ShardId, Assignment>,
     newest_proposal: Epoch,
+    /// Proposals by which an operator has given up the replicas that they leave out.
+    repairs: BTreeMap<ShardId, Epoch>,
+}
+
+/// Whether a repair may begin a shard anew, of which nothing is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum NothingLeft {
+    /// Such a change is void.
+    Refuse,
+    /// The shard becomes empty.
+    BeginEmpty,
 }
 
 impl ShardControl {
@@ -106,6 +117,7 @@ impl ShardControl {
             committed: ShardMap::new(shard_count),
             pending: BTreeMap::new(),
             newest_proposal: Epoch(0),
+            repairs: BTreeMap::new(),
         }
     }
 
@@ -127,6 +139,12 @@ impl ShardControl {
     /// The control-log index of the newest proposal, void or not.
     pub fn newest_proposal(&self) -> Epoch {
         self.newest_proposal
+    }
+
+    /// Where an operator has accepted that all other replicas are lost: the committed replicas that are left, by the pending proposal.
+    pub fn survivors(&self, shard: ShardId) -> Option<Replicas> {
+        let pending = self.pending(shard).filter(|at| self.repairs.get(&shard) == Some(&at.epoch))?;
+        Some(self.committed.replicas(shard).filter(|replica| pending.has_replica(*replica)).collect())
     }
 
     /// What is said of one shard.
@@ -158,6 +176,7 @@ impl ShardControl {
             // A full replica table is the one refusal left (proposals were checked): the shard stays pending on every node alike.
             if self.committed.assign(*shard, epoch, owner, &replicas).is_ok() {
                 self.pending.remove(shard);
+                self.repairs.remove(shard);
                 changed.push(*shard);
             }
         }
@@ -175,9 +194,30 @@ impl ShardControl {
                 && let Some(pending) = row.pending
             {
                 self.pending.insert(change.shard, pending);
+                self.repairs.remove(&change.shard);
                 changed.push(change.shard);
             }
         }
+        changed
+    }
+
+    /// Applies an operator's repair, which stands at control-log index `index`: a proposal for which the committed replicas that it names
+    /// suffice, however few they are. Says which shards have changed.
+    pub fn apply_repair(
+        &mut self,
+        index: u64,
+        changes: &[Change],
+        nothing_left: NothingLeft,
+    ) -> Vec<ShardId> {
+        let stands = |change: &&Change| {
+            let is_left = |replica| change.replicas.contains(&replica);
+            nothing_left == NothingLeft::BeginEmpty
+                || self.row(change.shard).committed.replicas.into_iter().any(is_left)
+        };
+        let known = changes.iter().filter(|change| change.shard.0 < self.committed.shard_count());
+        let standing: Vec<Change> = known.filter(stands).cloned().collect();
+        let changed = self.apply_propose(index, &standing);
+        self.repairs.extend(changed.iter().map(|shard| (*shard, Epoch(index))));
         changed
     }
 
@@ -230,6 +270,27 @@ mod tests {
         assert_eq!(control.apply_propose(7, &[change(0, 2)]), []);
         assert_eq!(control.pending(ShardId(0)), None);
         assert_eq!(control.newest_proposal(), Epoch(7));
+    }
+
+    #[test]
+    fn a_repair_names_who_is_left_until_another_proposal_or_its_commit() {
+        let mut control = ShardControl::new(1);
+        let replica = |node| Replica { node: NodeId(node), disk: DiskId(node) };
+        let three = Change { replicas: smallvec![replica(1), replica(2), replica(3)], ..change(0, 1) };
+        control.apply_propose(5, &[three]);
+        control.apply_commit(Term(1), Term(1), Epoch(5), &[ShardId(0)]);
+        assert_eq!(control.survivors(ShardId(0)), None);
+        assert_eq!(control.apply_repair(6, &[change(4, 3)], NothingLeft::Refuse), [], "another map");
+        assert_eq!(control.apply_repair(7, &[change(5, 9)], NothingLeft::Refuse), [], "nothing is left");
+        assert_eq!(control.apply_repair(8, &[change(5, 3)], NothingLeft::Refuse), [ShardId(0)]);
+        assert_eq!(control.survivors(ShardId(0)).unwrap()[..], [replica(3)]);
+        control.apply_propose(9, &[change(5, 2)]);
+        assert_eq!(control.survivors(ShardId(0)), None, "an ordinary proposal needs its quorum");
+        assert_eq!(control.apply_repair(10, &[change(5, 9)], NothingLeft::BeginEmpty), [ShardId(0)]);
+        assert_eq!(control.survivors(ShardId(0)).unwrap()[..], []);
+        control.apply_commit(Term(1), Term(1), Epoch(10), &[ShardId(0)]);
+        assert_eq!(control.survivors(ShardId(0)), None);
+        assert_eq!(control.committed().owner(ShardId(0)), Some(NodeId(9)));
     }
 
     #[test]

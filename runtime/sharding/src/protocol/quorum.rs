@@ -62,3 +62,36 @@ pub fn choose_source<R: Rules>(rules: R, committed: &[Replica], seals: &[Seal], 
     };
     seals.iter().filter(counts).max_by_key(height).map_or(Source::NotYet, |seal| Source::Copy(seal.replica))
 }
+
+/// Chooses the log where an operator has accepted that the other replicas are lost: the highest of the survivors, all of which must have
+/// sealed, since they are who was named. Nothing where nobody was.
+pub fn choose_survivor(survivors: &[Replica], seals: &[Seal]) -> Source {
+    if survivors.is_empty() {
+        return Source::Nothing;
+    }
+    let seal_of = |survivor: &Replica| seals.iter().find(|seal| seal.replica == *survivor);
+    let sealed: Option<Vec<&Seal>> = survivors.iter().map(seal_of).collect();
+    let highest = sealed.and_then(|seals| seals.into_iter().max_by_key(|seal| seal.tail));
+    highest.map_or(Source::NotYet, |seal| Source::Copy(seal.replica))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{DiskId, Epoch, Position};
+
+    #[test]
+    fn the_highest_survivor_wins_once_all_of_them_have_sealed() {
+        let replica = |node| Replica { node: NodeId(node), disk: DiskId(node) };
+        let seal = |node, stamp, position| Seal {
+            replica: replica(node),
+            tail: Tail { stamp: Epoch(stamp), position: Position(position) },
+        };
+        let survivors = [replica(1), replica(2)];
+        assert_eq!(choose_survivor(&survivors, &[seal(1, 9, 9)]), Source::NotYet);
+        assert_eq!(choose_survivor(&survivors, &[seal(1, 9, 9), seal(3, 99, 9)]), Source::NotYet);
+        let seals = [seal(1, 4, 9), seal(3, 99, 9), seal(2, 5, 3)];
+        assert_eq!(choose_survivor(&survivors, &seals), Source::Copy(replica(2)));
+        assert_eq!(choose_survivor(&[], &seals), Source::Nothing);
+    }
+}

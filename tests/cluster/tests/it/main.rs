@@ -1,5 +1,6 @@
 //! Clusters of real node processes, one file per area.
 
+mod backup;
 mod balancing;
 mod calling;
 mod damage;
@@ -12,5 +13,6 @@ mod histories;
 mod joining;
 mod lost_disk;
 mod moving;
+mod repairing;
 mod returning;
 mod sick;

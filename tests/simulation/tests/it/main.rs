@@ -2,6 +2,7 @@
 
 mod broken_rules;
 mod clusters;
+mod repair;
 mod scale;
 mod terms;
 mod worlds;

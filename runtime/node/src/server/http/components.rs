@@ -1,4 +1,4 @@
-//! `PUT /v1/components/{sha256}`: the upload of a component.
+//! `PUT` and `GET /v1/components/{sha256}`: the upload and download of a component.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -50,6 +51,19 @@ pub async fn upload(
         .map_err(|error| not_admitted(&error, bytes_max))?;
     let reply = json!({ "sha256": wanted, "bytes": bytes.len(), "world": admitted.world });
     Ok((StatusCode::CREATED, Json(reply)))
+}
+
+/// Sends a component, wherever in the cluster it is.
+pub async fn download(
+    State(server): State<Arc<NodeServer>>,
+    Segment(sha256): Segment,
+) -> Result<Response, Problem> {
+    let wanted: Digest =
+        sha256.parse().map_err(|error| Problem::new(Code::BadRequest, format!("{error}")))?;
+    let bytes = server.guests.bytes(&wanted).await;
+    let bytes =
+        bytes.map_err(|error| Problem::new(Code::NotFound, error.to_string()).executed(Executed::No))?;
+    Ok(([(header::CONTENT_TYPE, "application/wasm")], bytes).into_response())
 }
 
 async fn read(mut body: Body, bytes_max: u64, wanted: Digest) -> Result<Vec<u8>, Problem> {

@@ -1,10 +1,11 @@
 //! The HTTP contract: routes, their guards, and how requests and replies look.
 //!
 //! In reading order: [`routes`] is the table of all of them; [`auth`] guards; [`calls`] are calls of workloads; [`state`] shows
-//! the cluster; [`components`], [`workloads`], [`nodes`] and [`weigher`] change it; [`openapi`] describes everything;
+//! the cluster; [`components`], [`workloads`], [`nodes`] and [`weigher`] change it; [`backup`] carries states out and in, [`repair`] gives up what is lost; [`openapi`] describes everything;
 //! `serve` and [`connection`] serve sockets, and `plain_words` sees to it that even what is not HTTP is told so.
 
 pub mod auth;
+pub mod backup;
 pub mod calls;
 pub mod components;
 pub mod connection;
@@ -13,6 +14,7 @@ pub mod headers;
 pub mod nodes;
 pub mod openapi;
 mod plain_words;
+pub mod repair;
 pub mod routes;
 mod serve;
 pub mod settings;

@@ -37,7 +37,7 @@ const fn operation(
 }
 
 /// All operations. A test holds it against the routes.
-pub const OPERATIONS: [Operation; 25] = {
+pub const OPERATIONS: [Operation; 30] = {
     use Guard::{Admin, Open};
     [
         operation(Open, "post", "/v1/call/{workload}/{key}", "Call a workload's handler; body in, body out"),
@@ -52,6 +52,7 @@ pub const OPERATIONS: [Operation; 25] = {
         operation(Admin, "get", "/v1/endpoints", "The addresses of all nodes"),
         operation(Admin, "get", "/v1/workloads", "What is deployed"),
         operation(Admin, "put", "/v1/components/{sha256}", "Upload a component by its digest"),
+        operation(Admin, "get", "/v1/components/{sha256}", "Download a component"),
         operation(Admin, "put", "/v1/workloads/{name}", "Deploy a workload on all nodes at once"),
         operation(Admin, "delete", "/v1/workloads/{name}", "Take a workload away"),
         operation(Admin, "post", "/v1/admin/tokens", "Make a join token"),
@@ -65,6 +66,25 @@ pub const OPERATIONS: [Operation; 25] = {
         operation(Admin, "post", "/v1/admin/weigher/run", "Run the weigher now"),
         operation(Admin, "get", "/v1/admin/settings", "What is set for the whole cluster"),
         operation(Admin, "put", "/v1/admin/settings", "Set some of it: a JSON object of names and values"),
+        operation(
+            Admin,
+            "get",
+            "/v1/admin/backup/shards/{shard}",
+            "Read the state of a shard as it stands now, while it is served",
+        ),
+        operation(
+            Admin,
+            "post",
+            "/v1/admin/restore/shards/{shard}",
+            "Write rows of a backup into a shard of a cluster without workloads",
+        ),
+        operation(Admin, "get", "/v1/admin/repair/shards", "The shards that have lost too many replicas"),
+        operation(
+            Admin,
+            "post",
+            "/v1/admin/repair/shards",
+            "Accept the loss of data, and recover from who is left",
+        ),
     ]
 };
 
@@ -122,6 +142,10 @@ fn described(operation: &Operation) -> Value {
         "/v1/call/{workload}/{key}" => {
             parameters.push(parameter("query", "method", "string"));
             parameters.push(parameter("header", "shardloom-timeout-ms", "integer"));
+        }
+        "/v1/admin/restore/shards/{shard}" => {
+            parameters.push(parameter("query", "backup", "string"));
+            parameters.push(parameter("query", "step", "string"));
         }
         "/v1/admin/nodes/{id}/remove" => parameters.push(parameter("query", "force", "boolean")),
         _ => {}

@@ -9,7 +9,7 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 
-use super::{auth, calls, components, nodes, openapi, settings, state, weigher, workloads};
+use super::{auth, backup, calls, components, nodes, openapi, repair, settings, state, weigher, workloads};
 use crate::server::NodeServer;
 use crate::server::problem::{Code, Problem};
 
@@ -22,7 +22,7 @@ pub fn routes(server: Arc<NodeServer>) -> Router {
         .route("/v1/moves", get(state::moves))
         .route("/v1/endpoints", get(state::endpoints))
         .route("/v1/workloads", get(state::workloads))
-        .route("/v1/components/{sha256}", put(components::upload))
+        .route("/v1/components/{sha256}", put(components::upload).get(components::download))
         .route("/v1/workloads/{name}", put(workloads::deploy).delete(workloads::undeploy))
         .route("/v1/admin/tokens", post(nodes::create_token))
         .route("/v1/admin/step-down", post(nodes::step_down))
@@ -32,6 +32,9 @@ pub fn routes(server: Arc<NodeServer>) -> Router {
         .route("/v1/admin/weigher", get(weigher::show).post(weigher::set).delete(weigher::unset))
         .route("/v1/admin/weigher/run", post(weigher::run))
         .route("/v1/admin/settings", get(settings::show).put(settings::set))
+        .route("/v1/admin/backup/shards/{shard}", get(backup::read))
+        .route("/v1/admin/restore/shards/{shard}", post(backup::restore))
+        .route("/v1/admin/repair/shards", get(repair::show).post(repair::repair))
         .route("/v1/openapi.json", get(openapi::serve))
         .route("/metrics", get(metrics))
         .method_not_allowed_fallback(method_not_allowed)

@@ -8,7 +8,7 @@ use crate::ids::{Epoch, NodeId, Replica, ShardId};
 
 use super::super::control::{Assignment, ShardControl};
 use super::super::messages::ShardEpoch;
-use super::super::quorum::{Seal, Source, choose_source};
+use super::super::quorum::{Seal, Source, choose_source, choose_survivor};
 use super::super::rules::Rules;
 use super::super::timing::Time;
 use super::outbox::Outbox;
@@ -127,7 +127,12 @@ impl Rounds {
         let Some(round) = self.at(at).filter(|round| round.go && round.asked.is_none()) else { return };
         let Some(owner) = pending.owner else { return };
         let committed: SmallVec<[Replica; 5]> = control.committed().replicas(shard).collect();
-        let source = match choose_source(rules, &committed, &round.seals, owner) {
+        let source = match (choose_source(rules, &committed, &round.seals, owner), control.survivors(shard)) {
+            // An operator has accepted that the others are lost, and with them whatever they alone have acknowledged.
+            (Source::NotYet, Some(survivors)) => choose_survivor(&survivors, &round.seals),
+            (source, _) => source,
+        };
+        let source = match source {
             Source::NotYet => return,
             Source::Nothing => None,
             Source::Copy(replica) => Some(replica),

@@ -1,0 +1,120 @@
+//! Makes a node whose process is stopped the only voter of the control group: the way back when a majority of the voters is lost for good.
+//!
+//! What the node's own log says is kept to its end, committed or not; what only the lost voters had is gone. They may have numbered entries
+//! that nobody is left to know of, and numbers of proposals are epochs, which must never come twice. So the log goes on far beyond
+//! where it ends: the state becomes a snapshot that stands there, and nothing is left of the log before it. Nodes that come back later find
+//! a newer term and log, take the snapshot over, and vote again once they have followed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use openraft::storage::RaftLogStorage;
+use openraft::{
+    CommittedLeaderId, EmptyNode, Membership, RaftLogReader, StorageError, StoredMembership, Vote,
+};
+use shardloom_sharding::ids::NodeId;
+use shardloom_store::{DataDir, Db, Wal, WalOptions};
+
+use super::applied::AppliedState;
+use super::config::LogId;
+use super::log_store::LogStore;
+use super::snapshots::SnapshotStore;
+use super::state_machine::StateMachine;
+use crate::ClusterError;
+use crate::identity::IdentityStore;
+
+/// By how much the log goes on beyond its end: more entries than any cluster has written while one of its nodes was away.
+const INDEX_GAP: u64 = 1 << 24;
+/// By how much the term goes on: more elections than there were meanwhile.
+const TERM_GAP: u64 = 1 << 16;
+
+/// A node whose process is stopped, as the control group's last one.
+pub struct StoppedNode {
+    _dir: DataDir,
+    wal: Wal,
+    snapshots: SnapshotStore,
+    node: NodeId,
+    vote: u64,
+    state: AppliedState,
+}
+
+/// What a stopped node knows of the control group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlSurvey {
+    /// The node.
+    pub node: NodeId,
+    /// Where its control log ends.
+    pub last_index: u64,
+    /// Who votes, by what it knows.
+    pub voters: Vec<NodeId>,
+    /// The members of the cluster, by what it knows.
+    pub members: Vec<NodeId>,
+}
+
+fn storage(error: StorageError<NodeId>) -> ClusterError {
+    ClusterError::Raft { reason: error.to_string() }
+}
+
+impl StoppedNode {
+    /// Opens a data directory, and reads the control log to its end. Blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// It is none of a member, its process runs, or the disk fails.
+    pub async fn open(data: &Path) -> Result<StoppedNode, ClusterError> {
+        if !data.join("wal").is_dir() {
+            return Err(ClusterError::Nowhere);
+        }
+        let dir = DataDir::open(data)?;
+        let (wal, recovery) = Wal::open(&dir.join("wal"), WalOptions::default())?;
+        let identity = IdentityStore::open(&dir, recovery.disk)?;
+        let snapshots = SnapshotStore::new(Db::open(&dir.join("raft.db"), "raft")?)?;
+        let mut state = snapshots.load()?.unwrap_or_default();
+        let mut log = LogStore::new(wal.clone());
+        let vote = log.read_vote().await.map_err(storage)?.map_or(0, |vote| vote.leader_id.term);
+        let next = state.last.map_or(0, |last| last.index + 1);
+        for entry in log.try_get_log_entries(next..).await.map_err(storage)? {
+            StateMachine::apply_entry(&mut state, entry, &mut Vec::new());
+        }
+        if state.control.is_none() {
+            return Err(ClusterError::Nowhere);
+        }
+        Ok(StoppedNode { _dir: dir, wal, snapshots, node: identity.node(), vote, state })
+    }
+
+    /// What the node knows of the control group.
+    pub fn survey(&self) -> ControlSurvey {
+        let members = self.state.control.iter().flat_map(|control| control.members.keys().copied());
+        ControlSurvey {
+            node: self.node,
+            last_index: self.state.last.map_or(0, |last| last.index),
+            voters: self.state.membership.membership().voter_ids().collect(),
+            members: members.collect(),
+        }
+    }
+
+    /// Makes the node the only voter; says where its control log goes on. Done again after a crash in the middle, it goes on from there.
+    ///
+    /// # Errors
+    ///
+    /// The disk fails.
+    pub async fn become_sole_voter(mut self) -> Result<u64, ClusterError> {
+        let (last_term, last_index) =
+            self.state.last.map_or((0, 0), |last| (last.leader_id.term, last.index));
+        let term = self.vote.max(last_term) + TERM_GAP;
+        let at = LogId::new(CommittedLeaderId::new(term, self.node), last_index + INDEX_GAP);
+        let alone = BTreeSet::from([self.node]);
+        let nodes: BTreeMap<NodeId, EmptyNode> = BTreeMap::from([(self.node, EmptyNode::default())]);
+        self.state.last = Some(at);
+        self.state.membership = StoredMembership::new(Some(at), Membership::new(vec![alone], nodes));
+        // The snapshot first: without it the log would be gone. A snapshot beyond the log alone is a log with a gap, which is given up.
+        self.snapshots.save(&SnapshotStore::encode(&self.state)?)?;
+        let mut log = LogStore::new(self.wal.clone());
+        log.save_vote(&Vote::new(term, self.node)).await.map_err(storage)?;
+        log.save_committed(Some(at)).await.map_err(storage)?;
+        log.purge(at).await.map_err(storage)?;
+        self.wal.submit(Vec::new()).await?.durable().await?;
+        self.wal.close()?;
+        Ok(at.index)
+    }
+}

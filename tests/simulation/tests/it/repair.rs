@@ -1,0 +1,139 @@
+//! What a leader does where an operator has accepted that replicas are lost: it recovers from who is left, and waits for leases all the same.
+
+use shardloom_sharding::change::Change;
+use shardloom_sharding::ids::{Boot, DiskId, Epoch, NodeId, Position, Replica, ShardId, Tail, Term};
+use shardloom_sharding::plan::{Member, PlanSettings, Standing, Zone};
+use shardloom_sharding::protocol::control::{NothingLeft, ShardControl};
+use shardloom_sharding::protocol::leader::{LeaderCommand, LeaderCore, LeaderEvent, LeaderSettings};
+use shardloom_sharding::protocol::messages::{FromLeader, ShardEpoch, ToLeader};
+use shardloom_sharding::protocol::node::Changed;
+use shardloom_sharding::protocol::timing::{Time, Timing};
+
+const SHARD: ShardId = ShardId(0);
+const REPAIR: ShardEpoch = ShardEpoch { shard: SHARD, epoch: Epoch(3) };
+/// When the repair is applied: long after the election, so that only leases that this leader grants count.
+const APPLIED: u64 = 60_000;
+
+fn at(ms: u64) -> Time {
+    Time(ms * 1_000_000)
+}
+
+fn replica(id: u64) -> Replica {
+    Replica { node: NodeId(id), disk: DiskId(id) }
+}
+
+fn change(base: u64, owner: u64, replicas: &[u64]) -> Change {
+    let replicas = replicas.iter().copied().map(replica).collect();
+    Change { shard: SHARD, base: Epoch(base), owner: NodeId(owner), replicas }
+}
+
+/// A leader and what is committed: node 1 owns the shard, 2 and 3 have a replica each; 4 has nothing of it.
+struct World {
+    control: ShardControl,
+    leader: LeaderCore,
+}
+
+impl World {
+    fn new() -> World {
+        let mut control = ShardControl::new(1);
+        control.apply_propose(1, &[change(0, 1, &[1, 2, 3])]);
+        control.apply_commit(Term(1), Term(1), Epoch(1), &[SHARD]);
+        let plan = PlanSettings { replicas: 3, threshold_percent: 10, moves_max: None };
+        let settings = LeaderSettings { timing: Timing::DEFAULT, plan, moves_in_flight_max: 8 };
+        let mut leader = LeaderCore::new(settings);
+        let standing = Standing::Live;
+        let member = |id| Member { replica: replica(id), capacity: 1, zone: Zone(0), standing };
+        leader.step(at(0), &control, LeaderEvent::Members((1..=4).map(member).collect()), &mut Vec::new());
+        let elected = LeaderEvent::Elected { term: Term(1), at: at(0) };
+        leader.step(at(0), &control, elected, &mut Vec::new());
+        World { control, leader }
+    }
+
+    fn step(&mut self, ms: u64, event: LeaderEvent) -> Vec<LeaderCommand> {
+        let mut commands = Vec::new();
+        self.leader.step(at(ms), &self.control, event, &mut commands);
+        commands
+    }
+
+    fn applied(&mut self) -> Vec<LeaderCommand> {
+        self.step(APPLIED, LeaderEvent::Applied { changed: Changed::Shards(vec![SHARD]) })
+    }
+
+    fn hear(&mut self, ms: u64, from: u64, message: ToLeader) -> Vec<LeaderCommand> {
+        self.step(ms, LeaderEvent::Message { from: NodeId(from), message })
+    }
+
+    /// A node says that it has sealed, with this tail; then enough time passes for the leader to wait for no other.
+    fn sealed(&mut self, from: u64, position: u64) -> Vec<LeaderCommand> {
+        let tails = vec![(REPAIR, Tail { stamp: Epoch(1), position: Position(position) })];
+        let (boot, disk) = (Boot(1), DiskId(from));
+        let seal = ToLeader::SealAck { boot, disk, number: 1, through: REPAIR.epoch, tails };
+        let mut commands = self.hear(APPLIED + 10, from, seal);
+        commands.extend(self.step(APPLIED + 600, LeaderEvent::Tick));
+        commands
+    }
+}
+
+/// The log that some node is told to recover from.
+fn source(commands: &[LeaderCommand]) -> Option<Option<Replica>> {
+    commands.iter().find_map(|command| match command {
+        LeaderCommand::Send { message: FromLeader::Recover { shards }, .. } => Some(shards[0].1),
+        _ => None,
+    })
+}
+
+fn commits(commands: &[LeaderCommand]) -> bool {
+    commands
+        .iter()
+        .any(|command| matches!(command, LeaderCommand::Commit { epoch, .. } if *epoch == REPAIR.epoch))
+}
+
+#[test]
+fn an_ordinary_proposal_is_not_recovered_from_one_of_three() {
+    let mut world = World::new();
+    world.control.apply_propose(3, &[change(1, 3, &[3])]);
+    world.applied();
+    assert_eq!(source(&world.sealed(3, 7)), None);
+}
+
+#[test]
+fn a_repair_is_recovered_from_the_one_that_is_left() {
+    let mut world = World::new();
+    world.control.apply_repair(3, &[change(1, 3, &[3])], NothingLeft::Refuse);
+    world.applied();
+    assert_eq!(source(&world.sealed(4, 99)), None, "it is no replica");
+    assert_eq!(source(&world.sealed(3, 7)), Some(Some(replica(3))));
+}
+
+#[test]
+fn a_lost_replica_that_comes_back_in_time_counts_after_all() {
+    let mut world = World::new();
+    world.control.apply_repair(3, &[change(1, 3, &[3])], NothingLeft::Refuse);
+    world.applied();
+    assert_eq!(source(&world.sealed(2, 9)), None, "it is not who was named");
+    assert_eq!(source(&world.sealed(3, 7)), Some(Some(replica(2))), "two of three are a quorum");
+}
+
+#[test]
+fn a_repair_is_committed_only_when_the_old_owner_has_no_lease_any_more() {
+    let mut world = World::new();
+    // The owner is heard by this leader, and cut off right after that.
+    world.step(APPLIED - 20, LeaderEvent::QuorumHeard { sent: at(APPLIED - 30) });
+    let renew = ToLeader::Renew { boot: Boot(1), disk: DiskId(1), number: 1 };
+    world.hear(APPLIED - 10, 1, renew);
+    world.control.apply_repair(3, &[change(1, 3, &[3])], NothingLeft::Refuse);
+    world.applied();
+    assert_eq!(source(&world.sealed(3, 7)), Some(Some(replica(3))));
+    let confirm = ToLeader::Confirm { boot: Boot(1), shards: vec![REPAIR] };
+    assert!(!commits(&world.hear(APPLIED + 700, 3, confirm)), "its lease may run still");
+    assert!(commits(&world.step(APPLIED + 5_000, LeaderEvent::Tick)));
+}
+
+#[test]
+fn a_shard_of_which_nothing_is_left_begins_with_an_empty_log() {
+    let mut world = World::new();
+    world.control.apply_repair(3, &[change(1, 4, &[4])], NothingLeft::BeginEmpty);
+    let mut commands = world.applied();
+    commands.extend(world.step(APPLIED + 600, LeaderEvent::Tick));
+    assert_eq!(source(&commands), Some(None));
+}
