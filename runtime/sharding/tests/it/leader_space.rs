@@ -79,7 +79,9 @@ impl World {
     }
 
     fn say(&mut self, node: u64, number: u64, space: Space) -> Vec<LeaderCommand> {
-        self.hear(node, ToLeader::Space { boot: Boot(1), number, space })
+        let mut commands = self.hear(node, ToLeader::Space { boot: Boot(1), number, space });
+        commands.extend(self.step(LeaderEvent::Tick));
+        commands
     }
 }
 
