@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::means::run;
+use crate::tool::run;
 
 /// The library's source.
 const SOURCE: &str = include_str!("failing_sync.c");

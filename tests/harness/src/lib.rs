@@ -25,6 +25,7 @@
 //! - [`wound`]: damage to the files of a node that does not run.
 //! - `orphans`: what a harness left that was killed.
 //! - [`means`]: what the machine offers of all this.
+//! - [`tool`]: programs of the system.
 //! - [`artefacts`]: where the binary and the guests are.
 
 pub mod artefacts;
@@ -48,6 +49,7 @@ pub mod raw;
 pub mod shared;
 pub mod sickness;
 pub mod small_disk;
+pub mod tool;
 pub mod wait;
 pub mod witness;
 pub mod wound;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::means::run;
 use crate::orphans;
+use crate::tool::run;
 use crate::wait::until;
 
 /// Seconds between commits of a file system's journal: longer than any test, so that only an fsync brings data to the image.

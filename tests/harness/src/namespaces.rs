@@ -15,8 +15,8 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::means::{run, run_with};
 use crate::orphans;
+use crate::tool::{run, run_with};
 
 /// Where the networks of tests are looked for: 10.OCTET.0.0.
 const OCTET: u8 = 213;

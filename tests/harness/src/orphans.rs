@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::means::run;
+use crate::tool::run;
 
 /// Begins the names of directories that clusters live in.
 const DIRECTORY: &str = "shardloom-";

@@ -11,8 +11,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::cluster::Cluster;
-use crate::means::run;
 use crate::mount::{Mount, image_of};
+use crate::tool::run;
 use crate::wait::until;
 
 /// How long a process may take until each of its threads has halted: as long as an fdatasync that is under way.
