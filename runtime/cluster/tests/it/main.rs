@@ -5,7 +5,6 @@
 mod failover;
 #[allow(dead_code, reason = "the bench `fifty` uses more of it")]
 mod many;
-mod moves;
 mod partition;
 mod snapshots;
 mod state;
