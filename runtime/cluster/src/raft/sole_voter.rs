@@ -43,7 +43,9 @@ pub struct StoppedNode {
 pub struct ControlSurvey {
     /// The node.
     pub node: NodeId,
-    /// Where its control log ends.
+    /// The term of the last entry of its control log.
+    pub last_term: u64,
+    /// Where that entry stands.
     pub last_index: u64,
     /// Who votes, by what it knows.
     pub voters: Vec<NodeId>,
@@ -87,6 +89,7 @@ impl StoppedNode {
         let members = self.state.control.iter().flat_map(|control| control.members.keys().copied());
         ControlSurvey {
             node: self.node,
+            last_term: self.state.last.map_or(0, |last| last.leader_id.term),
             last_index: self.state.last.map_or(0, |last| last.index),
             voters: self.state.membership.membership().voter_ids().collect(),
             members: members.collect(),

@@ -15,6 +15,7 @@ use shardloom_sharding::protocol::record::SnapshotId;
 use shardloom_store::{Record, Wal};
 use tokio::sync::mpsc;
 
+use super::blocking::blocking;
 use super::db::StateDb;
 use super::error::StateError;
 use super::fold::Fold;
@@ -155,18 +156,6 @@ impl Flusher {
             }
         }
         Ok(())
-    }
-}
-
-/// Runs what blocks on the disk where it holds up nobody.
-pub(crate) async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(run).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is ending, and this task with it.
-            Err(_) => std::future::pending().await,
-        },
     }
 }
 

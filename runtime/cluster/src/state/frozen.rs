@@ -9,9 +9,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use shardloom_sharding::ids::Tail;
 
+use super::blocking::blocking;
 use super::db::StateDb;
 use super::error::StateError;
-use super::flusher::blocking;
 use super::keys::Copy;
 use super::scan::{ScanLimit, merge};
 use super::unflushed::Hold;

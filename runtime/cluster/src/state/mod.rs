@@ -4,11 +4,12 @@
 //! database, which holds committed entries only (rule 14). Followers have the database alone. A flush lets the database follow the logs, and
 //! what it has made durable the logs give up.
 //!
-//! In reading order: [`limits`], `keys` and `meta` are what stands in the database, `generations` which copy of a shard's state is in use, `db`
+//! In reading order: [`limits`], `keys` and `meta` are what stands in the database, `blocking` how it is waited for, `generations` which copy of a shard's state is in use, `db`
 //! the database, `opening` how it is opened; `ring`, `overlay` and `scan` what lies on top of it and reads both; `served` is the state of a shard that is served, `frozen` as it was at one
 //! moment, `states` all of them, `replay` how one begins; `fold`, `unflushed` and `flusher` let the database follow, `flush_counts` counts it; `snapshot` takes a state elsewhere; `links` puts it
 //! all together.
 
+mod blocking;
 mod db;
 mod error;
 mod flush_counts;
@@ -40,8 +41,9 @@ pub use scan::ScanLimit;
 pub use served::ServedState;
 pub use states::States;
 
+pub(crate) use blocking::blocking;
 pub(crate) use db::StateDb;
-pub(crate) use flusher::{StateNews, blocking};
+pub(crate) use flusher::StateNews;
 pub(crate) use keys::Copy;
 pub(crate) use links::{StateLinks, StateWorkers, link};
 pub(crate) use opening::{OpenedState, open};

@@ -43,7 +43,7 @@ enum What {
 /// Make a stopped node the only voter of the control group, when a majority of the voters is lost for good.
 #[derive(Args)]
 #[command(
-    after_help = "Stop all nodes that are left, look at each of them, and repair the one whose control log goes on farthest. Then start
+    after_help = "Stop all nodes that are left, look at each of them, and repair the one whose control log ends highest, by term, then by entry. Then start
 it, and after it the others, from their own disks: they follow it, and keep the shards that they have. Never start
 a lost node from its old disk again: several of them could make up the old majority. Remove them with
 `shardloom node remove ID --force`, and see `shardloom repair shards` for shards that lost too many replicas.
@@ -128,6 +128,7 @@ impl Control {
         })?;
         let reply = json!({
             "node": survey.node,
+            "last_term": survey.last_term,
             "last_index": survey.last_index,
             "voters": survey.voters,
             "members": survey.members,
@@ -137,8 +138,9 @@ impl Control {
         global.output().print(&reply, |_| {
             let voters: Vec<String> = survey.voters.iter().map(ToString::to_string).collect();
             let found = format!(
-                "node {}: its control log ends at {}; {} of {} members vote: {}\nmay be lost: {CONTROL_LOSS}",
+                "node {}: its control log ends in term {} at entry {}; {} of {} members vote: {}\nmay be lost: {CONTROL_LOSS}",
                 survey.node,
+                survey.last_term,
                 survey.last_index,
                 voters.len(),
                 survey.members.len(),
@@ -146,7 +148,7 @@ impl Control {
             );
             Ok(match goes_on {
                 None => format!(
-                    "{found}\nNothing was changed. If no other node that is left has a longer control log, add --accept-data-loss."
+                    "{found}\nNothing was changed. If no node that is left has a higher control log, add --accept-data-loss."
                 ),
                 Some(index) => format!(
                     "{found}\nIt is the only voter now, and its control log goes on after {index}. Start it, then the others."

@@ -5,8 +5,6 @@
 //! point of the shard's log, so the shard may move or be written to: what was begun is still right. If the owner dies in the middle, the
 //! reader begins the shard anew.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -18,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::fabric::Class;
 use super::node_server::NodeServer;
 use super::problem::{Code, Problem};
+use super::readings::Reading;
 use super::state::{FrozenShard, ShardState};
 
 /// Shards whose state a node hands out at once: the log of each waits in memory meanwhile.
@@ -35,30 +34,11 @@ const SILENCE_CHECK: Duration = Duration::from_secs(5);
 /// Workloads of names that begin like this are the server's own, and belong to no backup.
 pub const OWN_PREFIX: char = '.';
 
-/// The readings under way on this node, by their names.
-#[derive(Default)]
-pub struct Readings(Mutex<BTreeMap<u64, Reading>>);
-
-/// A shard's state on its way out.
-struct Reading {
-    state: Arc<dyn FrozenShard>,
-    encoder: ShardFileEncoder,
-    /// The part that comes next, and where it begins.
-    next: (u32, Bytes),
-    heard: Instant,
-}
-
-impl Readings {
-    fn readings(&self) -> MutexGuard<'_, BTreeMap<u64, Reading>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Gives up readings that nobody goes on with.
 pub async fn forget_silent(server: &NodeServer) {
     loop {
         sleep(SILENCE_CHECK).await;
-        server.readings.readings().retain(|_, reading| reading.heard.elapsed() < SILENCE_MAX);
+        server.readings.lock().retain(|_, reading| reading.heard.elapsed() < SILENCE_MAX);
     }
 }
 
@@ -71,7 +51,7 @@ pub async fn read_here(server: &NodeServer, ask: ReadShard) -> Result<ShardPart,
         0 => begin(server, ask.shard).await?,
         // Out of the table meanwhile, so no two read the same.
         part => {
-            let found = server.readings.readings().remove(&ask.transfer);
+            let found = server.readings.lock().remove(&ask.transfer);
             let found = found.filter(|reading| reading.next.0 == part);
             let lost = || TransferRefusal::Refused("the reading was given up: begin it anew".into());
             (found.ok_or_else(lost)?, BytesMut::new())
@@ -87,7 +67,7 @@ pub async fn read_here(server: &NodeServer, ask: ReadShard) -> Result<ShardPart,
     bytes.put(reading.encoder.rows(&of_guests).map_err(|error| failed(&error))?);
     reading.next = (ask.part + 1, after);
     reading.heard = Instant::now();
-    server.readings.readings().insert(ask.transfer, reading);
+    server.readings.lock().insert(ask.transfer, reading);
     Ok(ShardPart { bytes: bytes.freeze(), last: false })
 }
 
@@ -106,7 +86,7 @@ async fn read_rows(state: &dyn FrozenShard, start: &Bytes) -> Result<Vec<StateRo
 }
 
 async fn begin(server: &NodeServer, shard: ShardId) -> Result<(Reading, BytesMut), TransferRefusal> {
-    if server.readings.readings().len() >= READINGS_MAX {
+    if server.readings.lock().len() >= READINGS_MAX {
         return Err(TransferRefusal::Busy);
     }
     let permit = server.fabric.enter(shard).map_err(|_| TransferRefusal::NotServed)?;

@@ -22,6 +22,7 @@ pub mod node_server;
 pub mod observe;
 mod peer;
 pub mod problem;
+mod readings;
 pub mod repair;
 pub mod restore;
 pub mod serving;

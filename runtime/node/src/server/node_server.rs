@@ -8,7 +8,6 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::backup::Readings;
 use super::calls::router::CallRouter;
 use super::deploys::Deploys;
 use super::endings::Endings;
@@ -16,6 +15,7 @@ use super::fabric::Fabric;
 use super::guests::Guests;
 use super::limits::{Limits, Timings};
 use super::metrics::Metrics;
+use super::readings::Readings;
 
 /// Uploads that a node takes at once: each is held in memory whole until it is admitted.
 const UPLOADS_MAX: usize = 4;

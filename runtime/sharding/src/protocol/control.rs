@@ -46,6 +46,8 @@ pub struct ShardRow {
     pub committed: Assignment,
     /// The newest valid proposal that is not committed.
     pub pending: Option<Assignment>,
+    /// The epoch of the last committed repair: logs that end before it may hold what was given up then. 0 if there was none.
+    pub repaired: Epoch,
 }
 
 impl ShardRow {
@@ -99,6 +101,8 @@ pub struct ShardControl {
     newest_proposal: Epoch,
     /// Proposals by which an operator has given up the replicas that they leave out.
     repairs: BTreeMap<ShardId, Epoch>,
+    /// The last of them that was committed.
+    repaired: BTreeMap<ShardId, Epoch>,
 }
 
 /// Whether a repair may begin a shard anew, of which nothing is left.
@@ -118,6 +122,7 @@ impl ShardControl {
             pending: BTreeMap::new(),
             newest_proposal: Epoch(0),
             repairs: BTreeMap::new(),
+            repaired: BTreeMap::new(),
         }
     }
 
@@ -155,7 +160,8 @@ impl ShardControl {
             owner: map.owner(shard),
             replicas: map.replicas(shard).collect(),
         };
-        ShardRow { committed, pending: self.pending.get(&shard).cloned() }
+        let repaired = self.repaired.get(&shard).copied().unwrap_or_default();
+        ShardRow { committed, pending: self.pending.get(&shard).cloned(), repaired }
     }
 
     /// As [`ShardControl::apply_commit`], with these rules only.
@@ -176,7 +182,7 @@ impl ShardControl {
             // A full replica table is the one refusal left (proposals were checked): the shard stays pending on every node alike.
             if self.committed.assign(*shard, epoch, owner, &replicas).is_ok() {
                 self.pending.remove(shard);
-                self.repairs.remove(shard);
+                self.repaired.extend(self.repairs.remove(shard).map(|epoch| (*shard, epoch)));
                 changed.push(*shard);
             }
         }
@@ -291,6 +297,7 @@ mod tests {
         control.apply_commit(Term(1), Term(1), Epoch(10), &[ShardId(0)]);
         assert_eq!(control.survivors(ShardId(0)), None);
         assert_eq!(control.committed().owner(ShardId(0)), Some(NodeId(9)));
+        assert_eq!(control.row(ShardId(0)).repaired, Epoch(10));
     }
 
     #[test]

@@ -79,6 +79,10 @@ impl ShardCore {
         let wanted = row.wanted().epoch;
         if self.replica.seal() < wanted {
             self.stop(cx, out);
+            // Whoever counts since a repair holds its barrier: this log was given up then, and may hold what nobody else knows of.
+            if self.replica.log().tail().stamp < row.repaired {
+                self.replica.give_up(cx, out);
+            }
             self.replica.seal_at(cx, wanted, out);
             let mine = row.pending.as_ref().is_some_and(|pending| pending.is_mine(cx.me));
             self.may_recover = mine.then_some(Leave { epoch: wanted, asked: None });

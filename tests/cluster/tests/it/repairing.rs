@@ -173,7 +173,8 @@ fn a_control_group_that_has_lost_its_majority_goes_on_from_one_of_its_nodes() {
             let data = cluster.node(node).data().display().to_string();
             let words = [&["repair", "control", "--json", "--data", &data], words].concat();
             let reply: Value = serde_json::from_str(&cluster.cli(&words)?)?;
-            reply["last_index"].as_u64().with_context(|| reply.to_string())
+            let part = |name: &str| reply[name].as_u64().with_context(|| reply.to_string());
+            Ok::<_, anyhow::Error>((part("last_term")?, part("last_index")?))
         };
         let (first, second) = if ends(0, &[])? >= ends(1, &[])? { (0, 1) } else { (1, 0) };
         ends(first, &["--accept-data-loss"])?;

@@ -4,9 +4,14 @@ use shardloom_sharding::change::Change;
 use shardloom_sharding::ids::{Boot, DiskId, Epoch, NodeId, Position, Replica, ShardId, Tail, Term};
 use shardloom_sharding::plan::{Member, PlanSettings, Standing, Zone};
 use shardloom_sharding::protocol::control::{NothingLeft, ShardControl};
+use shardloom_sharding::protocol::effect::{Context, ShardEffect};
 use shardloom_sharding::protocol::leader::{LeaderCommand, LeaderCore, LeaderEvent, LeaderSettings};
+use shardloom_sharding::protocol::log::LogIndex;
 use shardloom_sharding::protocol::messages::{FromLeader, ShardEpoch, ToLeader};
 use shardloom_sharding::protocol::node::Changed;
+use shardloom_sharding::protocol::record::{Record, StoredShard, WriteSeq};
+use shardloom_sharding::protocol::rules::AllRules;
+use shardloom_sharding::protocol::shard::ShardCore;
 use shardloom_sharding::protocol::timing::{Time, Timing};
 
 const SHARD: ShardId = ShardId(0);
@@ -136,4 +141,31 @@ fn a_shard_of_which_nothing_is_left_begins_with_an_empty_log() {
     let mut commands = world.applied();
     commands.extend(world.step(APPLIED + 600, LeaderEvent::Tick));
     assert_eq!(source(&commands), Some(None));
+}
+
+/// Whether a disk gives its log up, which ends so, when it hears at once of a repair and of what came after it.
+fn gives_up(node: u64, tail: Tail) -> bool {
+    let mut control = World::new().control;
+    control.apply_repair(3, &[change(1, 3, &[3])], NothingLeft::Refuse);
+    control.apply_commit(Term(1), Term(1), Epoch(3), &[SHARD]);
+    control.apply_propose(5, &[change(3, 3, &[2, 3])]);
+    control.apply_commit(Term(1), Term(1), Epoch(5), &[SHARD]);
+    let log = LogIndex::starting_after(tail);
+    let stored = StoredShard { shard: SHARD, seal: Epoch(1), log, applied: tail.position };
+    let mut shard = ShardCore::restore(stored);
+    let (me, timing) = (replica(node), Timing::DEFAULT);
+    let cx = Context { me, rules: AllRules, now: at(0), seq: WriteSeq(1), timing };
+    let mut effects = Vec::new();
+    shard.follow(&cx, &control.row(SHARD), &mut effects);
+    assert_eq!(shard.replica().seal(), Epoch(5));
+    let gone = shard.replica().log().tail() == Tail::default();
+    assert_eq!(gone, effects.contains(&ShardEffect::Write(Record::Drop { shard: SHARD })));
+    gone
+}
+
+#[test]
+fn a_log_of_before_a_repair_is_given_up_though_its_disk_has_become_a_replica_again() {
+    // It holds, and has applied, entries that the survivor never had.
+    assert!(gives_up(2, Tail { stamp: Epoch(1), position: Position(13) }));
+    assert!(!gives_up(3, Tail { stamp: Epoch(3), position: Position(8) }), "the survivor holds the barrier");
 }

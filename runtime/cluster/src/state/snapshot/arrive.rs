@@ -11,8 +11,9 @@ use shardloom_sharding::protocol::messages::ShardEpoch;
 use shardloom_store::{Record, Wal};
 use tokio::sync::mpsc;
 
+use super::super::blocking::blocking;
 use super::super::db::StateDb;
-use super::super::flusher::{StateNews, blocking};
+use super::super::flusher::StateNews;
 use super::super::keys::Copy;
 use super::super::limits::{ARRIVALS_MAX, ARRIVED_UNSYNCED_BYTES_MAX};
 use super::super::meta::ShardMeta;

@@ -13,9 +13,10 @@ use shardloom_sharding::protocol::node::Transfer;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::super::blocking::blocking;
 use super::super::db::{Current, StateDb};
 use super::super::error::StateError;
-use super::super::flusher::{StateNews, blocking};
+use super::super::flusher::StateNews;
 use super::super::keys::{Copy, is_meta};
 use super::super::limits::{
     SCAN_PAGE_ROWS, SNAPSHOT_PART_BYTES, SNAPSHOT_PART_WAIT, SNAPSHOTS_IN_FLIGHT, SNAPSHOTS_WAITING_MAX,
