@@ -43,9 +43,7 @@ use crate::shard_logs::ShardLogs;
 use crate::shell::{Shell, ShellParts};
 use crate::space_watch;
 use crate::standing::StandingCell;
-use crate::state::{
-    self, SnapshotSender, SnapshotSource, StateLinks, StateOptions, StateWorkers, blocking,
-};
+use crate::state::{self, SnapshotSender, SnapshotSource, StateLinks, StateOptions, StateWorkers, blocking};
 use crate::step_down::StepDown;
 use crate::writer::Writer;
 use ground::{Ground, Opened};

@@ -121,10 +121,7 @@ impl PeerNet {
     /// What the peers and this node have sent each other since the port was opened.
     pub fn traffic(&self) -> Traffic {
         let Passed { sent, received } = &*self.inner.passed;
-        Traffic {
-            sent_bytes: sent.load(Ordering::Relaxed),
-            received_bytes: received.load(Ordering::Relaxed),
-        }
+        Traffic { sent_bytes: sent.load(Ordering::Relaxed), received_bytes: received.load(Ordering::Relaxed) }
     }
 
     /// From now on this node dials with this certificate. An identity is for life: it is set once.

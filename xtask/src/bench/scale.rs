@@ -69,7 +69,10 @@ impl Scale {
                                        "after_death": death.value(), "from_disk": restart.value() });
             println!("{}", serde_json::to_string_pretty(&value)?);
         } else {
-            println!("{} shards, memory of a node: {fresh:?} MiB fresh, {filled:?} MiB with {KEYS} keys", self.shards);
+            println!(
+                "{} shards, memory of a node: {fresh:?} MiB fresh, {filled:?} MiB with {KEYS} keys",
+                self.shards
+            );
             println!("{}", death.line("kill -9 of a node until all shards are served"));
             println!("{}", restart.line("all nodes from disk until all shards are served"));
         }

@@ -13,7 +13,7 @@ use openraft::{
     CommittedLeaderId, EmptyNode, Membership, RaftLogReader, StorageError, StoredMembership, Vote,
 };
 use shardloom_sharding::ids::NodeId;
-use shardloom_store::{DataDir, Db, Wal, WalOptions};
+use shardloom_store::{DataDir, DataDirError, Db, DiskSpace, SpaceMarks, Wal, WalOptions};
 
 use super::applied::AppliedState;
 use super::config::LogId;
@@ -21,7 +21,7 @@ use super::log_store::LogStore;
 use super::snapshots::SnapshotStore;
 use super::state_machine::StateMachine;
 use crate::ClusterError;
-use crate::identity::IdentityStore;
+use crate::identity::{IdentityStore, Logs};
 
 /// By how much the log goes on beyond its end: more entries than any cluster has written while one of its nodes was away.
 const INDEX_GAP: u64 = 1 << 24;
@@ -69,8 +69,16 @@ impl StoppedNode {
         }
         let dir = DataDir::open(data)?;
         let (wal, recovery) = Wal::open(&dir.join("wal"), WalOptions::default())?;
-        let identity = IdentityStore::open(&dir, recovery.disk)?;
-        let snapshots = SnapshotStore::new(Db::open(&dir.join("raft.db"), "raft")?)?;
+        let space = DiskSpace::open(data, SpaceMarks::default()).map_err(|source| DataDirError::Io {
+            step: "see how full the disk is under",
+            path: data.to_path_buf(),
+            source,
+        })?;
+        let mut identity = IdentityStore::open(&dir, &space)?;
+        if identity.start(recovery.disk, recovery.boot)? == Logs::Lost {
+            return Err(ClusterError::LogsLost { why: "its control log is not the one that it had".into() });
+        }
+        let snapshots = SnapshotStore::new(Db::open(&dir.join("raft.db"), "raft")?, space)?;
         let mut state = snapshots.load()?.unwrap_or_default();
         let mut log = LogStore::new(wal.clone());
         let vote = log.read_vote().await.map_err(storage)?.map_or(0, |vote| vote.leader_id.term);

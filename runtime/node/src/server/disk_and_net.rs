@@ -37,7 +37,12 @@ impl Collector for DiskAndNet {
             metric.encode(encoder)
         };
         let bytes = || Some(Unit::Bytes);
-        counter("wal_commits", "Group commits of the write-ahead log, one fdatasync each", None, wal.commits)?;
+        counter(
+            "wal_commits",
+            "Group commits of the write-ahead log, one fdatasync each",
+            None,
+            wal.commits,
+        )?;
         counter("wal_records", "Records in them", None, wal.records)?;
         counter("wal_records_carried", "Records written again to free old segments", None, wal.carried)?;
         counter("wal_written", "What the write-ahead log has written", bytes(), wal.written_bytes)?;

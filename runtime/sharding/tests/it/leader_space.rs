@@ -40,7 +40,7 @@ impl World {
         let shards: Vec<ShardId> = (0..SHARDS).map(ShardId).collect();
         control.apply_commit(TERM, TERM, Epoch(5), &shards);
         let plan = PlanSettings { replicas: 3, threshold_percent: 10, moves_max: None };
-        let settings = LeaderSettings { timing: Timing::DEFAULT, plan, moves_in_flight_max: 64 };
+        let settings = LeaderSettings { timing: Timing::DEFAULT, plan, moves_in_flight: 64 };
         let mut world =
             World { core: LeaderCore::new(settings), control, now: Time(1_000_000_000), renewals: 0 };
         let members = NODES.map(|node| Member {

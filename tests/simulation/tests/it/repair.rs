@@ -44,7 +44,7 @@ impl World {
         control.apply_propose(1, &[change(0, 1, &[1, 2, 3])]);
         control.apply_commit(Term(1), Term(1), Epoch(1), &[SHARD]);
         let plan = PlanSettings { replicas: 3, threshold_percent: 10, moves_max: None };
-        let settings = LeaderSettings { timing: Timing::DEFAULT, plan, moves_in_flight_max: 8 };
+        let settings = LeaderSettings { timing: Timing::DEFAULT, plan, moves_in_flight: 8 };
         let mut leader = LeaderCore::new(settings);
         let standing = Standing::Live;
         let member = |id| Member { replica: replica(id), capacity: 1, zone: Zone(0), standing };

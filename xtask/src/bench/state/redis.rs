@@ -157,8 +157,7 @@ impl RedisConnection {
         match text.split_first() {
             Some((b'+' | b':', rest)) => Ok(rest.to_vec()),
             Some((b'$', rest)) => {
-                let bytes: usize =
-                    std::str::from_utf8(rest)?.parse().context("there is no such value")?;
+                let bytes: usize = std::str::from_utf8(rest)?.parse().context("there is no such value")?;
                 let mut value = vec![0; bytes + 2];
                 self.0.read_exact(&mut value)?;
                 value.truncate(bytes);

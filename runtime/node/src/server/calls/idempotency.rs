@@ -139,7 +139,9 @@ impl Idempotent {
         for _ in 0..FORGOTTEN_AT_ONCE {
             let order = order_key(count.oldest);
             let kept = state.get(workload, &order)?;
-            let age = kept.as_ref().map_or(0, |row| now.saturating_sub(read_time(&row[row.len().min(NAME_BYTES)..])));
+            let age = kept
+                .as_ref()
+                .map_or(0, |row| now.saturating_sub(read_time(&row[row.len().min(NAME_BYTES)..])));
             let too_old = u128::from(age) > KEPT_AGE_MAX.as_micros();
             if count.oldest >= count.next || (!too_old && count.next - count.oldest < KEPT_MAX) {
                 break;
@@ -203,7 +205,7 @@ fn digest(parts: &[&[u8]]) -> [u8; NAME_BYTES] {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     use futures::future::BoxFuture;
     use shardloom_protocol::batch::WriteBatch;
@@ -211,7 +213,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::server::state::NotWritten;
+    use crate::server::state::{FrozenShard, NotWritten};
 
     /// Rows as they would be read back.
     #[derive(Default)]
@@ -256,6 +258,18 @@ mod tests {
 
         fn write<'a>(&'a self, _: &'a WriteBatch) -> BoxFuture<'a, Result<Position, NotWritten>> {
             Box::pin(async { Err(NotWritten::NotServed) })
+        }
+
+        fn write_after<'a>(
+            &'a self,
+            _: &'a WriteBatch,
+            _: Position,
+        ) -> BoxFuture<'a, Result<Position, NotWritten>> {
+            Box::pin(async { Err(NotWritten::NotServed) })
+        }
+
+        fn freeze(&self) -> BoxFuture<'_, Result<Arc<dyn FrozenShard>, StateError>> {
+            Box::pin(async { Err(StateError::new("there is nothing to freeze".to_owned())) })
         }
 
         fn last(&self) -> Position {
