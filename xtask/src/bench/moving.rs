@@ -10,13 +10,9 @@ use shardloom_harness::cluster::{Cluster, call_path};
 use shardloom_harness::{Http, Options, artefacts, until};
 
 use super::figures::Figures;
-use super::moving_load::{self, Seen};
+use super::moving_load::{self, LARGE, Seen, WORKLOAD};
 use super::prepare;
 
-/// The guest that keeps the values.
-pub(super) const WORKLOAD: &str = "kv";
-/// What keys of the shard that moves begin with: one tenant is one shard.
-pub(super) const LARGE: &str = "large";
 /// Bytes of a value: the largest that a guest may keep.
 const VALUE_BYTES: usize = 48 << 10;
 /// How many fill the shard at once.

@@ -12,8 +12,11 @@ use shardloom_harness::Http;
 use shardloom_harness::cluster::call_path;
 
 use super::figures::Figures;
-use super::moving::{LARGE, WORKLOAD};
 
+/// The guest that keeps the values.
+pub(super) const WORKLOAD: &str = "kv";
+/// What keys of the shard that moves begin with: one tenant is one shard.
+pub(super) const LARGE: &str = "large";
 /// How many write to the shard that moves, and how many to others.
 const WRITERS: usize = 4;
 /// How often each writes, so that the disk is busy and not full.

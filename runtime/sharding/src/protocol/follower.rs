@@ -5,8 +5,7 @@ use crate::ids::{Position, Replica};
 use super::effect::ShardEffect;
 use super::log::LogIndex;
 use super::messages::{RANGE_ENTRIES_MAX, ShardEpoch};
-use super::node::Transfer;
-use super::ranges::AppendRange;
+use super::ranges::{AppendRange, Transfer};
 use super::timing::{Time, Timing};
 
 /// The most entries that an owner sends to one replica beyond what that has acknowledged: a slow disk must not make a queue.

@@ -17,7 +17,7 @@ use super::record::{Record, SnapshotId, WriteSeq};
 use super::timing::Time;
 
 pub use self::core::NodeCore;
-pub use super::ranges::{AppendRange, FetchedRange};
+pub use super::ranges::{AppendRange, FetchedRange, Transfer};
 
 /// What happens to a node.
 #[derive(Clone, Debug)]
@@ -94,17 +94,6 @@ pub enum NodeEvent {
     },
     /// Time has passed; due every [`super::timing::Timing::tick`].
     Tick,
-}
-
-/// How far a snapshot is on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Transfer {
-    /// The last entry that the snapshot holds for sure; the receiver needs the log from there on.
-    pub base: Position,
-    /// Bytes that the receiver has taken in.
-    pub sent_bytes: u64,
-    /// Bytes in all, as far as the sender knows.
-    pub whole_bytes: u64,
 }
 
 /// Which shards a change of the control state concerns.

@@ -12,8 +12,8 @@ use super::effect::{Context, ShardEffect};
 use super::follower::Follower;
 use super::log::LogIndex;
 use super::messages::{LearnProgress, Learners, Outcome, ShardEpoch};
-use super::node::Transfer;
 use super::quorum::write_quorum;
+use super::ranges::Transfer;
 use super::rules::{Rule, Rules};
 use super::timing::Time;
 

@@ -1,4 +1,4 @@
-//! Parts of shard logs that the shell is to read and send.
+//! Parts of shard logs that the shell is to read and send, and how far a snapshot is that stands for one.
 
 use crate::ids::{Position, Tail};
 
@@ -28,4 +28,15 @@ pub struct FetchedRange {
     pub last: Position,
     /// Where the log ends.
     pub tail: Tail,
+}
+
+/// How far a snapshot is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Transfer {
+    /// The last entry that the snapshot holds for sure; the receiver needs the log from there on.
+    pub base: Position,
+    /// Bytes that the receiver has taken in.
+    pub sent_bytes: u64,
+    /// Bytes in all, as far as the sender knows.
+    pub whole_bytes: u64,
 }

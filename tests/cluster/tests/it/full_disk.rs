@@ -134,8 +134,11 @@ fn where_no_node_has_room_calls_that_write_are_refused_and_others_go_on() {
                 cluster.call(0, "counter", &key.to_string(), "get", b"")?.good()?.text().trim().parse()?;
             ensure!(said == if key == 0 { total } else { 1 }, "key {key} reads {said}");
         }
-        let warnings = cluster.status(0)?.warnings;
-        ensure!(warnings.iter().any(|text| text.contains("MiB are free")), "{warnings:?}");
+        until("the alarm", READY_MAX, || {
+            let warnings = cluster.status(0)?.warnings;
+            ensure!(warnings.iter().any(|text| text.contains("MiB are free")), "{warnings:?}");
+            Ok(())
+        })?;
         let upload =
             cluster.deploy("kv", "kv", &[]).err().context("a component was taken in on a full disk")?;
         ensure!(format!("{upload:#}").contains("room"), "{upload:#}");

@@ -135,6 +135,8 @@ fn a_shard_of_which_nothing_is_left_begins_anew_only_if_that_is_accepted() {
         let ids = [cluster.id_of(gone[0])?, cluster.id_of(gone[1])?];
         let expected = short(cluster, &ids, 1)?;
         ensure!(!expected.is_empty(), "every shard has a replica left");
+        // Shards that have one of two replicas left heal by themselves once the other is given up.
+        cluster.cli(&["settings", "set", "replica_grace=3s"])?;
         for node in gone {
             cluster.kill(node)?;
             std::fs::remove_dir_all(cluster.node(node).data())?;
