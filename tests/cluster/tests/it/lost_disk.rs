@@ -88,7 +88,7 @@ fn rebuilt(cluster: &mut Cluster, victim: usize, lose: impl FnOnce(&Path) -> Res
         more()?;
         // Before the first flush the logs alone hold everything, and a database that is gone is no loss.
         until("a flush", REBUILD_MAX, || {
-            let metrics = cluster.ask(victim, "GET", "/metrics").send()?.good()?.text();
+            let metrics = cluster.admin(victim, "GET", "/metrics").send()?.good()?.text();
             ensure!(!metrics.contains("shardloom_state_flushes_total 0"), "there was none");
             Ok(())
         })?;

@@ -76,7 +76,7 @@ impl System for Ours {
     fn spent(&self) -> Result<Spent> {
         let mut spent = Spent::of(self.0.running().filter_map(|node| node.pid()))?;
         for node in self.0.running() {
-            spent.add_metrics(&self.0.ask(node.index, "GET", "/metrics").send()?.good()?.text());
+            spent.add_metrics(&self.0.admin(node.index, "GET", "/metrics").send()?.good()?.text());
         }
         Ok(spent)
     }
