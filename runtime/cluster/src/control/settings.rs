@@ -186,7 +186,8 @@ impl Setting {
 
     /// A value as people read it, and as `parse` takes it.
     pub fn show(self, value: u64) -> String {
-        let fitting = self.unit().suffixes().iter().find(|(_, factor)| value > 0 && value % factor == 0);
+        let fitting =
+            self.unit().suffixes().iter().find(|(_, factor)| value > 0 && value.is_multiple_of(*factor));
         fitting.map_or_else(|| value.to_string(), |(suffix, factor)| format!("{}{suffix}", value / factor))
     }
 }

@@ -105,7 +105,7 @@ async fn begin(server: &NodeServer, shard: ShardId) -> Result<(Reading, BytesMut
 /// Waits until a write quorum holds the log up to there.
 ///
 /// # Errors
-/// It does not within [`COMMIT_WAIT_MAX`], or the shard is not served any more.
+/// It does not within `COMMIT_WAIT_MAX`, or the shard is not served any more.
 pub async fn committed(
     state: &dyn ShardState,
     upto: shardloom_sharding::ids::Position,

@@ -182,6 +182,9 @@ fn a_control_group_that_has_lost_its_majority_goes_on_from_one_of_its_nodes() {
         ends(first, &["--accept-data-loss"])?;
 
         cluster.restart(first)?;
+        cluster.wait("the node to run", HEAL_MAX, |cluster| {
+            cluster.ask(first, "GET", "/healthz").send()?.good()
+        })?;
         let running = cluster.cli_output(&[
             "repair",
             "control",
