@@ -2,7 +2,7 @@
 //!
 //! - [`model`]: what an object is, and one operation on it as a client saw it.
 //! - [`register`], [`append_list`], [`counter`]: the three objects.
-//! - [`linearize`]: the search for an order of one key's operations.
+//! - [`mod@linearize`]: the search for an order of one key's operations.
 //! - [`keyed`]: operations by key, each key judged for itself.
 
 pub mod append_list;
