@@ -194,6 +194,13 @@ async fn write_queued(
         if queued.recv_many(&mut taken, FRAMES_PER_WRITE_MAX).await == 0 {
             return Ok(());
         }
+        // Who is about to queue more is let go first: packets and system calls are what a write costs, not bytes.
+        tokio::task::yield_now().await;
+        while taken.len() < FRAMES_PER_WRITE_MAX
+            && let Ok(outgoing) = queued.try_recv()
+        {
+            taken.push(outgoing);
+        }
         let now = Instant::now();
         {
             let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);

@@ -122,6 +122,10 @@ pub(crate) async fn serve_shared(
             },
             Some(_) = stream.handlers.join_next() => {}
         }
+        if stream.batch.len() > 0 {
+            // As on the other side: more may be ready by then, and goes in the same packets.
+            tokio::task::yield_now().await;
+        }
         while stream.batch_has_room()
             && let Ok(answer) = answered.try_recv()
         {
