@@ -22,6 +22,7 @@ mod summary;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -160,19 +161,24 @@ impl Db {
     }
 
     /// Makes sure of room for so many bytes of changes, beside what is left to the write-ahead log: sled does not recover from a full disk under
-    /// its writes. The room is the database's own from then on, however full the disk gets meanwhile. Blocks on the disk.
+    /// its writes. The room is the database's own from then on, however full the disk gets meanwhile; where there is enough, twice as much is
+    /// reserved, so that most calls only look. Blocks on the disk.
     ///
     /// # Errors
     /// [`DbError::NoRoom`] if there is none now.
     pub fn make_room(&self, space: &DiskSpace, bytes: u64) -> Result<(), DbError> {
         let dir = &self.open.dir;
         let no_room = || DbError::NoRoom { dir: dir.clone() };
-        if !space.has_reserve(bytes) {
-            return Err(no_room());
+        let file = dir.join(SLED_FILE);
+        let found = file.metadata().map_err(DbError::io("look at", dir))?;
+        let end = found.len();
+        if found.blocks() * BLOCK_BYTES >= end + bytes + MAP_BYTES_MAX {
+            return Ok(());
         }
-        let file = File::options().write(true).open(dir.join(SLED_FILE)).map_err(DbError::io("open", dir))?;
-        let end = file.metadata().map_err(DbError::io("look at", dir))?.len();
-        match rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, end, bytes) {
+        let wanted = [2 * bytes + MAP_BYTES_MAX, bytes].into_iter().find(|wanted| space.has_reserve(*wanted));
+        let wanted = wanted.ok_or_else(no_room)?;
+        let file = File::options().write(true).open(file).map_err(DbError::io("open", dir))?;
+        match rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, end, wanted) {
             // Where the file system cannot reserve, that there was room has to do.
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
             Err(Errno::NOSPC | Errno::DQUOT) => Err(no_room()),
@@ -185,6 +191,11 @@ impl Db {
         self.open.lock().checkpoints
     }
 }
+
+/// The unit in which a file says how much of the disk it has.
+const BLOCK_BYTES: u64 = 512;
+/// Bytes that the file system's own map of a file may have among them.
+const MAP_BYTES_MAX: u64 = 1 << 20;
 
 /// The file in which sled keeps everything.
 const SLED_FILE: &str = "db";

@@ -1,11 +1,12 @@
 //! Tables over sled: what was checkpointed is there, and what is damaged is said to be.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use shardloom_store::{Batch, Db, DbError, Table};
+use shardloom_store::{Batch, Db, DbError, DiskSpace, SpaceMarks, Table};
 
 use crate::world::Image;
 
@@ -195,4 +196,34 @@ fn a_database_opens_at_once_after_its_last_handle_is_gone() {
             });
         }
     });
+}
+
+#[test]
+fn room_is_reserved_ahead_of_what_is_written_and_not_again_while_it_lasts() {
+    const ROOM_BYTES: u64 = 8 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let space = DiskSpace::open(dir.path(), SpaceMarks::default()).unwrap();
+    let (db, table) = open(&dir.path().join("raft.db"));
+    let file = dir.path().join("raft.db/db");
+    let beyond_its_end = || {
+        let found = fs::metadata(&file).unwrap();
+        (found.blocks() * 512).saturating_sub(found.len())
+    };
+    db.make_room(&space, ROOM_BYTES).unwrap();
+    let (reserved, end) = (beyond_its_end(), fs::metadata(&file).unwrap().len());
+    assert!(reserved >= ROOM_BYTES, "{reserved}");
+    db.make_room(&space, ROOM_BYTES).unwrap();
+    assert_eq!(beyond_its_end(), reserved);
+    // Written full, it is reserved anew.
+    let mut key = 0_u32;
+    while fs::metadata(&file).unwrap().len() < end + 2 * ROOM_BYTES {
+        table.put(&key.to_be_bytes(), &[key as u8; 4000]).unwrap();
+        key += 1;
+        if key.is_multiple_of(500) {
+            db.checkpoint().unwrap();
+        }
+    }
+    db.make_room(&space, ROOM_BYTES).unwrap();
+    assert!(beyond_its_end() >= ROOM_BYTES);
+    assert!(db.make_room(&space, space.report().free_bytes).unwrap_err().is_no_room());
 }
