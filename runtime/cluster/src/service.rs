@@ -65,6 +65,12 @@ impl Dispatcher {
 
 impl Handler for Dispatcher {
     fn handle(&self, incoming: PeerIncoming) -> BoxFuture<'static, Bytes> {
+        // Calls come this way: they do not carry the room for everything else that is asked.
+        if let (Ok(Kind::Server), Some(from), Some(server)) =
+            (envelope::kind(&incoming.body), incoming.from, self.services.server.get())
+        {
+            return server.answer(from, incoming.body);
+        }
         let services = self.services.clone();
         Box::pin(async move { services.answer(incoming).await })
     }

@@ -1,5 +1,7 @@
 //! A call on its way from the node that took it to the shard's owner, and what comes back.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use shardloom_sharding::ids::{Epoch, ShardId};
@@ -21,8 +23,8 @@ pub struct Call {
     pub hops: u8,
     /// What is left until the caller's deadline, in milliseconds.
     pub time_left_ms: u32,
-    /// What the guest gets.
-    pub request: GuestRequest,
+    /// What the guest gets; shared with the router, which keeps it for another attempt.
+    pub request: Arc<GuestRequest>,
 }
 
 /// What a guest is called with.

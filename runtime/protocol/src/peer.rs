@@ -231,6 +231,8 @@ impl PeerReply {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
     use shardloom_sharding::ids::Epoch;
 
@@ -246,12 +248,12 @@ mod tests {
             epoch: Epoch(4),
             hops: 1,
             time_left_ms: 1000,
-            request: GuestRequest {
+            request: Arc::new(GuestRequest {
                 key: "k".into(),
                 method: "m".into(),
                 headers: vec![("a".into(), "b".into())],
                 body: Bytes::from_static(b"\x00\xff"),
-            },
+            }),
         })
     }
 

@@ -24,7 +24,9 @@ impl NodeServer {
     /// A call that has started runs to its end even if the future is dropped; everything else just ends.
     pub async fn handle_peer(&self, from: NodeId, bytes: Bytes) -> Bytes {
         let reply = match PeerRequest::decode(&bytes) {
-            Ok(request) => self.serve_peer(request).await,
+            Ok(PeerRequest::Call(call)) => PeerReply::Call(self.router.answer_peer(call).await),
+            // Boxed, since every call would carry the room for all the others.
+            Ok(request) => Box::pin(self.serve_peer(request)).await,
             Err(error) => {
                 tracing::warn!(%from, %error, "a peer sent what cannot be read");
                 PeerReply::Refused(error.to_string())

@@ -51,7 +51,7 @@ pub async fn forward(
         epoch: owner.epoch,
         hops: trip.travel.hops + 1,
         time_left_ms: u32::try_from(time_left.as_millis()).unwrap_or(u32::MAX).max(1),
-        request: (*trip.taken.request).clone(),
+        request: Arc::clone(&trip.taken.request),
     };
     let body_bytes = call.request.body.len();
     let class = if body_bytes > SMALL_BODY_BYTES_MAX { Class::Bulk } else { Class::Requests };

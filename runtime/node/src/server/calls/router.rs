@@ -168,7 +168,7 @@ impl CallRouter {
             Err(problem) => return to_wire(Err(problem)),
         };
         let Next::Dispatch(permit) = self.next(&view, call.shard, travel) else { return moved };
-        let taken = Taken { id: call.id, workload: call.workload, request: Arc::new(call.request), deadline };
+        let taken = Taken { id: call.id, workload: call.workload, request: call.request, deadline };
         // An attempt that was sent before this one may have come, or may yet come after it.
         let attempt = Attempt::Repeated;
         let step =
@@ -219,8 +219,9 @@ impl CallRouter {
                 let failed = |error: String| {
                     Problem::new(Code::ShardFunctionFailed, format!("{}: {error}", workload.name))
                 };
-                let function =
-                    self.guests.shard_function(component).await.map_err(|error| failed(error.to_string()))?;
+                // Boxed, since every call would carry the room for what the first one loads.
+                let function = Box::pin(self.guests.shard_function(component)).await;
+                let function = function.map_err(|error| failed(error.to_string()))?;
                 let shard = function.shard_of(key, view.shard_count());
                 ShardId(shard.map_err(|error| failed(error.to_string()))?)
             }
