@@ -112,8 +112,13 @@ impl Client {
 
     /// Uploads a guest and deploys it under its own name.
     pub(crate) async fn deploy(&self, name: &str) {
+        self.deploy_within(name, &serde_json::json!({})).await;
+    }
+
+    /// As [`Client::deploy`], with limits of its own.
+    pub(crate) async fn deploy_within(&self, name: &str, limits: &serde_json::Value) {
         let digest = self.upload(&guest(name)).await;
-        let manifest = serde_json::json!({ "component": digest }).to_string();
+        let manifest = serde_json::json!({ "component": digest, "limits": limits }).to_string();
         let reply = self.admin("PUT", &format!("/v1/workloads/{name}"), manifest.as_bytes()).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
     }
