@@ -103,10 +103,8 @@ impl Services {
             (Kind::Attach, Some(from)) => self.attach(from, &body).await,
             (Kind::StepDown, Some(_)) => self.step_down.answer(&body).await,
             (Kind::Snapshot, Some(from)) if class == Class::Bulk => self.arrivals.answer(from, &body).await,
-            (Kind::Server, Some(from)) => match self.server.get() {
-                Some(server) => Ok(server.answer(from, body).await),
-                None => Ok(Bytes::new()),
-            },
+            // It has only just started; else the dispatcher has passed it on.
+            (Kind::Server, Some(_)) => Ok(Bytes::new()),
             (kind, Some(from)) => {
                 tracing::warn!(%from, ?kind, "a peer asks what is not asked");
                 Ok(Bytes::new())

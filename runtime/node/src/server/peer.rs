@@ -24,9 +24,7 @@ impl NodeServer {
     /// A call that has started runs to its end even if the future is dropped; everything else just ends.
     pub async fn handle_peer(&self, from: NodeId, bytes: Bytes) -> Bytes {
         let reply = match PeerRequest::decode(&bytes) {
-            Ok(PeerRequest::Call(call)) => PeerReply::Call(self.router.answer_peer(call).await),
-            // Boxed, since every call would carry the room for all the others.
-            Ok(request) => Box::pin(self.serve_peer(request)).await,
+            Ok(request) => self.serve_peer(request).await,
             Err(error) => {
                 tracing::warn!(%from, %error, "a peer sent what cannot be read");
                 PeerReply::Refused(error.to_string())
@@ -38,12 +36,15 @@ impl NodeServer {
         })
     }
 
+    /// What is rare and large is boxed, since every call would carry the room for it.
     async fn serve_peer(&self, request: PeerRequest) -> PeerReply {
         match request {
             PeerRequest::Call(call) => PeerReply::Call(self.router.answer_peer(call).await),
-            PeerRequest::Component(component) => PeerReply::Component(self.component(component).await),
+            PeerRequest::Component(component) => {
+                PeerReply::Component(Box::pin(self.component(component)).await)
+            }
             PeerRequest::TryOut(trial) => {
-                let tried = self.guests.try_out(&trial).await;
+                let tried = Box::pin(self.guests.try_out(&trial)).await;
                 PeerReply::TriedOut(tried.map_err(|error| error.to_string()))
             }
             PeerRequest::AwaitApplied { index, wait_ms } => {
@@ -53,14 +54,14 @@ impl NodeServer {
             }
             PeerRequest::Serving => PeerReply::Serving(serving::own(self)),
             PeerRequest::Loads => PeerReply::Loads(weigh::own_loads(self)),
-            PeerRequest::Weigh => weigh::run_here(self).await,
-            PeerRequest::ReadShard(ask) => PeerReply::ReadShard(backup::read_here(self, ask).await),
+            PeerRequest::Weigh => Box::pin(weigh::run_here(self)).await,
+            PeerRequest::ReadShard(ask) => PeerReply::ReadShard(Box::pin(backup::read_here(self, ask)).await),
             PeerRequest::LogEnds(shards) => {
                 let ends = self.fabric.log_ends(shards).await;
                 PeerReply::LogEnds(ends.map_err(TransferRefusal::Failed))
             }
             PeerRequest::RestoreShard(step) => {
-                PeerReply::RestoreShard(restore::restore_here(self, step).await)
+                PeerReply::RestoreShard(Box::pin(restore::restore_here(self, step)).await)
             }
         }
     }

@@ -135,7 +135,7 @@ async fn no_reply_leaves_before_what_it_rests_on_is_committed() {
 async fn a_slow_call_does_not_hold_up_the_reply_of_the_one_before() {
     let world = World::start(1).await;
     let client = world.client(0);
-    // However slow the machine is: the guest computes until the other's reply has come.
+    // However slow the machine is, the guest is not ended for what it computes.
     client.deploy_within("faulty", &serde_json::json!({ "deadline_ms": 60_000 })).await;
     let key = key_of(&world, 0);
     let state = world.state(shard(&key));

@@ -25,11 +25,10 @@ const DISK_FULL_RETRY: Duration = Duration::from_secs(1);
 /// The next segment is prepared when this part of the current one is used; the rest is the reserve for what frees room
 /// when the disk is full.
 const PREPARE_AT_FRACTION: u64 = 4;
-/// As long as the last fdatasync took is worth waiting for more to put into the next, but no longer than this.
-const GATHER_MAX: Duration = Duration::from_millis(2);
-/// From so many records on there are many callers, and twice as many are waited for: a flush costs the processor as much as
-/// several records do. Below, those of the last batch are enough, so that few callers never wait for others that do not come.
-const MANY_RECORDS: usize = 5;
+/// This part of the time of the last fdatasync is worth waiting for more to put into the next.
+const GATHER_FRACTION: u32 = 4;
+/// But no longer than this.
+const GATHER_MAX: Duration = Duration::from_micros(500);
 /// A buffer that a large batch has grown beyond this is not kept.
 const BUFFER_BYTES_MAX: usize = 1 << 20;
 
@@ -239,9 +238,8 @@ impl Writer {
         state.stats.carried += taken.carried;
         state.stats.written_bytes += self.buffer.len() as u64;
         state.stats.sync_us += sync.as_micros() as u64;
-        let more = if taken.lines.len() >= MANY_RECORDS { taken.lines.len() } else { 0 };
-        let records = taken.lines.len() + state.queue.len() + more;
-        self.gather = Gather { until: Instant::now() + sync.min(GATHER_MAX), records };
+        let until = Instant::now() + (sync / GATHER_FRACTION).min(GATHER_MAX);
+        self.gather = Gather { until, records: taken.lines.len() + state.queue.len() };
         let idle = state.queue.is_empty();
         drop(state);
         core.room.add_permits(taken.cost);
