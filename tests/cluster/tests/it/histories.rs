@@ -116,11 +116,14 @@ fn money_is_neither_made_nor_lost_when_nodes_are_killed_and_drained() {
             for victim in [follower(cluster)?, cluster.leader()?] {
                 let drained = cluster.id_of((victim + 1) % 3)?;
                 more(&load.made, MORE)?;
-                cluster.cli(&["node", "drain", &drained])?;
+                cluster.wait("the node drained", HEAL_MAX, |cluster| cluster.cli(&["node", "drain", &drained]))?;
                 more(&load.made, MORE)?;
                 cluster.kill(victim)?;
                 cluster.restart(victim)?;
-                cluster.cli(&["node", "add", &drained])?;
+                // The leader may just have been killed, and then the answer may be lost: it is said once more.
+                cluster.wait("the drained node added again", HEAL_MAX, |cluster| {
+                    cluster.cli(&["node", "add", &drained])
+                })?;
                 cluster.wait_for_members(3, HEAL_MAX)?;
                 cluster.wait_until_served(HEAL_MAX)?;
             }
