@@ -9,7 +9,7 @@ use crate::c_guest;
 use crate::wasm_target::{self, TARGET, Toolchain, repository, run};
 
 /// The guests in Rust: the members of the workspace in `guests/`.
-const RUST_GUESTS: [&str; 13] = [
+const RUST_GUESTS: [&str; 16] = [
     "bank",
     "by-busy-time",
     "by-tenant",
@@ -22,11 +22,14 @@ const RUST_GUESTS: [&str; 13] = [
     "log",
     "needs-clock",
     "scripted",
+    "web-faulty",
+    "web-kv",
+    "web-new",
     "word-count",
 ];
 
 /// The components in `examples/`, in Rust: each a workspace of its own, as its reader would have it.
-const EXAMPLES: [&str; 1] = ["inventory"];
+const EXAMPLES: [&str; 2] = ["inventory", "url-shortener"];
 
 /// The guests in C: a directory with one source file of that name, and what zig is told beyond the usual.
 const C_GUESTS: [(&str, &[&str]); 3] =
@@ -75,6 +78,13 @@ pub(crate) fn build_rust(toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
         built.push(install(&components, name, &bytes)?);
     }
     Ok(built)
+}
+
+/// Builds a component in Rust that is a workspace of its own; `library` is what its file is called.
+pub(crate) fn build_alone(toolchain: &Toolchain, source: &Path, library: &str) -> Result<PathBuf> {
+    let (_, _, build) = places()?;
+    build_workspace(toolchain, source, &build)?;
+    Ok(build.join(TARGET).join("release").join(format!("{library}.wasm")))
 }
 
 fn build_workspace(toolchain: &Toolchain, sources: &Path, build: &Path) -> Result<()> {

@@ -1,4 +1,4 @@
-//! A handler that imports a clock, which no handler is granted: a host must refuse it, and name the clock.
+//! A handler that imports a clock of its own, which no handler is granted: a host must refuse it, and name the clock.
 
 use exports::shardloom::shard::handler::{Failure, Guest, Reply, Request};
 use shardloom::needs_clock::clock::now;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use divan::{Bencher, black_box};
 use shardloom_host::{
-    Compiler, HandlerInstance, Host, HostOptions, Limits, LogSink, Place, PreparedHandler, Request,
+    Compiler, HandlerInstance, Host, HostOptions, Limits, LogSink, Place, PreparedHandler, Request, Setting,
     ShardFunction, ShardLoad, StateError, StateView, Weigher,
 };
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
@@ -162,7 +162,8 @@ impl Bench {
         };
         let config = Arc::new(BTreeMap::new());
         let limits = Limits::default();
-        let made = HandlerInstance::instantiate(handler, place, &limits, config, LogSink::discard());
+        let setting = Setting { place, config, logs: LogSink::discard(), outgoing: None };
+        let made = HandlerInstance::instantiate(handler, &limits, setting);
         self.runtime.block_on(made).expect("an instance")
     }
 
@@ -177,6 +178,7 @@ impl Bench {
             method: method.to_owned(),
             headers: Vec::new(),
             body: vec![b'0'; 100],
+            http: None,
         };
         let deadline = Instant::now() + Duration::from_secs(10);
         let end = self.runtime.block_on(instance.call(request, deadline, Arc::clone(&self.state)));

@@ -16,11 +16,26 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The caller's bytes.
     pub body: Vec<u8>,
+    /// Where it goes, for a component of wasi:http; `method` is HTTP's then.
+    pub http: Option<HttpTarget>,
+}
+
+/// What an HTTP request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpTarget {
+    /// Whether the caller came by TLS.
+    pub tls: bool,
+    /// The host, and the port if there is one, that the caller meant.
+    pub authority: String,
+    /// Path and query as the component is to see them.
+    pub path_and_query: String,
 }
 
 /// What the guest answered.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
+    /// The status of HTTP; 200 from a handler.
+    pub status: u16,
     /// Headers for the caller; as the guest gave them, unchecked.
     pub headers: Vec<(String, String)>,
     /// Bytes for the caller.
@@ -76,6 +91,25 @@ pub struct CallEnd {
     pub writes: Vec<Write>,
 }
 
+/// The status of every reply of a handler.
+const STATUS_OK: u16 = 200;
+
+/// From here on a status says that the component failed.
+const STATUS_FAILED_MIN: u16 = 500;
+
+impl Reply {
+    /// Whether what the call wrote is to be kept.
+    pub(crate) fn keeps_writes(&self) -> bool {
+        self.status < STATUS_FAILED_MIN
+    }
+}
+
+/// What came of a guest that has run to its end, and whether its instance may be called again.
+pub(crate) struct Ended {
+    pub(crate) result: Result<Reply, CallError>,
+    pub(crate) usable: bool,
+}
+
 /// How large a reply may be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReplyBounds {
@@ -120,14 +154,14 @@ impl From<StopReason> for CallError {
 
 impl From<Request> for wit::Request {
     fn from(request: Request) -> wit::Request {
-        let Request { key, method, headers, body } = request;
+        let Request { key, method, headers, body, http: _ } = request;
         wit::Request { key, method, headers, body }
     }
 }
 
 impl From<wit::Reply> for Reply {
     fn from(reply: wit::Reply) -> Reply {
-        Reply { headers: reply.headers, body: reply.body }
+        Reply { status: STATUS_OK, headers: reply.headers, body: reply.body }
     }
 }
 

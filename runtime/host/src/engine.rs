@@ -32,7 +32,7 @@ pub(crate) enum EngineKind {
 impl EngineKind {
     pub(crate) fn of(world: World) -> EngineKind {
         match world {
-            World::ShardHandler => EngineKind::Handler,
+            World::ShardHandler | World::HttpHandler => EngineKind::Handler,
             World::ShardFunction | World::ShardWeigher => EngineKind::Pure,
         }
     }
@@ -49,6 +49,8 @@ impl EngineKind {
         match self {
             EngineKind::Handler => {
                 config.epoch_interruption(true);
+                // What wasi:http 0.3 is made of.
+                config.wasm_component_model_async(true);
                 config.max_wasm_stack(stack_bytes);
                 config.async_stack_size(stack_bytes + HOST_STACK_BYTES);
             }

@@ -9,11 +9,14 @@ use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
 use crate::bindings::shard_handler as wit;
 use crate::bounds::Bounds;
 use crate::buckets::Buckets;
-use crate::logs::{GuestLog, LogLevel};
+use crate::limits::Limits;
+use crate::logs::{LogLevel, SharedLog};
+use crate::outgoing::{Hooks, Outgoing};
 use crate::run_time::RunTime;
 use crate::state::StateError;
 use crate::stop::StopReason;
 use crate::transaction::Transaction;
+use crate::wasi::Wasi;
 use wit::shardloom::shard::shard_info;
 use wit::wasi::config::store as config;
 use wit::wasi::logging::logging;
@@ -35,17 +38,21 @@ pub struct Place {
     pub version: u64,
 }
 
-/// The state of one handler's store.
-#[derive(Debug)]
+/// The state of one workload's store.
 pub(crate) struct Guest {
     pub(crate) place: Place,
     pub(crate) config: Arc<BTreeMap<String, String>>,
-    pub(crate) log: GuestLog,
+    pub(crate) log: SharedLog,
     pub(crate) bounds: Bounds,
     pub(crate) run_time: RunTime,
     /// The state as the call under way sees it; none between calls.
     pub(crate) transaction: Option<Transaction>,
     pub(crate) buckets: Buckets,
+    /// What belongs to WASI, once the guest has asked for any of it: most never do.
+    pub(crate) wasi: Option<Box<Wasi>>,
+    pub(crate) limits: Limits,
+    /// By whom it may send requests.
+    pub(crate) outgoing: Option<Arc<dyn Outgoing>>,
 }
 
 /// The guest asked for state where there is none to give.
@@ -54,6 +61,12 @@ pub(crate) struct Guest {
 struct NoCall;
 
 impl Guest {
+    /// What belongs to WASI.
+    pub(crate) fn wasi(&mut self) -> &mut Wasi {
+        let Guest { wasi, log, limits, outgoing, .. } = self;
+        wasi.get_or_insert_with(|| Box::new(Wasi::new(log, limits, Hooks::new(outgoing.clone()))))
+    }
+
     /// The state as the call under way sees it.
     pub(crate) fn transaction(&mut self) -> wasmtime::Result<&mut Transaction> {
         Ok(self.transaction.as_mut().ok_or(NoCall)?)

@@ -12,29 +12,60 @@ use wasmtime::{Engine, Store};
 use crate::bindings::shard_handler as wit;
 use crate::bounds::{Bounds, CallBounds};
 use crate::buckets::Buckets;
-use crate::call::{CallEnd, CallError, Reply, ReplyBounds, Request};
+use crate::call::{CallEnd, CallError, Ended, Reply, ReplyBounds, Request};
 use crate::digest::Digest;
 use crate::guest::{Guest, Place};
+use crate::http::{HttpExports, HttpPre};
 use crate::imports::link;
 use crate::limits::Limits;
-use crate::logs::{GuestLog, LogSink};
+use crate::logs::{GuestLog, LogSink, SharedLog};
+use crate::outgoing::Outgoing;
 use crate::run_time::RunTime;
 use crate::slots::{Slot, instances_max};
 use crate::state::StateView;
 use crate::stop::{GuestTrap, LimitHit, StopReason, TimeoutKind};
 use crate::ticker::Ticker;
 use crate::transaction::{Transaction, WriteBounds};
+use crate::world::World;
 
 /// Bytes that a guest may hand over at once beyond those of a reply, or of a batch of changes: lengths and pointers.
 const HAND_OVER_SLACK_BYTES: u64 = 64 << 10;
 
-/// A compiled handler, checked and linked; cheap to clone.
+/// How long a guest's start code may take, what it waits for included: nothing that it could wait for is worth more.
+const START_MAX: Duration = Duration::from_secs(10);
+
+/// A workload's component, compiled, checked and linked; cheap to clone.
 #[derive(Clone)]
 pub struct PreparedHandler {
     digest: Digest,
-    pre: wit::ShardHandlerKeyvaluePre<Guest>,
+    pre: Pre,
+    engine: Engine,
     ticker: Arc<Ticker>,
     stack_bytes: u64,
+}
+
+#[derive(Clone)]
+enum Pre {
+    Calls(wit::ShardHandlerKeyvaluePre<Guest>),
+    Http(HttpPre),
+}
+
+enum Exports {
+    Calls(wit::ShardHandlerKeyvalue),
+    Http(HttpExports),
+}
+
+/// What an instance is made for.
+#[derive(Clone)]
+pub struct Setting {
+    /// Where it runs.
+    pub place: Place,
+    /// What the guest reads through `wasi:config`.
+    pub config: Arc<BTreeMap<String, String>>,
+    /// Where its lines go.
+    pub logs: LogSink,
+    /// By whom it may send requests; none may where there is nobody.
+    pub outgoing: Option<Arc<dyn Outgoing>>,
 }
 
 /// An instance could not be made.
@@ -58,7 +89,7 @@ pub enum InstantiateError {
 pub struct HandlerInstance {
     _slot: Slot,
     store: Store<Guest>,
-    exports: wit::ShardHandlerKeyvalue,
+    exports: Exports,
     ticker: Arc<Ticker>,
     reply_bounds: ReplyBounds,
     write_bounds: WriteBounds,
@@ -70,15 +101,25 @@ impl PreparedHandler {
     /// Links a component; fails where its types are not those of the world.
     pub(crate) fn new(
         digest: Digest,
+        world: World,
         engine: &Engine,
         component: &Component,
         ticker: Arc<Ticker>,
         stack_bytes: u64,
     ) -> wasmtime::Result<PreparedHandler> {
         let mut linker = Linker::new(engine);
-        link(&mut linker)?;
-        let pre = wit::ShardHandlerKeyvaluePre::new(linker.instantiate_pre(component)?)?;
-        Ok(PreparedHandler { digest, pre, ticker, stack_bytes })
+        link(world, &mut linker)?;
+        let linked = linker.instantiate_pre(component)?;
+        let pre = match world {
+            World::HttpHandler => Pre::Http(HttpPre::new(linked)?),
+            _ => Pre::Calls(wit::ShardHandlerKeyvaluePre::new(linked)?),
+        };
+        Ok(PreparedHandler { digest, pre, engine: engine.clone(), ticker, stack_bytes })
+    }
+
+    /// Whether it is a component of wasi:http.
+    pub fn is_http(&self) -> bool {
+        matches!(self.pre, Pre::Http(_))
     }
 
     /// The component's digest.
@@ -97,10 +138,8 @@ impl HandlerInstance {
     /// Dropping the future drops the instance.
     pub async fn instantiate(
         handler: &PreparedHandler,
-        place: Place,
         limits: &Limits,
-        config: Arc<BTreeMap<String, String>>,
-        logs: LogSink,
+        setting: Setting,
     ) -> Result<HandlerInstance, InstantiateError> {
         let slot = Slot::take().ok_or_else(|| {
             InstantiateError::Host(format!(
@@ -108,16 +147,21 @@ impl HandlerInstance {
                 instances_max()
             ))
         })?;
+        let Setting { place, config, logs, outgoing } = setting;
+        let log = SharedLog::new(GuestLog::new(logs, limits));
         let guest = Guest {
             place,
             config,
-            log: GuestLog::new(logs, limits),
+            log,
             bounds: Bounds::new(limits),
             run_time: RunTime::new(Duration::from_millis(limits.deadline_ms.into())),
             transaction: None,
             buckets: Buckets::new(limits),
+            wasi: None,
+            limits: limits.clone(),
+            outgoing,
         };
-        let mut store = Store::new(handler.pre.engine(), guest);
+        let mut store = Store::new(&handler.engine, guest);
         store.limiter(|guest| &mut guest.bounds);
         store.epoch_deadline_callback(|mut store| store.data_mut().run_time.tick());
         let reply_bounds = ReplyBounds::new(limits);
@@ -132,7 +176,16 @@ impl HandlerInstance {
         let _ticking = handler.ticker.keep_ticking();
         store.data_mut().run_time.start(None);
         store.set_epoch_deadline(1);
-        match handler.pre.instantiate_async(&mut store).await {
+        let made = async {
+            match &handler.pre {
+                Pre::Calls(pre) => pre.instantiate_async(&mut store).await.map(Exports::Calls),
+                Pre::Http(pre) => pre.instantiate(&mut store).await.map(Exports::Http),
+            }
+        };
+        let Ok(made) = tokio::time::timeout(START_MAX, made).await else {
+            return Err(InstantiateError::Timeout(TimeoutKind::Deadline));
+        };
+        match made {
             Ok(exports) => Ok(HandlerInstance {
                 _slot: slot,
                 store,
@@ -170,7 +223,7 @@ impl HandlerInstance {
         let result = self.run(request, deadline).await;
         // Whatever the end, the state is let go of.
         let transaction = self.store.data_mut().transaction.take();
-        let kept = transaction.filter(|_| result.is_ok());
+        let kept = transaction.filter(|_| result.as_ref().is_ok_and(Reply::keeps_writes));
         CallEnd { result, writes: kept.map(Transaction::into_writes).unwrap_or_default() }
     }
 
@@ -183,16 +236,32 @@ impl HandlerInstance {
         guest.bounds.forget_hit();
         guest.run_time.start(Some(deadline));
         self.store.set_epoch_deadline(1);
-        let handler = self.exports.shardloom_shard_handler();
-        let outcome = match handler.call_handle(&mut self.store, &request.into()).await {
-            Ok(Ok(reply)) => self.reply_bounds.check(reply.into()).map_err(CallError::Limit),
-            Ok(Err(failure)) => Err(CallError::Failure(failure.into())),
-            Err(error) => {
-                let guest = self.store.data();
-                Err(guest.stop_reason(&error, self.stack_bytes, self.reply_bounds.reply_bytes).into())
+        let bounds = self.reply_bounds;
+        let (store, exports) = (&mut self.store, &self.exports);
+        let called = async {
+            match exports {
+                Exports::Calls(exports) => {
+                    let handler = exports.shardloom_shard_handler();
+                    let result = match handler.call_handle(store, &request.into()).await? {
+                        Ok(reply) => bounds.check(reply.into()).map_err(CallError::Limit),
+                        Err(failure) => Err(CallError::Failure(failure.into())),
+                    };
+                    Ok(Ended { result, usable: true })
+                }
+                // Boxed, since every call would carry the room for it.
+                Exports::Http(exports) => Box::pin(exports.call(store, request, bounds)).await,
             }
         };
-        self.dead = !matches!(outcome, Ok(_) | Err(CallError::Failure(_)));
+        // A guest may wait, for a clock or for a response, and meets no check of the time meanwhile.
+        let (outcome, usable) = match tokio::time::timeout_at(deadline.into(), called).await {
+            Err(_) => (Err(CallError::Timeout(TimeoutKind::Deadline)), false),
+            Ok(Ok(Ended { result, usable })) => (result, usable),
+            Ok(Err(error)) => {
+                let guest = self.store.data();
+                (Err(guest.stop_reason(&error, self.stack_bytes, bounds.reply_bytes).into()), false)
+            }
+        };
+        self.dead = !(usable && matches!(outcome, Ok(_) | Err(CallError::Failure(_))));
         outcome
     }
 

@@ -205,8 +205,11 @@ impl Host {
     /// # Errors
     /// Where it is not here, damaged, or of another world.
     pub async fn handler(&self, digest: &Digest) -> Result<PreparedHandler, LoadError> {
-        self.prepare(digest, World::ShardHandler, |inner, digest, component| inner.handler(digest, component))
-            .await
+        let worlds = &[World::ShardHandler, World::HttpHandler];
+        self.prepare(digest, worlds, |inner, label, component| {
+            inner.handler(label.digest, label.world, component)
+        })
+        .await
     }
 
     /// Makes a shard function ready.
@@ -214,8 +217,8 @@ impl Host {
     /// # Errors
     /// Where it is not here, damaged, or of another world.
     pub async fn shard_function(&self, digest: &Digest) -> Result<ShardFunction, LoadError> {
-        self.prepare(digest, World::ShardFunction, |inner, digest, component| {
-            ShardFunction::new(digest, &inner.pure.engine, component, &inner.options)
+        self.prepare(digest, &[World::ShardFunction], |inner, label, component| {
+            ShardFunction::new(label.digest, &inner.pure.engine, component, &inner.options)
         })
         .await
     }
@@ -225,8 +228,8 @@ impl Host {
     /// # Errors
     /// Where it is not here, damaged, or of another world.
     pub async fn weigher(&self, digest: &Digest) -> Result<Weigher, LoadError> {
-        self.prepare(digest, World::ShardWeigher, |inner, digest, component| {
-            Weigher::new(digest, &inner.pure.engine, component, &inner.options)
+        self.prepare(digest, &[World::ShardWeigher], |inner, label, component| {
+            Weigher::new(label.digest, &inner.pure.engine, component, &inner.options)
         })
         .await
     }
@@ -246,8 +249,8 @@ impl Host {
     async fn prepare<T: Send + 'static>(
         &self,
         digest: &Digest,
-        wanted: World,
-        link: impl FnOnce(&Inner, Digest, &Component) -> wasmtime::Result<T> + Send + 'static,
+        wanted: &[World],
+        link: impl FnOnce(&Inner, &Label, &Component) -> wasmtime::Result<T> + Send + 'static,
     ) -> Result<T, LoadError> {
         let digest = *digest;
         let read = self.blocking(move |inner| inner.read_code(&digest)).await.and_then(|read| read);
@@ -261,12 +264,12 @@ impl Host {
                 (label, code)
             }
         };
-        if label.world != wanted {
-            return Err(LoadError::WrongWorld { digest, wanted, found: label.world });
+        if !wanted.contains(&label.world) {
+            return Err(LoadError::WrongWorld { digest, wanted: wanted[0], found: label.world });
         }
         self.blocking(move |inner| {
             let component = inner.load(&label, &code).map_err(|error| LoadError::Compile(digest, error))?;
-            link(inner, digest, &component)
+            link(inner, &label, &component)
                 .map_err(|error| LoadError::Compile(digest, signature(&label, &error)))
         })
         .await
@@ -320,9 +323,15 @@ impl Inner {
             .map_err(|error| CompileError::Crashed(format!("its code does not load: {error:#}")))
     }
 
-    fn handler(&self, digest: Digest, component: &Component) -> wasmtime::Result<PreparedHandler> {
+    fn handler(
+        &self,
+        digest: Digest,
+        world: World,
+        component: &Component,
+    ) -> wasmtime::Result<PreparedHandler> {
         let stack_bytes = self.options.stack_bytes as u64;
-        PreparedHandler::new(digest, &self.handlers.engine, component, Arc::clone(&self.ticker), stack_bytes)
+        let ticker = Arc::clone(&self.ticker);
+        PreparedHandler::new(digest, world, &self.handlers.engine, component, ticker, stack_bytes)
     }
 
     /// Links a component as its world wants it; a shard function is asked a few questions too.
@@ -330,7 +339,9 @@ impl Inner {
         let (digest, engine, options) = (label.digest, &self.workshop(label.world).engine, &self.options);
         let misfit = |error: wasmtime::Error| signature(label, &error);
         match label.world {
-            World::ShardHandler => drop(self.handler(digest, component).map_err(misfit)?),
+            world @ (World::ShardHandler | World::HttpHandler) => {
+                drop(self.handler(digest, world, component).map_err(misfit)?);
+            }
             World::ShardWeigher => drop(Weigher::new(digest, engine, component, options).map_err(misfit)?),
             World::ShardFunction => {
                 ShardFunction::new(digest, engine, component, options).map_err(misfit)?.check_steady()?;

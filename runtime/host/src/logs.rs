@@ -1,7 +1,7 @@
 //! What guests say: lines with a level, bounded in length and rate.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::limits::Limits;
@@ -50,6 +50,20 @@ pub(crate) struct GuestLog {
     credit_bytes: u64,
     refilled_at: Instant,
     dropped: u64,
+}
+
+/// One instance's log, as each of its ways to say something holds it.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedLog(Arc<Mutex<GuestLog>>);
+
+impl SharedLog {
+    pub(crate) fn new(log: GuestLog) -> SharedLog {
+        SharedLog(Arc::new(Mutex::new(log)))
+    }
+
+    pub(crate) fn write(&self, now: Instant, level: LogLevel, context: &str, message: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(now, level, context, message);
+    }
 }
 
 impl LogSink {

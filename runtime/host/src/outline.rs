@@ -3,7 +3,7 @@
 use wasmparser::{ComponentTypeRef, Encoding, Parser, Payload};
 
 use crate::refusal::Refusal;
-use crate::world::World;
+use crate::world::{World, outgoing_http};
 
 /// What the names at the top of a component say.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,11 +13,63 @@ pub(crate) struct Outline {
     pub(crate) imports: Vec<String>,
 }
 
-/// Reads the component's own imports and exports, without compiling it.
-pub(crate) fn outline(bytes: &[u8]) -> Result<Outline, Refusal> {
+/// How an import stands to what a component's world grants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is always there.
+    Granted,
+    /// It is there where a grant of the deploy says so.
+    ByGrant,
+    /// It is not there: the component is refused.
+    Refused,
+}
+
+/// What the names at the top of a component say to whoever wants to deploy it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// What it is; none where its exports fit no world, or several.
+    pub world: Option<World>,
+    /// What it imports, by name, sorted.
+    pub imports: Vec<(String, Standing)>,
+    /// What it exports, by name, sorted.
+    pub exports: Vec<String>,
+    /// Why it would not be admitted, as far as names tell.
+    pub refusal: Option<Refusal>,
+}
+
+/// Reads what a component is and wants, without compiling it.
+///
+/// # Errors
+/// Where it is no component at all.
+pub fn inspect(bytes: &[u8]) -> Result<Inspection, Refusal> {
+    check_kind(bytes)?;
+    let (imports, exports) = names(bytes)?;
+    let outlined = outline(bytes);
+    let world = match &outlined {
+        Ok(outline) => Some(outline.world),
+        Err(Refusal::ImportNotGranted { world, .. }) => Some(*world),
+        Err(_) => None,
+    };
+    let standing = |import: &String| match world {
+        Some(world) if !world.is_granted(import) => Standing::Refused,
+        Some(_) if outgoing_http(std::slice::from_ref(import)).is_some() => Standing::ByGrant,
+        Some(_) => Standing::Granted,
+        None => Standing::Refused,
+    };
+    let imports = imports.into_iter().map(|import| (import.clone(), standing(&import))).collect();
+    Ok(Inspection { world, imports, exports, refusal: outlined.err() })
+}
+
+fn check_kind(bytes: &[u8]) -> Result<(), Refusal> {
     if wasmtime::Engine::detect_precompiled(bytes).is_some() || bytes.starts_with(b"\x7fELF") {
         return Err(Refusal::Native);
     }
+    Ok(())
+}
+
+/// Reads the component's own imports and exports, without compiling it.
+pub(crate) fn outline(bytes: &[u8]) -> Result<Outline, Refusal> {
+    check_kind(bytes)?;
     let (imports, exports) = names(bytes)?;
     let mut worlds: Vec<World> = exports.iter().filter_map(|name| World::of_export(name)).collect();
     worlds.dedup();
@@ -33,9 +85,7 @@ pub(crate) fn outline(bytes: &[u8]) -> Result<Outline, Refusal> {
         Some(import) => Err(Refusal::ImportNotGranted {
             import: import.clone(),
             world,
-            granted: list(
-                &world.grants().iter().map(|grant| grant.trim_end_matches('.')).collect::<Vec<_>>(),
-            ),
+            granted: list(&world.grants().map(|grant| grant.trim_end_matches('.')).collect::<Vec<_>>()),
         }),
         None => Ok(Outline { world, imports }),
     }
@@ -74,9 +124,9 @@ fn names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), Refusal> {
     Ok((imports, exports))
 }
 
-/// Names in words, at most ten of them.
+/// Names in words, at most thirty of them.
 fn list(names: &[impl AsRef<str>]) -> String {
-    const NAMES_MAX: usize = 10;
+    const NAMES_MAX: usize = 30;
     let mut text =
         names.iter().take(NAMES_MAX).map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>();
     if names.len() > NAMES_MAX {

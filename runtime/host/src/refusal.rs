@@ -39,8 +39,8 @@ pub enum Refusal {
     },
     /// Its exports are those of no world.
     #[error(
-        "it fits no world: a component must export `shardloom:shard/handler@0.1.0`, `shard-of` or `weigh`; this one \
-         exports {exports}"
+        "it fits no world: a component must export `shardloom:shard/handler@0.1.0`, `wasi:http/incoming-handler@0.2`, \
+         `wasi:http/handler@0.3`, `shard-of` or `weigh`; this one exports {exports}"
     )]
     NoWorld {
         /// What it exports, in words.

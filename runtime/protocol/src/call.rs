@@ -38,11 +38,26 @@ pub struct GuestRequest {
     pub headers: Vec<(String, String)>,
     /// The caller's body.
     pub body: Bytes,
+    /// Where the request goes, if it came as plain HTTP for a component of wasi:http; its `method` is HTTP's then.
+    pub http: Option<HttpTarget>,
+}
+
+/// What an HTTP request asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpTarget {
+    /// Whether the caller came by TLS.
+    pub tls: bool,
+    /// The host, and the port if there is one, that the caller meant.
+    pub authority: String,
+    /// The path behind the workload's name, and the query.
+    pub path_and_query: String,
 }
 
 /// What a guest answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestReply {
+    /// The status of HTTP; 200 from a handler of calls.
+    pub status: u16,
     /// Headers for the caller.
     pub headers: Vec<(String, String)>,
     /// The body for the caller.

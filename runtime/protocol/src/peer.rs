@@ -253,6 +253,7 @@ mod tests {
                 method: "m".into(),
                 headers: vec![("a".into(), "b".into())],
                 body: Bytes::from_static(b"\x00\xff"),
+                http: None,
             }),
         })
     }
@@ -271,7 +272,7 @@ mod tests {
 
     #[test]
     fn the_bytes_of_a_call_are_these() {
-        let golden = "534c01220080808080808080808080808080804004017702030401e807016b016d01016101620200ff";
+        let golden = "534c01220080808080808080808080808080804004017702030401e807016b016d01016101620200ff00";
         let bytes: String = call().encode().unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(bytes, golden.replace("804004017702", "8004017702"));
     }

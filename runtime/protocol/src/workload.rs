@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::grant::Grant;
+use crate::key_from::KeyFrom;
 
 /// What one version of a workload consists of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +19,32 @@ pub struct WorkloadSpec {
     pub config: BTreeMap<String, String>,
     /// Where this workload's bounds differ from the defaults.
     pub limits: WorkloadLimits,
+    /// How HTTP requests reach it; none for a handler of calls.
+    pub http: Option<HttpSpec>,
+    /// What it may reach beyond its own state.
+    pub grants: Vec<Grant>,
+}
+
+/// How HTTP requests reach a component of wasi:http.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpSpec {
+    /// Where a request's key is.
+    pub key_from: KeyFrom,
+    /// How long an instance lives.
+    #[serde(default)]
+    pub reuse: Reuse,
+}
+
+/// How long an instance of a component of wasi:http lives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reuse {
+    /// One request: nothing that one caller leaves is there for the next.
+    #[default]
+    Never,
+    /// As long as it fares well, as a handler of calls.
+    Always,
 }
 
 /// Bounds that a manifest may set for one workload; what is left out has the host's default.

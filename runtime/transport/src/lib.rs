@@ -5,7 +5,7 @@
 //!
 //! In reading order: [`Class`] and [`PeerOptions`] say what is carried and within which bounds; [`ClusterCa`],
 //! [`NodeIdentity`] and [`JoinToken`] say who is who; [`PeerNet`] carries requests, with [`Handler`] at the far end and
-//! [`TransportError`] when it fails; [`https`] serves TLS to clients.
+//! [`TransportError`] when it fails; [`https`] serves TLS to clients, and [`outside`] dials others by it.
 
 mod ca;
 mod class;
@@ -20,6 +20,7 @@ mod link;
 mod name;
 mod net;
 mod options;
+pub mod outside;
 mod own_stream;
 mod peer;
 mod quic;

@@ -18,6 +18,7 @@
 //! - [`network`]: addresses that nobody else uses.
 //! - [`sickness`]: what befalls a cluster beyond signals, made of the following.
 //! - [`namespaces`]: a network whose wires can be cut.
+//! - [`outside`]: a name server and a web server, for what nodes reach beyond each other.
 //! - [`mount`]: file systems of a node's own.
 //! - [`power`]: all nodes cut off from their power at one instant.
 //! - [`failing_sync`]: a node whose fdatasync fails.
@@ -42,6 +43,7 @@ pub mod namespaces;
 pub mod network;
 pub mod options;
 mod orphans;
+pub mod outside;
 pub mod power;
 pub mod process;
 pub mod random;

@@ -6,11 +6,15 @@
 //!                                     └── ...
 //! ```
 //!
+//! Names are looked up at the bridge's address, where a test may answer: see [`Outside`](crate::outside::Outside).
+//!
 //! A cut is a rule of the packet filter in the namespace of the node that is to hear nothing: it holds for one direction only, and the
 //! sender does not notice. Clients are on the bridge; what is cut between nodes is not cut for them.
 
 use std::fmt::Write;
+use std::fs;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -116,6 +120,16 @@ impl Namespaces {
         self.host(u8::try_from(index + 1).unwrap_or(u8::MAX))
     }
 
+    /// The bridge's address: where this program is, for the nodes.
+    pub fn outside(&self) -> Ipv4Addr {
+        self.host(BRIDGE_HOST)
+    }
+
+    /// What the programs in a node's namespace find in place of the machine's `/etc`.
+    fn own_etc(&self, index: usize) -> PathBuf {
+        PathBuf::from(orphans::NAMESPACE_ETC).join(self.namespace(index))
+    }
+
     fn host(&self, host: u8) -> Ipv4Addr {
         Ipv4Addr::new(10, OCTET, self.network, host)
     }
@@ -134,6 +148,10 @@ impl Namespaces {
         let (namespace, wire) = (self.namespace(index), format!("{}v{index}", self.name));
         run("ip", &["netns", "add", &namespace])?;
         self.nodes.push(index);
+        let etc = self.own_etc(index);
+        fs::create_dir_all(&etc).with_context(|| etc.display().to_string())?;
+        let resolver = format!("nameserver {}\noptions timeout:1 attempts:2\n", self.outside());
+        fs::write(etc.join("resolv.conf"), resolver)?;
         let address = format!("{}/24", self.address(index));
         run("ip", &["link", "add", &wire, "type", "veth", "peer", "name", "eth0", "netns", &namespace])?;
         run("ip", &["link", "set", &wire, "master", &self.name, "up"])?;
@@ -192,6 +210,7 @@ impl Drop for Namespaces {
         // A wire goes with either of its ends. There is nobody to tell if something stays.
         for node in &self.nodes {
             let _ = run("ip", &["netns", "delete", &self.namespace(*node)]);
+            let _ = fs::remove_dir_all(self.own_etc(*node));
         }
         let _ = run("ip", &["link", "delete", &self.name]);
     }

@@ -10,6 +10,9 @@ const DIRECTORY: &str = "shardloom-";
 /// Begins the names of namespaces and bridges: an interface's name has at most 15 bytes.
 const INTERFACE: &str = "sl";
 
+/// Where a namespace's own files in place of the machine's `/etc` are, by its name.
+pub(crate) const NAMESPACE_ETC: &str = "/etc/netns";
+
 /// How the names of this process's directories begin.
 pub(crate) fn prefix() -> String {
     format!("{DIRECTORY}{}-", std::process::id())
@@ -37,6 +40,7 @@ pub(crate) fn sweep_networks() {
     for line in listed(&["netns", "list"]).lines() {
         if let Some(name) = line.split_whitespace().next().filter(|name| is_orphan(name, INTERFACE)) {
             let _ = run("ip", &["netns", "delete", name]);
+            let _ = fs::remove_dir_all(Path::new(NAMESPACE_ETC).join(name));
         }
     }
     for line in listed(&["-o", "link", "show", "type", "bridge"]).lines() {

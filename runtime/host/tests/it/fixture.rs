@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use shardloom_host::{
     CallError, Compiler, Digest, HandlerInstance, Host, HostOptions, InstantiateError, Limits, LogSink,
-    Place, PreparedHandler, Reply, Request,
+    Outgoing, Place, PreparedHandler, Reply, Request, Setting,
 };
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
 use tempfile::TempDir;
@@ -18,6 +18,8 @@ pub(crate) struct Fixture {
     /// What guests logged, and how many lines were dropped before each.
     pub(crate) lines: Arc<Mutex<Vec<(String, u64)>>>,
     pub(crate) directory: TempDir,
+    /// By whom its guests send requests.
+    pub(crate) outgoing: Option<Arc<dyn Outgoing>>,
 }
 
 /// The bytes of a guest's component.
@@ -44,6 +46,7 @@ pub(crate) fn request(key: &str, method: &str, body: &str) -> Request {
         method: method.to_owned(),
         headers: Vec::new(),
         body: body.as_bytes().to_vec(),
+        http: None,
     }
 }
 
@@ -60,7 +63,7 @@ impl Fixture {
         let directory = tempfile::tempdir().unwrap();
         let mut options = HostOptions::new(directory.path().join("components"), compiler());
         change(&mut options);
-        Fixture { host: Host::new(options).unwrap(), lines: Arc::default(), directory }
+        Fixture { host: Host::new(options).unwrap(), lines: Arc::default(), directory, outgoing: None }
     }
 
     pub(crate) async fn admit(&self, name: &str) -> Digest {
@@ -90,7 +93,9 @@ impl Fixture {
             let mut lines = lines.lock().unwrap();
             lines.push((format!("{:?} {} {}", line.level, line.context, line.message), line.dropped));
         });
-        HandlerInstance::instantiate(handler, place, limits, Arc::new(config), sink).await
+        let setting =
+            Setting { place, config: Arc::new(config), logs: sink, outgoing: self.outgoing.clone() };
+        HandlerInstance::instantiate(handler, limits, setting).await
     }
 
     /// An instance with the limits that a workload has by default.

@@ -26,11 +26,16 @@ mod log;
 mod needs_clock;
 mod scripted;
 mod state;
+mod url_shortener;
+mod web;
+mod web_faulty;
+mod web_kv;
+mod web_new;
 mod word_count;
 
 #[test]
 fn every_guest_has_a_test() {
-    const TESTED: [&str; 16] = [
+    const TESTED: [&str; 19] = [
         "bank",
         "by-busy-time",
         "by-tenant",
@@ -46,10 +51,13 @@ fn every_guest_has_a_test() {
         "log",
         "needs-clock",
         "scripted",
+        "web-faulty",
+        "web-kv",
+        "web-new",
         "word-count",
     ];
     assert_eq!(directories("guests"), TESTED, "a guest needs a module here with its tests");
-    assert_eq!(directories("examples"), ["inventory"], "an example needs one too");
+    assert_eq!(directories("examples"), ["inventory", "url-shortener"], "an example needs one too");
 }
 
 /// The names of the directories in a directory of the repository, sorted.

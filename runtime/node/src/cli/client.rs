@@ -129,7 +129,7 @@ pub(super) struct Outgoing<'a> {
     path: String,
     headers: Vec<(&'static str, String)>,
     body: &'a [u8],
-    deadline: Duration,
+    deadline: Option<Duration>,
     authorized: bool,
     progress: Option<indicatif::ProgressBar>,
 }
@@ -142,7 +142,7 @@ impl<'a> Outgoing<'a> {
             path: path.into(),
             headers: Vec::new(),
             body: &[],
-            deadline: QUICK,
+            deadline: Some(QUICK),
             authorized: true,
             progress: None,
         }
@@ -162,7 +162,13 @@ impl<'a> Outgoing<'a> {
 
     /// Waits for the answer for this long.
     pub(super) fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// Waits for the answer for as long as it comes.
+    pub(super) fn without_deadline(mut self) -> Self {
+        self.deadline = None;
         self
     }
 
@@ -317,6 +323,21 @@ impl Client {
         Err(refused.unwrap_or_else(|| ClientError::Unreachable { tried: tried.join("; ") }))
     }
 
+    /// Writes the body of one server's answer to `into` as it comes, for as long as it comes.
+    ///
+    /// # Errors
+    /// If the server does not answer, refuses, or breaks off.
+    pub(super) fn follow(&self, server: &str, path: &str, into: &mut impl Write) -> Result<(), ClientError> {
+        let unreachable =
+            |error: ureq::Error| ClientError::Unreachable { tried: format!("{server}: {error}") };
+        let outgoing = Outgoing::new(Method::GET, path).without_deadline();
+        let reply = self.open_to(server, &outgoing).map_err(unreachable)?;
+        if reply.status().as_u16() >= 400 {
+            return Err(refusal(&whole(server, reply).map_err(unreachable)?));
+        }
+        pour(server, reply, into)
+    }
+
     fn send_to(&self, server: &str, outgoing: &Outgoing<'_>) -> Result<Reply, ureq::Error> {
         whole(server, self.open_to(server, outgoing)?)
     }
@@ -342,10 +363,10 @@ impl Client {
     fn carry<S: AsSendBody>(
         &self,
         request: Result<Request<S>, ureq::http::Error>,
-        deadline: Duration,
+        deadline: Option<Duration>,
     ) -> Result<Response<Body>, ureq::Error> {
         let request = request.map_err(ureq::Error::Http)?.with_agent(&self.agent);
-        request.configure().timeout_global(Some(deadline)).run()
+        request.configure().timeout_global(deadline).run()
     }
 }
 

@@ -6,6 +6,9 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+use shardloom_protocol::grant::Grant;
+use shardloom_protocol::key_from::KeyFrom;
+use shardloom_protocol::workload::{HttpSpec, Reuse};
 use ureq::http::Method;
 
 use super::client::{Client, Outgoing, SLOW};
@@ -20,7 +23,8 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 #[derive(Args)]
 #[command(after_help = "Examples:
   shardloom deploy target/guests/word-count.wasm --name word-count
-  shardloom deploy shop.wasm --name shop --shard-function by-tenant.wasm --config currency=EUR")]
+  shardloom deploy shop.wasm --name shop --shard-function by-tenant.wasm --config currency=EUR
+  shardloom deploy site.wasm --name site --key-from path:1 --grant http:api.example.com")]
 pub(super) struct Deploy {
     /// The component.
     file: PathBuf,
@@ -36,6 +40,16 @@ pub(super) struct Deploy {
     /// A limit of the guest, such as deadline_ms or memory_bytes; may be repeated.
     #[arg(long, value_name = "LIMIT=NUMBER", value_parser = pair)]
     limit: Vec<(String, String)>,
+    /// Where the key of a request is, for a component of wasi:http: path:N (the Nth part of the path), header:NAME, query:NAME,
+    /// cookie:NAME or whole-path.
+    #[arg(long, value_name = "WHERE")]
+    key_from: Option<KeyFrom>,
+    /// Keep the instances of a component of wasi:http for more than one request.
+    #[arg(long, requires = "key_from")]
+    reuse: bool,
+    /// A host that the component may send requests to, as http:HOST or http:HOST:PORT; may be repeated.
+    #[arg(long, value_name = "http:HOST")]
+    grant: Vec<Grant>,
 }
 
 impl Deploy {
@@ -59,6 +73,12 @@ impl Deploy {
             });
             manifest.insert("limits".into(), limits.collect::<anyhow::Result<Map<_, _>>>()?.into());
         }
+
+        if let Some(key_from) = self.key_from {
+            let reuse = if self.reuse { Reuse::Always } else { Reuse::Never };
+            manifest.insert("http".into(), serde_json::to_value(HttpSpec { key_from, reuse })?);
+        }
+        manifest.insert("grants".into(), serde_json::to_value(&self.grant)?);
 
         let wait = progress::wait(format!("every node compiles and tries {name}"));
         let path = format!("/v1/workloads/{}", segment(&name));

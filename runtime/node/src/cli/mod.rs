@@ -9,7 +9,9 @@ mod client;
 mod deploy;
 mod dev;
 mod endpoints;
+mod inspect;
 mod login;
+mod logs;
 mod members;
 mod moves;
 mod node;
@@ -97,6 +99,8 @@ enum Command {
     Shards(shards::Shards),
     Endpoints(endpoints::Endpoints),
     Workloads(workloads::Workloads),
+    Inspect(inspect::Inspect),
+    Logs(logs::Logs),
     Weigher(weigher::Weigher),
     Settings(settings::Settings),
     StepDown(step_down::StepDown),
@@ -124,6 +128,8 @@ pub fn run() -> ExitCode {
         Command::Shards(shards) => shards.run(&global),
         Command::Endpoints(endpoints) => endpoints.run(&global),
         Command::Workloads(workloads) => workloads.run(&global),
+        Command::Inspect(inspect) => inspect.run(&global),
+        Command::Logs(logs) => logs.run(&global),
         Command::Weigher(weigher) => weigher.run(&global),
         Command::Settings(settings) => settings.run(&global),
         Command::StepDown(step_down) => step_down.run(&global),

@@ -29,6 +29,7 @@ use super::cluster_fabric::ClusterFabric;
 use super::config::{JoinPolicy, NodeConfig};
 use super::disk_and_net::DiskAndNet;
 use super::fabric::Fabric;
+use super::http::connection::Carrier;
 use super::metrics::Metrics;
 use super::node_server::NodeServer;
 use super::observe;
@@ -84,11 +85,11 @@ pub async fn run(config: NodeConfig, shutdown: CancellationToken) -> Result<(), 
             let listener = listener.tap_io(|connection| {
                 let _ = connection.set_nodelay(true);
             });
-            tasks.spawn(async move { serving.serve(listener).await });
+            tasks.spawn(async move { serving.serve(listener, Carrier::Plain).await });
         }
         Some((certificate, key)) => {
             let tls = super::tls::TlsListener::open(listener, certificate, key)?;
-            tasks.spawn(async move { serving.serve(tls).await });
+            tasks.spawn(async move { serving.serve(tls, Carrier::Tls).await });
         }
     }
     tasks.spawn(chores::run(server.clone()));

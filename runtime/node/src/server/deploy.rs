@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use shardloom_host as host;
+use shardloom_host::{Admitted, World, outgoing_http};
 use shardloom_protocol::peer::{ComponentRole, PeerReply, PeerRequest, Trial};
 use shardloom_protocol::workload::WorkloadSpec;
 use shardloom_sharding::ids::NodeId;
@@ -19,6 +21,9 @@ const APPLIED_EVERYWHERE_MAX: Duration = Duration::from_secs(2);
 const NAME_BYTES_MAX: usize = 128;
 /// Bytes of all names and values of a configuration: it is part of the control log.
 const CONFIG_BYTES_MAX: usize = 64 << 10;
+
+/// Grants of a workload: they are part of the control log, and each request is held against all.
+const GRANTS_MAX: usize = 64;
 
 /// A deploy that has taken effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +43,7 @@ pub async fn deploy(server: &NodeServer, name: &str, spec: WorkloadSpec) -> Resu
     let _under_way = server.deploys.begin(name)?;
     let base = server.fabric.view().workloads.get(name).map(|workload| workload.version);
     let confirmed_by = confirm(server, &trials(name, &spec)).await?;
+    fits(server, name, &spec).await?;
 
     let command = ControlCommand::DeployWorkload { name: name.to_owned(), base, spec };
     match write_everywhere(server, command).await? {
@@ -77,11 +83,47 @@ fn check(name: &str, spec: &WorkloadSpec) -> Result<(), Problem> {
              not beginning with `.`"
         ));
     }
+    if spec.grants.len() > GRANTS_MAX {
+        return bad(format!("{} grants are given; at most {GRANTS_MAX} are taken", spec.grants.len()));
+    }
     let config_bytes: usize = spec.config.iter().map(|(key, value)| key.len() + value.len()).sum();
     if config_bytes > CONFIG_BYTES_MAX {
         return bad(format!("the config has {config_bytes} bytes; at most {CONFIG_BYTES_MAX} are taken"));
     }
     guests::limits(&spec.limits).check().or_else(|error| bad(error.to_string()))
+}
+
+/// Checks that the workload is told what its component needs: where a request's key is, and what it may reach.
+async fn fits(server: &NodeServer, name: &str, spec: &WorkloadSpec) -> Result<(), Problem> {
+    let bad = |detail: String| Err(Problem::new(Code::BadRequest, detail));
+    let admitted = server.guests.host().admitted(&host::Digest(spec.component.0)).await;
+    let Ok(Some(Admitted { world, imports, .. })) = admitted else {
+        return Err(Problem::new(Code::Internal, format!("component {} is gone", spec.component)));
+    };
+    match (world == World::HttpHandler, &spec.http) {
+        (true, None) => {
+            return bad(format!(
+                "{name} is a component of wasi:http: say where a request's key is, with --key-from path:1, \
+                 header:NAME, query:NAME, cookie:NAME or whole-path"
+            ));
+        }
+        (false, Some(_)) => {
+            return bad(format!(
+                "{name} is a {world}: --key-from and --reuse are for components of wasi:http"
+            ));
+        }
+        _ => {}
+    }
+    match (outgoing_http(&imports), spec.grants.is_empty()) {
+        (Some(import), true) => bad(format!(
+            "{name} imports `{import}`, by which it can send requests, and no grant allows any: give \
+             --grant http:HOST for each host that it may reach"
+        )),
+        (None, false) => {
+            bad(format!("{name} imports nothing that it could send requests by: it needs no grant"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Has the components ready here and then on all other live nodes; answers who they are.

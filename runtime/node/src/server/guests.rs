@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use shardloom_host as host;
 use shardloom_host::{
-    GuestLine, HandlerInstance, Host, LoadError, LogLevel, LogSink, Place, PreparedHandler, ShardFunction,
-    Weigher,
+    HandlerInstance, Host, LoadError, Place, PreparedHandler, Setting, ShardFunction, Weigher,
 };
 use shardloom_protocol::digest::Digest;
 use shardloom_protocol::peer::{ComponentRole, PeerReply, PeerRequest, Trial};
@@ -18,6 +17,7 @@ use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
 use tokio::time::{Instant, timeout_at};
 
 use super::fabric::{Class, Fabric};
+use super::guest_lines::GuestLines;
 
 /// How long one peer has to send a component, before the next one is asked.
 const FETCH_FROM_PEER_MAX: Duration = Duration::from_secs(30);
@@ -64,6 +64,7 @@ pub struct Guests {
     fabric: Arc<dyn Fabric>,
     handlers: Ready<PreparedHandler>,
     shard_functions: Ready<ShardFunction>,
+    lines: Arc<GuestLines>,
     /// One fetch or compilation of a component at a time, however many calls want it.
     under_way: Gates<Digest>,
 }
@@ -76,6 +77,7 @@ impl Guests {
             fabric,
             handlers: Ready(Mutex::default()),
             shard_functions: Ready(Mutex::default()),
+            lines: Arc::default(),
             under_way: Gates::default(),
         }
     }
@@ -83,6 +85,11 @@ impl Guests {
     /// The host, for uploads.
     pub fn host(&self) -> &Host {
         &self.host
+    }
+
+    /// What they say.
+    pub fn lines(&self) -> &Arc<GuestLines> {
+        &self.lines
     }
 
     /// A workload's component, ready to make instances of.
@@ -188,9 +195,13 @@ impl Guests {
                     workload: Arc::from(trial.workload.as_str()),
                     version: 0,
                 };
-                let (limits, config) = (limits(&trial.limits), Arc::new(trial.config.clone()));
-                let logs = log_sink(&trial.workload, place.shard);
-                HandlerInstance::instantiate(&handler, place, &limits, config, logs)
+                let setting = Setting {
+                    logs: self.lines.sink(&trial.workload, place.shard),
+                    place,
+                    config: Arc::new(trial.config.clone()),
+                    outgoing: None,
+                };
+                HandlerInstance::instantiate(&handler, &limits(&trial.limits), setting)
                     .await
                     .map(drop)
                     .map_err(|error| unfit(component, &error))
@@ -319,29 +330,4 @@ pub fn limits(wanted: &WorkloadLimits) -> host::Limits {
         state_bytes: wanted.state_bytes.unwrap_or(default.state_bytes),
         ..default
     }
-}
-
-/// Where a guest's lines go: into the node's log, with the workload and the shard.
-pub fn log_sink(workload: &str, shard: ShardId) -> LogSink {
-    let workload: Arc<str> = Arc::from(workload);
-    LogSink::new(move |line: GuestLine<'_>| {
-        let GuestLine { level, context, message, dropped } = line;
-        match level {
-            LogLevel::Trace => {
-                tracing::trace!(target: "guest", %workload, %shard, context, dropped, "{message}")
-            }
-            LogLevel::Debug => {
-                tracing::debug!(target: "guest", %workload, %shard, context, dropped, "{message}")
-            }
-            LogLevel::Info => {
-                tracing::info!(target: "guest", %workload, %shard, context, dropped, "{message}")
-            }
-            LogLevel::Warn => {
-                tracing::warn!(target: "guest", %workload, %shard, context, dropped, "{message}")
-            }
-            LogLevel::Error | LogLevel::Critical => {
-                tracing::error!(target: "guest", %workload, %shard, context, dropped, "{message}");
-            }
-        }
-    })
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use shardloom_cluster::control::Settings;
 use shardloom_cluster::leading::MovesNews;
 use shardloom_protocol::digest::Digest;
-use shardloom_protocol::workload::WorkloadSpec;
+use shardloom_protocol::workload::{Reuse, WorkloadSpec};
 use shardloom_sharding::ids::{ClusterId, Epoch, NodeId, ShardId, Term};
 use shardloom_sharding::map::ShardMap;
 use shardloom_sharding::route::{Leader, Lease, Progress, ShardView};
@@ -123,6 +123,13 @@ pub struct Weigher {
     pub last_run: Option<u64>,
     /// Why its last run gave none.
     pub alarm: Option<String>,
+}
+
+impl Workload {
+    /// Whether an instance that fares well answers the next call too.
+    pub fn keeps_instances(&self) -> bool {
+        self.spec.http.as_ref().is_none_or(|http| http.reuse == Reuse::Always)
+    }
 }
 
 impl View {

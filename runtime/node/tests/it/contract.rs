@@ -50,6 +50,10 @@ async fn every_described_operation_exists_and_nothing_else_does() {
         let code =
             serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap_or_default()["code"].clone();
         assert!(code != "unknown-route" && code != "method-not-allowed", "{operation:?}: {reply:?}");
+        if operation.path.starts_with("/w/") {
+            // Which methods there are is for the component to say.
+            continue;
+        }
         client.admin("PATCH", &path, b"").await.problem(405, "method-not-allowed", "no");
     }
     for path in ["/", "/v1", "/v1/call/w", "/v1/call/w/a/b", "/v1/call//k", "/v1/nodes/x"] {

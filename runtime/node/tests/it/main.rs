@@ -11,5 +11,6 @@ mod handover;
 mod idempotency;
 mod settings;
 mod state;
+mod web;
 mod weigher;
 mod world;

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use shardloom::server::fabric::{
     Class, ControlCommand, ControlError, ControlReply, Fabric, FabricError, NotServing, Permit,
 };
+use shardloom::server::http::connection::Carrier;
 use shardloom::server::limits::{Limits, Timings};
 use shardloom::server::metrics::Metrics;
 use shardloom::server::state::ShardState;
@@ -218,7 +219,7 @@ impl World {
             shared.control.lock().unwrap().members.insert(node.this, member);
             assert!(node.server.set(Arc::clone(&server)).is_ok());
             tasks.spawn(chores::run(Arc::clone(&server)));
-            tasks.spawn(async move { server.serve(listener).await });
+            tasks.spawn(async move { server.serve(listener, Carrier::Plain).await });
         }
         shared.publish(&[]);
         World { shared, _tasks: tasks, _directories: directories }

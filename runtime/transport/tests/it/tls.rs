@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use shardloom_transport::https::{Acceptor, HttpsError};
+use shardloom_transport::outside::{OutsideError, Trust};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -73,4 +74,28 @@ fn errors_name_the_file_that_is_wrong() {
     assert!(matches!(swapped, HttpsError::Content { path, .. } if path == files.certificate));
     let mixed = refused(&files.certificate, &others.key).to_string();
     assert!(mixed.contains("server.crt") && mixed.contains("cannot be used together"), "{mixed}");
+}
+
+#[tokio::test]
+async fn a_host_outside_must_prove_its_name_by_an_authority_that_is_trusted() {
+    let (others, files) = (files(), files());
+    let acceptor = Acceptor::from_pem_files(&files.certificate, &files.key).unwrap();
+    let listener = TcpListener::bind(anywhere()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (trusted, untrusted) =
+        (Trust::in_pem(files.pem.as_bytes()).unwrap(), Trust::in_pem(others.pem.as_bytes()).unwrap());
+    for (trust, name, proven) in
+        [(&trusted, "localhost", true), (&trusted, "other.test", false), (&untrusted, "localhost", false)]
+    {
+        let server = async { acceptor.accept(listener.accept().await.unwrap().0).await.is_ok() };
+        let client = async {
+            let tcp = TcpStream::connect(address).await.unwrap();
+            trust.secure(name, tcp).await
+        };
+        let both = async { tokio::join!(server, client) };
+        let (_, secured) = tokio::time::timeout(PATIENCE, both).await.unwrap();
+        assert_eq!(secured.is_ok(), proven, "{name}");
+        assert!(proven || matches!(secured, Err(OutsideError::Handshake(_))));
+    }
+    assert!(matches!(Trust::in_pem(b"nothing"), Err(OutsideError::NoAuthorities)));
 }

@@ -1,5 +1,7 @@
 //! The applications in `examples/`: their READMEs tell what they answer, and that is what they answer.
 
+use std::process::{Command, Output};
+
 use anyhow::{Context, Result, ensure};
 use shardloom_harness::cluster::{Cluster, check};
 use shardloom_harness::{Options, artefacts};
@@ -18,6 +20,14 @@ struct Step {
     output: String,
 }
 
+/// Where `shardloom dev` has its nodes answer, as READMEs say it.
+const NODES: [&str; 3] = ["http://127.0.0.1:7080", "http://127.0.0.1:7090", "http://127.0.0.1:7100"];
+
+#[test]
+fn url_shortener_answers_as_its_readme_says() {
+    check(Options::of(3), |cluster| follow(cluster, "url-shortener"));
+}
+
 #[test]
 fn inventory_answers_as_its_readme_says() {
     check(Options::of(3), |cluster| follow(cluster, "inventory"));
@@ -30,9 +40,7 @@ fn follow(cluster: &Cluster, example: &str) -> Result<()> {
     let steps = steps(&readme)?;
     ensure!(!steps.is_empty(), "{} has no commands", path.display());
     for Step { words, output } in steps {
-        let words: Vec<String> = words.into_iter().map(here).collect::<Result<_>>()?;
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let done = cluster.cli_output(&words)?;
+        let done = run(cluster, words.clone())?;
         let (printed, said) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
         let fails = output.starts_with(ERROR);
         ensure!(done.status.success() != fails, "{words:?} ended with {}: {said}", done.status);
@@ -40,6 +48,21 @@ fn follow(cluster: &Cluster, example: &str) -> Result<()> {
         ensure!(output.is_empty() || found == output, "{words:?}\nanswered {found}\ninstead of {output}");
     }
     Ok(())
+}
+
+/// Runs a command: ours, or curl against the node that it names.
+fn run(cluster: &Cluster, mut words: Vec<String>) -> Result<Output> {
+    let program = words.remove(0);
+    if program == "curl" {
+        let url = |word: String| {
+            let node = NODES.iter().position(|node| word.starts_with(node));
+            node.map_or(word.clone(), |index| word.replacen(NODES[index], &cluster.url(index, ""), 1))
+        };
+        let words: Vec<String> = words.into_iter().map(url).collect();
+        return Command::new("curl").args(words).output().context("curl");
+    }
+    let words: Vec<String> = words.into_iter().map(here).collect::<Result<_>>()?;
+    cluster.cli_output(&words.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// A built component is where this build has it.
@@ -57,12 +80,12 @@ fn steps(readme: &str) -> Result<Vec<Step>> {
         if line.starts_with("```") {
             in_console = line == "```console";
         } else if let Some(command) = line.strip_prefix("$ ").filter(|_| in_console) {
-            let mut words = words(command);
+            let words = words(command);
             ensure!(
-                words.first().is_some_and(|word| word == "shardloom"),
-                "not a command of ours: {command}"
+                words.first().is_some_and(|word| word == "shardloom" || word == "curl"),
+                "neither a command of ours nor curl: {command}"
             );
-            steps.push(Step { words: words.split_off(1), output: String::new() });
+            steps.push(Step { words, output: String::new() });
         } else if in_console {
             let step = steps.last_mut().context("output before the first command")?;
             step.output = format!("{}\n{line}", step.output).trim().to_owned();
@@ -97,6 +120,9 @@ fn a_readme_is_read_as_a_shell_would_read_it() {
         words: words.iter().map(|word| (*word).to_owned()).collect(),
         output: output.to_owned(),
     };
-    let expected = [step(&["call", "a", "--body", "{\"b\": 1}", ""], "one\ntwo"), step(&["status"], "")];
+    let expected = [
+        step(&["shardloom", "call", "a", "--body", "{\"b\": 1}", ""], "one\ntwo"),
+        step(&["shardloom", "status"], ""),
+    ];
     assert_eq!(steps(readme).expect("the README is in order"), expected);
 }

@@ -116,7 +116,9 @@ fn money_is_neither_made_nor_lost_when_nodes_are_killed_and_drained() {
             for victim in [follower(cluster)?, cluster.leader()?] {
                 let drained = cluster.id_of((victim + 1) % 3)?;
                 more(&load.made, MORE)?;
-                cluster.wait("the node drained", HEAL_MAX, |cluster| cluster.cli(&["node", "drain", &drained]))?;
+                cluster.wait("the node drained", HEAL_MAX, |cluster| {
+                    cluster.cli(&["node", "drain", &drained])
+                })?;
                 more(&load.made, MORE)?;
                 cluster.kill(victim)?;
                 cluster.restart(victim)?;

@@ -9,6 +9,7 @@ mod examples;
 mod failing;
 mod forming;
 mod full_disk;
+mod granting;
 mod histories;
 mod joining;
 mod lost_disk;

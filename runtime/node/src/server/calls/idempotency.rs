@@ -100,7 +100,11 @@ impl Idempotent {
     pub fn of(request: &GuestRequest) -> Option<Idempotent> {
         let (_, key) = request.headers.iter().find(|(name, _)| name == HEADER)?;
         let name = digest(&[request.key.as_bytes(), key.as_bytes()]);
-        let fingerprint = digest(&[request.method.as_bytes(), &request.body]);
+        let method = request.method.as_bytes();
+        let fingerprint = match &request.http {
+            None => digest(&[method, &request.body]),
+            Some(http) => digest(&[method, http.path_and_query.as_bytes(), &request.body]),
+        };
         Some(Idempotent { name, fingerprint })
     }
 
@@ -221,7 +225,7 @@ mod tests {
 
     impl Rows {
         fn keep(&self, key: &str, served: Duration) {
-            let reply = GuestReply { headers: Vec::new(), body: Bytes::from_static(b"done") };
+            let reply = GuestReply { status: 200, headers: Vec::new(), body: Bytes::from_static(b"done") };
             for Change { key, value } in call(key).changes(self, "w", (1, &reply), served).unwrap() {
                 let mut rows = self.0.lock().unwrap();
                 match value {
@@ -288,7 +292,7 @@ mod tests {
     fn call(key: &str) -> Idempotent {
         let headers = vec![(HEADER.to_owned(), key.to_owned())];
         let (key, method, body) = ("k".to_owned(), "add".to_owned(), Bytes::new());
-        Idempotent::of(&GuestRequest { key, method, headers, body }).unwrap()
+        Idempotent::of(&GuestRequest { key, method, headers, body, http: None }).unwrap()
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! How a call can end at the owner, and what of that a caller hears.
 
 use bytes::Bytes;
-use shardloom_host::{CallError, Failure, InstantiateError};
+use shardloom_host::{CallError, Failure, InstantiateError, Reply};
 use shardloom_protocol::call::{CallReply, Executed, Given, GuestFailure, GuestReply};
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
 
@@ -75,11 +75,12 @@ pub fn failure_problem(failure: GuestFailure) -> Problem {
 }
 
 /// Sorts what the host says of a call into the guest's own answer and the host's verdict on the guest.
-pub fn sort(
-    result: Result<shardloom_host::Reply, CallError>,
-) -> Result<Result<GuestReply, GuestFailure>, Problem> {
+pub fn sort(result: Result<Reply, CallError>) -> Result<Result<GuestReply, GuestFailure>, Problem> {
     match result {
-        Ok(reply) => Ok(Ok(GuestReply { headers: reply.headers, body: Bytes::from(reply.body) })),
+        Ok(reply) => {
+            let Reply { status, headers, body } = reply;
+            Ok(Ok(GuestReply { status, headers, body: Bytes::from(body) }))
+        }
         Err(CallError::Failure(failure)) => Ok(Err(match failure {
             Failure::Invalid(text) => GuestFailure::Invalid(text),
             Failure::NotFound(text) => GuestFailure::NotFound(text),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use shardloom_host::{CallEnd, CallError, HandlerInstance, Place, Request, StateError, StateView, Write};
+use shardloom_host::{
+    CallEnd, CallError, HandlerInstance, HttpTarget, Place, Request, Setting, StateError, StateView, Write,
+};
 use shardloom_protocol::batch::{Change, WriteBatch};
 use shardloom_protocol::call::{Executed, Given, GuestReply, GuestRequest};
 use shardloom_sharding::ids::{Epoch, NodeId, Position, ShardId};
@@ -17,6 +19,7 @@ use crate::server::fabric::{Fabric, Permit};
 use crate::server::guests::{self, Guests};
 use crate::server::loads::LoadCounter;
 use crate::server::metrics::Metrics;
+use crate::server::outgoing::GrantedHosts;
 use crate::server::problem::{Code, Problem};
 use crate::server::state::{NotWritten, ShardState, WorkloadState};
 use crate::server::view::Workload;
@@ -252,10 +255,10 @@ impl ShardTask {
             }
             _ => Ok(Wrote::Nothing),
         };
-        if written.is_ok() && !warm.instance.is_dead() {
+        if written.is_ok() && !warm.instance.is_dead() && job.workload.keeps_instances() {
             self.warm = Some(warm);
         } else {
-            // What the guest remembers may rest on writes that are not there.
+            // What the guest remembers may rest on writes that are not there, or is not for the next caller.
             self.bench.metrics.instances.dec();
         }
         let upto = state.last();
@@ -312,9 +315,13 @@ impl ShardTask {
             version: workload.version,
         };
         let limits = guests::limits(&workload.spec.limits);
-        let config = Arc::new(workload.spec.config.clone());
-        let logs = guests::log_sink(&workload.name, self.shard);
-        let instance = HandlerInstance::instantiate(&handler, place, &limits, config, logs)
+        let setting = Setting {
+            place,
+            config: Arc::new(workload.spec.config.clone()),
+            logs: self.bench.guests.lines().sink(&workload.name, self.shard),
+            outgoing: GrantedHosts::of(&workload.spec.grants, &self.bench.fabric),
+        };
+        let instance = HandlerInstance::instantiate(&handler, &limits, setting)
             .await
             .map_err(|error| outcome::instantiate_problem(&error))?;
         self.bench.metrics.instances.inc();
@@ -373,6 +380,11 @@ fn to_host(request: &GuestRequest) -> Request {
         method: request.method.clone(),
         headers: request.headers.clone(),
         body: request.body.to_vec(),
+        http: request.http.as_ref().map(|target| HttpTarget {
+            tls: target.tls,
+            authority: target.authority.clone(),
+            path_and_query: target.path_and_query.clone(),
+        }),
     }
 }
 

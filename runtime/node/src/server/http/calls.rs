@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
-use shardloom_protocol::call::{Executed, GuestRequest};
+use shardloom_protocol::call::{Executed, GuestRequest, HttpTarget};
 use tokio::time::{Instant, timeout_at};
 
 use super::headers;
@@ -23,15 +23,33 @@ use crate::server::problem::{Code, Problem};
 /// Where calls go. What follows is taken apart by hand, since a key may hold any character, percent-encoded.
 pub const CALL_PREFIX: &str = "/v1/call/";
 
-/// Takes a call, has it answered, and notes how long that took.
+/// What a body is where the guest does not say.
+const DEFAULT_TYPE: &str = "application/octet-stream";
+
+/// Takes a call, has it answered, and says how it went.
 pub async fn call(State(server): State<Arc<NodeServer>>, request: Request) -> Response {
     let started = Instant::now();
-    let target = match Target::of(&request, &server) {
-        Ok(target) => target,
-        Err(problem) => return problem.into_response(),
-    };
+    match Target::of(&request, &server) {
+        Ok(target) => match answer(&server, target, request, started).await {
+            Ok(answer) => answered(answer, Some(DEFAULT_TYPE)),
+            Err(problem) => refused(problem),
+        },
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Has a call answered, and notes how long that took.
+///
+/// # Errors
+/// Everything that callers may hear but the guest's own refusals.
+pub(super) async fn answer(
+    server: &NodeServer,
+    target: Target,
+    request: Request,
+    started: Instant,
+) -> Result<Answer, Problem> {
     let workload = target.workload.clone();
-    let result = take(&server, target, request, started).await;
+    let result = take(server, target, request, started).await;
     let outcome = match &result {
         Ok(Answer { said: Ok(_), .. }) => "ok",
         Ok(Answer { said: Err(failure), .. }) => failure_code(failure).name(),
@@ -41,24 +59,26 @@ pub async fn call(State(server): State<Arc<NodeServer>>, request: Request) -> Re
     if server.fabric.view().workloads.contains_key(&workload) {
         server.metrics.observe_call(&workload, outcome, started.elapsed());
     }
-    match result {
-        Ok(answer) => answered(answer),
-        Err(problem) => {
-            let epoch = problem.epoch;
-            let mut response = problem.into_response();
-            if epoch.0 > 0 {
-                headers::add_epoch(response.headers_mut(), epoch);
-            }
-            response
-        }
+    result
+}
+
+/// The response to a call that was not answered by a guest.
+pub(super) fn refused(problem: Problem) -> Response {
+    let epoch = problem.epoch;
+    let mut response = problem.into_response();
+    if epoch.0 > 0 {
+        headers::add_epoch(response.headers_mut(), epoch);
     }
+    response
 }
 
 /// What the request line asks for.
-struct Target {
-    workload: String,
-    key: String,
-    method: String,
+pub(super) struct Target {
+    pub(super) workload: String,
+    pub(super) key: String,
+    pub(super) method: String,
+    /// Where it goes, if it is for a component of wasi:http.
+    pub(super) http: Option<HttpTarget>,
 }
 
 impl Target {
@@ -72,20 +92,34 @@ impl Target {
             ));
         };
         let key = decoded(key, "the key")?;
-        if key.len() as u64 > server.limits.key_bytes_max {
-            let most =
-                format!("the key has {} bytes; at most {} are taken", key.len(), server.limits.key_bytes_max);
-            return Err(Problem::new(Code::KeyTooLarge, most));
-        }
+        check_key(&key, server)?;
         Ok(Target {
             workload: decoded(workload, "the workload's name")?,
             key,
             method: method(request.uri())?,
+            http: None,
         })
     }
 }
 
-fn decoded(part: &str, what: &str) -> Result<String, Problem> {
+/// Checks the length of a key.
+///
+/// # Errors
+/// `too-large`.
+pub(super) fn check_key(key: &str, server: &NodeServer) -> Result<(), Problem> {
+    let max = server.limits.key_bytes_max;
+    if key.len() as u64 > max {
+        let most = format!("the key has {} bytes; at most {max} are taken", key.len());
+        return Err(Problem::new(Code::KeyTooLarge, most));
+    }
+    Ok(())
+}
+
+/// A part of a path or a query, percent-decoded.
+///
+/// # Errors
+/// `bad-request` where it is not UTF-8.
+pub(super) fn decoded(part: &str, what: &str) -> Result<String, Problem> {
     let bytes = percent_decode_str(part).decode_utf8();
     bytes
         .map(String::from)
@@ -112,9 +146,20 @@ async fn take(
     started: Instant,
 ) -> Result<Answer, Problem> {
     let view = server.fabric.view();
-    if !view.workloads.contains_key(&target.workload) {
+    let Some(workload) = view.workloads.get(&target.workload) else {
         let unknown = format!("there is no workload {:?}", target.workload);
         return Err(Problem::new(Code::UnknownWorkload, unknown));
+    };
+    match (workload.spec.http.is_some(), target.http.is_some()) {
+        (true, false) => {
+            let words = format!("{0} takes HTTP requests: send them to /w/{0}/", target.workload);
+            return Err(Problem::new(Code::BadRequest, words));
+        }
+        (false, true) => {
+            let words = format!("{0} takes calls: send them to /v1/call/{0}/KEY", target.workload);
+            return Err(Problem::new(Code::BadRequest, words));
+        }
+        _ => {}
     }
     let deadline = started + timeout(server, request.headers())?;
     let body_max = server.limits.body_bytes_max;
@@ -123,10 +168,15 @@ async fn take(
         return Err(body_too_large(body_max));
     }
     let room = server.router.in_flight.enter(announced)?;
-    let passed = headers::for_guest(request.headers(), &view.admin_token_sha256)?;
+    let mut passed = headers::for_guest(request.headers(), &view.admin_token_sha256)?;
     idempotency::check(&passed)?;
     let body = read(request.into_body(), body_max, deadline).await?;
-    let request = GuestRequest { key: target.key, method: target.method, headers: passed, body };
+    let Target { key, method, http, .. } = target;
+    if http.is_some() {
+        // The body is whole, however it came.
+        passed.push((header::CONTENT_LENGTH.as_str().to_owned(), body.len().to_string()));
+    }
+    let request = GuestRequest { key, method, headers: passed, body, http };
     let id = server.router.new_id();
     let taken = Taken { id, workload: target.workload, request: Arc::new(request), deadline };
     let result = server.router.call(taken).await;
@@ -170,12 +220,14 @@ async fn read(body: Body, body_max: u64, deadline: Instant) -> Result<Bytes, Pro
     }
 }
 
-fn answered(answer: Answer) -> Response {
+/// The response with a guest's answer; `default_type` is for a body that it names no type for.
+pub(super) fn answered(answer: Answer, default_type: Option<&'static str>) -> Response {
     let place = answer.place;
     let mut response = match answer.said {
         Ok(reply) => {
             let mut response = Response::new(Body::from(reply.body));
-            *response.headers_mut() = headers::from_guest(reply.headers);
+            *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
+            *response.headers_mut() = headers::from_guest(reply.headers, default_type);
             response
         }
         Err(failure) => failure_problem(failure).at(place.epoch).into_response(),

@@ -34,6 +34,19 @@ const LINGER_AT_END: Duration = Duration::from_millis(250);
 /// How much is read at once meanwhile.
 const LINGER_BUFFER_BYTES: usize = 64 << 10;
 
+/// Marks the requests that came by TLS.
+#[derive(Debug, Clone, Copy)]
+pub struct Secured;
+
+/// How the requests of a listener come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// As they are.
+    Plain,
+    /// By TLS.
+    Tls,
+}
+
 /// What bounds connections.
 #[derive(Debug, Clone)]
 pub struct Bounds {
@@ -45,6 +58,8 @@ pub struct Bounds {
     pub head_wait: Duration,
     /// Shows how many are open.
     pub open: Gauge,
+    /// How their requests come.
+    pub carrier: Carrier,
 }
 
 /// Accepts and serves until `endings.close`, and then until the last connection has ended.
@@ -84,11 +99,16 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let leave = endings.leave.clone();
+    let carrier = bounds.carrier;
     let service = service_fn(move |request: Request<Incoming>| {
         let mut routes = routes.clone();
         let leave = leave.clone();
         async move {
-            let mut response = routes.call(request.map(Body::new)).await;
+            let mut request = request.map(Body::new);
+            if carrier == Carrier::Tls {
+                request.extensions_mut().insert(Secured);
+            }
+            let mut response = routes.call(request).await;
             if let (true, Ok(response)) = (leave.is_cancelled(), &mut response) {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }

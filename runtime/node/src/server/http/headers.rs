@@ -75,7 +75,9 @@ fn carries_token(headers: &HeaderMap, token_sha256: &[u8; 32]) -> bool {
 }
 
 /// The guest's headers for the caller: what is not a valid header, or not the guest's to set, is left out.
-pub fn from_guest(headers: Vec<(String, String)>) -> HeaderMap {
+///
+/// `default_type` is the type of a body that the guest names none for.
+pub fn from_guest(headers: Vec<(String, String)>, default_type: Option<&'static str>) -> HeaderMap {
     let mut passed = HeaderMap::with_capacity(headers.len() + 5);
     for (name, value) in headers {
         match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
@@ -85,8 +87,8 @@ pub fn from_guest(headers: Vec<(String, String)>) -> HeaderMap {
             _ => {}
         }
     }
-    if !passed.contains_key(header::CONTENT_TYPE) {
-        passed.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    if let Some(kind) = default_type.filter(|_| !passed.contains_key(header::CONTENT_TYPE)) {
+        passed.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     }
     passed
 }
@@ -144,7 +146,8 @@ mod tests {
     fn a_guest_cannot_set_what_is_not_its_own() {
         let pairs =
             [("shardloom-node", "x"), ("content-length", "9"), ("bad name", "x"), ("x-a", "1"), ("x-a", "2")];
-        let headers = from_guest(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+        let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let headers = from_guest(pairs.into(), Some("application/octet-stream"));
         assert_eq!(headers.get_all("x-a").iter().count(), 2);
         assert_eq!(headers.len(), 3, "{headers:?}");
         assert_eq!(headers[header::CONTENT_TYPE], "application/octet-stream");

@@ -1,7 +1,7 @@
 //! The HTTP contract: routes, their guards, and how requests and replies look.
 //!
-//! In reading order: [`routes`] is the table of all of them; [`auth`] guards; [`calls`] are calls of workloads; [`state`] shows
-//! the cluster; [`components`], [`workloads`], [`nodes`] and [`weigher`] change it; [`backup`] carries states out and in, [`repair`] gives up what is lost; [`openapi`] describes everything;
+//! In reading order: [`routes`] is the table of all of them; [`auth`] guards; [`calls`] are calls of workloads, [`web`] requests of components of wasi:http, with [`web_key`]; [`state`] shows
+//! the cluster, [`logs`] what guests say; [`components`], [`workloads`], [`nodes`] and [`weigher`] change it; [`backup`] carries states out and in, [`repair`] gives up what is lost; [`openapi`] describes everything;
 //! `serve` and [`connection`] serve sockets, and `plain_words` sees to it that even what is not HTTP is told so.
 
 pub mod auth;
@@ -11,6 +11,7 @@ pub mod components;
 pub mod connection;
 pub mod extract;
 pub mod headers;
+pub mod logs;
 pub mod nodes;
 pub mod openapi;
 mod plain_words;
@@ -19,5 +20,7 @@ pub mod routes;
 mod serve;
 pub mod settings;
 pub mod state;
+pub mod web;
+pub mod web_key;
 pub mod weigher;
 pub mod workloads;

@@ -37,10 +37,16 @@ const fn operation(
 }
 
 /// All operations. A test holds it against the routes.
-pub const OPERATIONS: [Operation; 30] = {
+pub const OPERATIONS: [Operation; 32] = {
     use Guard::{Admin, Open};
     [
         operation(Open, "post", "/v1/call/{workload}/{key}", "Call a workload's handler; body in, body out"),
+        operation(
+            Open,
+            "get",
+            "/w/{workload}/{path}",
+            "Send a request, by any method, to a component of wasi:http",
+        ),
         operation(Open, "get", "/healthz", "Whether the process answers"),
         operation(Open, "get", "/readyz", "Whether the node serves: it has a lease and a committed map"),
         operation(Admin, "get", "/metrics", "Metrics for Prometheus"),
@@ -50,6 +56,7 @@ pub const OPERATIONS: [Operation; 30] = {
         operation(Admin, "get", "/v1/shards", "The shards, with owners and replicas"),
         operation(Admin, "get", "/v1/moves", "The moves of data under way, with progress and time left"),
         operation(Admin, "get", "/v1/endpoints", "The addresses of all nodes"),
+        operation(Admin, "get", "/v1/logs", "What guests of this node say, one JSON object a line"),
         operation(Admin, "get", "/v1/workloads", "What is deployed"),
         operation(Admin, "put", "/v1/components/{sha256}", "Upload a component by its digest"),
         operation(Admin, "get", "/v1/components/{sha256}", "Download a component"),
@@ -146,6 +153,11 @@ fn described(operation: &Operation) -> Value {
         "/v1/admin/restore/shards/{shard}" => {
             parameters.push(parameter("query", "backup", "string"));
             parameters.push(parameter("query", "step", "string"));
+        }
+        "/v1/logs" => {
+            parameters.push(parameter("query", "workload", "string"));
+            parameters.push(parameter("query", "tail", "integer"));
+            parameters.push(parameter("query", "follow", "boolean"));
         }
         "/v1/admin/nodes/{id}/remove" => parameters.push(parameter("query", "force", "boolean")),
         _ => {}

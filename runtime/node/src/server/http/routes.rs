@@ -7,9 +7,11 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{any, get, post, put};
 
-use super::{auth, backup, calls, components, nodes, openapi, repair, settings, state, weigher, workloads};
+use super::{
+    auth, backup, calls, components, logs, nodes, openapi, repair, settings, state, web, weigher, workloads,
+};
 use crate::server::NodeServer;
 use crate::server::problem::{Code, Problem};
 
@@ -21,6 +23,7 @@ pub fn routes(server: Arc<NodeServer>) -> Router {
         .route("/v1/shards", get(state::shards))
         .route("/v1/moves", get(state::moves))
         .route("/v1/endpoints", get(state::endpoints))
+        .route("/v1/logs", get(logs::logs))
         .route("/v1/workloads", get(state::workloads))
         .route("/v1/components/{sha256}", put(components::upload).get(components::download))
         .route("/v1/workloads/{name}", put(workloads::deploy).delete(workloads::undeploy))
@@ -41,6 +44,7 @@ pub fn routes(server: Arc<NodeServer>) -> Router {
         .route_layer(middleware::from_fn_with_state(Arc::clone(&server), auth::admin_only));
     Router::new()
         .route("/v1/call/{*rest}", post(calls::call))
+        .route("/w/{*rest}", any(web::serve))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .method_not_allowed_fallback(method_not_allowed)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::serve::Listener;
 use tokio::sync::Semaphore;
 
-use super::connection;
+use super::connection::{self, Carrier};
 use super::routes::routes;
 use crate::server::NodeServer;
 
@@ -16,12 +16,12 @@ impl NodeServer {
     ///
     /// # Cancel safety
     /// Dropping the future cuts all connections off.
-    pub async fn serve<L: Listener<Addr = SocketAddr>>(self: &Arc<Self>, listener: L) {
+    pub async fn serve<L: Listener<Addr = SocketAddr>>(self: &Arc<Self>, listener: L, carrier: Carrier) {
         let routes = routes(Arc::clone(self));
-        connection::serve(listener, routes, self.bounds(), self.endings.clone()).await;
+        connection::serve(listener, routes, self.bounds(carrier), self.endings.clone()).await;
     }
 
-    fn bounds(&self) -> connection::Bounds {
+    fn bounds(&self, carrier: Carrier) -> connection::Bounds {
         let key_encoded_bytes = self.limits.key_bytes_max.saturating_mul(3);
         let head_bytes = self.limits.header_bytes_max.saturating_add(key_encoded_bytes);
         connection::Bounds {
@@ -29,6 +29,7 @@ impl NodeServer {
             head_bytes: usize::try_from(head_bytes).unwrap_or(usize::MAX),
             head_wait: Duration::from_millis(self.timings.header_read_ms),
             open: self.metrics.connections.clone(),
+            carrier,
         }
     }
 }

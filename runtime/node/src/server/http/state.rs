@@ -97,6 +97,8 @@ pub fn workload_row(workload: &Workload) -> Value {
         "shard_function": workload.spec.shard_function,
         "config": workload.spec.config,
         "limits": workload.spec.limits,
+        "http": workload.spec.http,
+        "grants": workload.spec.grants,
     })
 }
 

@@ -8,7 +8,8 @@ use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shardloom_protocol::digest::Digest;
-use shardloom_protocol::workload::{WorkloadLimits, WorkloadSpec};
+use shardloom_protocol::grant::Grant;
+use shardloom_protocol::workload::{HttpSpec, WorkloadLimits, WorkloadSpec};
 
 use super::extract::{Manifest, Segment};
 use crate::server::problem::Problem;
@@ -25,6 +26,10 @@ pub struct DeployManifest {
     config: BTreeMap<String, String>,
     #[serde(default)]
     limits: WorkloadLimits,
+    #[serde(default)]
+    http: Option<HttpSpec>,
+    #[serde(default)]
+    grants: Vec<Grant>,
 }
 
 /// `PUT /v1/workloads/{name}`
@@ -33,8 +38,8 @@ pub async fn deploy(
     Segment(name): Segment,
     Manifest(manifest): Manifest<DeployManifest>,
 ) -> Result<Json<Value>, Problem> {
-    let DeployManifest { component, shard_function, config, limits } = manifest;
-    let spec = WorkloadSpec { component, shard_function, config, limits };
+    let DeployManifest { component, shard_function, config, limits, http, grants } = manifest;
+    let spec = WorkloadSpec { component, shard_function, config, limits, http, grants };
     let deployed = deploy::deploy(&server, &name, spec).await?;
     Ok(Json(json!({
         "name": name,

@@ -1,0 +1,209 @@
+//! Components of wasi:http: how a request reaches one, and how its response is taken.
+//!
+//! The response is taken whole. A call is over when the export has returned, the response's body has ended and, from 0.3 on,
+//! none of the component's tasks goes on: whatever it wrote until then is one transaction, and only then may the response
+//! leave. A response of 5xx is a failure, and leaves nothing, as one of a handler does.
+
+use bytes::Bytes;
+use futures::future::{Either, poll_fn, select};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use tokio::sync::oneshot;
+use wasmtime::Store;
+use wasmtime::component::{Component, InstancePre};
+use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
+use wasmtime_wasi_http::{WasiHttpView, p2, p3};
+
+use crate::call::{CallError, Ended, Reply, ReplyBounds, Request};
+use crate::guest::Guest;
+use crate::stop::{LimitHit, cut};
+
+/// The status of a response that stands for one that did not come.
+const STATUS_BAD_GATEWAY: u16 = 502;
+
+/// What is said of a response that broke off.
+const UNFINISHED: &str = "the body of the response did not come to its end";
+
+/// A component of wasi:http, linked.
+#[derive(Clone)]
+pub(crate) enum HttpPre {
+    /// It exports `wasi:http/incoming-handler@0.2`.
+    Old(p2::bindings::ProxyPre<Guest>),
+    /// It exports `wasi:http/handler@0.3`.
+    New(p3::bindings::ServicePre<Guest>),
+}
+
+/// An instance of one.
+pub(crate) enum HttpExports {
+    Old(p2::bindings::Proxy),
+    New(p3::bindings::Service),
+}
+
+impl HttpPre {
+    pub(crate) fn new(pre: InstancePre<Guest>) -> wasmtime::Result<HttpPre> {
+        if exports_new(pre.component()) {
+            return Ok(HttpPre::New(p3::bindings::ServicePre::new(pre)?));
+        }
+        Ok(HttpPre::Old(p2::bindings::ProxyPre::new(pre)?))
+    }
+
+    pub(crate) async fn instantiate(&self, store: &mut Store<Guest>) -> wasmtime::Result<HttpExports> {
+        Ok(match self {
+            HttpPre::Old(pre) => HttpExports::Old(pre.instantiate_async(store).await?),
+            HttpPre::New(pre) => HttpExports::New(pre.instantiate_async(store).await?),
+        })
+    }
+}
+
+fn exports_new(component: &Component) -> bool {
+    let ty = component.component_type();
+    ty.exports(component.engine()).any(|(name, _)| name.starts_with("wasi:http/handler@0.3."))
+}
+
+impl HttpExports {
+    /// Has the component answer a request.
+    ///
+    /// # Errors
+    /// The component trapped, was stopped, or the host failed: the instance is dead.
+    pub(crate) async fn call(
+        &self,
+        store: &mut Store<Guest>,
+        request: Request,
+        bounds: ReplyBounds,
+    ) -> wasmtime::Result<Ended> {
+        let tls = request.http.as_ref().is_some_and(|target| target.tls);
+        let request = match to_http(request) {
+            Ok(request) => request,
+            Err(words) => return Ok(Ended { result: failed(words), usable: true }),
+        };
+        match self {
+            HttpExports::Old(proxy) => call_old(proxy, store, request, tls, bounds).await,
+            HttpExports::New(service) => call_new(service, store, request, bounds).await,
+        }
+    }
+}
+
+async fn call_old(
+    proxy: &p2::bindings::Proxy,
+    store: &mut Store<Guest>,
+    request: http::Request<Full<Bytes>>,
+    tls: bool,
+    bounds: ReplyBounds,
+) -> wasmtime::Result<Ended> {
+    let (sender, receiver) = oneshot::channel();
+    let mut view = store.data_mut().http();
+    let scheme = if tls { Scheme::Https } else { Scheme::Http };
+    let request = view.new_incoming_request(scheme, request)?;
+    let outparam = view.new_response_outparam(sender)?;
+    let taken = Box::pin(async {
+        match receiver.await {
+            Ok(Ok(response)) => take(response, bounds).await,
+            Ok(Err(code)) => failed(format!("the component answered with an error: {code:?}")),
+            Err(_) => failed("the component gave no response".into()),
+        }
+    });
+    let handler = proxy.wasi_http_incoming_handler();
+    let called = Box::pin(handler.call_handle(&mut *store, request, outparam));
+    let mut taken = match select(taken, called).await {
+        // A response that is too large is not waited for; the component is dropped in the middle.
+        Either::Left((result @ Err(CallError::Limit(_)), _)) => return Ok(Ended { result, usable: false }),
+        Either::Left((result, called)) => {
+            called.await?;
+            return Ok(Ended { result, usable: true });
+        }
+        Either::Right((called, taken)) => {
+            called?;
+            taken
+        }
+    };
+    // What the component has said is here by now. It has returned: nobody would ever end a body that is still open.
+    Ok(match poll_once(&mut taken).await {
+        Some(result) => Ended { result, usable: true },
+        None => Ended { result: failed(format!("{UNFINISHED}: the component left it open")), usable: false },
+    })
+}
+
+async fn call_new(
+    service: &p3::bindings::Service,
+    store: &mut Store<Guest>,
+    request: http::Request<Full<Bytes>>,
+    bounds: ReplyBounds,
+) -> wasmtime::Result<Ended> {
+    let end = store.run_concurrent(async |accessor| {
+        let request = accessor.with(|mut store| {
+            let view = store.data_mut().http();
+            p3::Request::from_http(view.hooks, request).0
+        });
+        let response = match service.handle(accessor, request).await? {
+            Ok(response) => response,
+            Err(code) => {
+                let result = failed(format!("the component answered with an error: {code:?}"));
+                return wasmtime::error::Ok(Ended { result, usable: true });
+            }
+        };
+        let response = accessor.with(|store| response.into_http(store, async { Ok(()) }))?;
+        let result = take(response, bounds).await;
+        if matches!(result, Err(CallError::Limit(_))) {
+            return Ok(Ended { result, usable: false });
+        }
+        poll_fn(|context| accessor.poll_no_interesting_tasks(context)).await;
+        Ok(Ended { result, usable: true })
+    });
+    end.await?
+}
+
+/// Takes a response whole.
+async fn take<B>(response: http::Response<B>, bounds: ReplyBounds) -> Result<Reply, CallError>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (parts, body) = response.into_parts();
+    let bytes_max = usize::try_from(bounds.reply_bytes).unwrap_or(usize::MAX);
+    let body = match Limited::new(body, bytes_max).collect().await {
+        Ok(collected) => collected.to_bytes().into(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            return Err(CallError::Limit(LimitHit::Reply(bounds.reply_bytes)));
+        }
+        Err(error) => return failed(format!("{UNFINISHED}: {error}")),
+    };
+    let headers = parts.headers.iter().map(|(name, value)| {
+        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    });
+    let reply = Reply { status: parts.status.as_u16(), headers: headers.collect(), body };
+    bounds.check(reply).map_err(CallError::Limit)
+}
+
+/// The request as wasmtime takes it.
+fn to_http(request: Request) -> Result<http::Request<Full<Bytes>>, String> {
+    let Request { method, headers, body, http, .. } = request;
+    let target = http.ok_or("the call has no HTTP target")?;
+    let scheme = if target.tls { "https" } else { "http" };
+    let uri = http::Uri::builder()
+        .scheme(scheme)
+        .authority(target.authority)
+        .path_and_query(target.path_and_query)
+        .build();
+    let mut builder = http::Request::builder()
+        .method(method.as_str())
+        .uri(uri.map_err(|error| format!("the target of the request: {error}"))?);
+    for (name, value) in &headers {
+        builder = builder.header(name, value);
+    }
+    builder.body(Full::new(Bytes::from(body))).map_err(|error| format!("the request: {error}"))
+}
+
+/// What the caller hears of a component that gave no response: it is the gateway's to say.
+fn failed(words: String) -> Result<Reply, CallError> {
+    let headers = vec![("content-type".to_owned(), "text/plain; charset=utf-8".to_owned())];
+    Ok(Reply { status: STATUS_BAD_GATEWAY, headers, body: cut(words).into_bytes() })
+}
+
+/// Polls a future one single time.
+async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    use std::task::Poll;
+    poll_fn(|context| match std::pin::Pin::new(&mut *future).poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
