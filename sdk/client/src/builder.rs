@@ -15,6 +15,8 @@ use crate::pool::Pool;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Attempts of a call: enough for each of a few nodes and an election, too few to be a burden.
 const ATTEMPTS_MAX: u32 = 8;
+/// How long a node may keep a call that can be sent to another one: longer than the cluster takes to replace a node that died.
+const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// The settings of a [`Client`].
 #[derive(Debug)]
@@ -25,6 +27,7 @@ pub struct Builder {
     pool: Option<Pool>,
     deadline: Duration,
     attempts_max: u32,
+    attempt_time_max: Duration,
 }
 
 /// A client cannot be made.
@@ -57,6 +60,7 @@ impl Builder {
             pool: None,
             deadline: DEADLINE,
             attempts_max: ATTEMPTS_MAX,
+            attempt_time_max: ATTEMPT_TIME_MAX,
         }
     }
 
@@ -96,6 +100,14 @@ impl Builder {
         self
     }
 
+    /// Asks another node after so long (3 s if nothing is set) where the call has an idempotency key and time left: the node may hang. For
+    /// workloads that take longer than that, let it be longer.
+    #[must_use]
+    pub fn attempt_time(mut self, attempt_time_max: Duration) -> Builder {
+        self.attempt_time_max = attempt_time_max;
+        self
+    }
+
     /// Makes connections by this connector: one with TLS, for `https`.
     #[must_use]
     pub fn connector<C: Connect + Clone + Send + Sync + 'static>(mut self, connector: C) -> Builder {
@@ -129,7 +141,8 @@ impl Builder {
             }
             None => None,
         };
-        let settings = Settings { nodes, deadline: self.deadline, attempts_max: self.attempts_max };
+        let Builder { deadline, attempts_max, attempt_time_max, .. } = self;
+        let settings = Settings { nodes, deadline, attempts_max, attempt_time_max };
         Ok(Client::new(settings, pool, known, map))
     }
 }

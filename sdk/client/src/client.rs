@@ -39,6 +39,7 @@ pub(crate) struct Settings {
     pub(crate) nodes: Vec<Address>,
     pub(crate) deadline: Duration,
     pub(crate) attempts_max: u32,
+    pub(crate) attempt_time_max: Duration,
 }
 
 impl Client {
@@ -85,7 +86,7 @@ impl Client {
         let whole = call.deadline.unwrap_or(inner.settings.deadline);
         let deadline = Instant::now() + whole;
         let repeat = if call.idempotency_key().is_some() { Repeat::Safe } else { Repeat::Unsafe };
-        let mut retry = Retry::new(repeat, inner.settings.attempts_max);
+        let mut retry = Retry::new(repeat, inner.settings.attempts_max, inner.settings.attempt_time_max);
         let mut attempts = 0;
         loop {
             let order = inner.order(call);
@@ -109,7 +110,7 @@ impl Client {
                     dice: getrandom::u32().unwrap_or_default(),
                 };
                 match retry.after(ended, moment) {
-                    Next::NextNode => {}
+                    Next::Elsewhere => {}
                     Next::Pause(pause) => {
                         tokio::time::sleep(pause).await;
                         break;

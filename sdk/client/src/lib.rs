@@ -23,8 +23,8 @@
 //! | a node says `executed: unknown`, or nothing | **not again**: an error, `executed` is [`Executed::Unknown`] | the next node |
 //! | a node says `rolled-back`, or that it cannot succeed | not again | not again |
 //!
-//! A call under an idempotency key gives a node half of its remaining time, so that there is some left where that node hangs. What was in doubt
-//! once stays in doubt: such an error is `Unknown` even if the last attempt met a refusal.
+//! A call under an idempotency key waits for one node no longer than [`Builder::attempt_time`], nor than half of the time left, since that node may
+//! hang. What was in doubt once stays in doubt: such an error is `Unknown` even if the last attempt met a refusal.
 //!
 //! The crate knows the HTTP API and, of the cluster's own code, how keys are hashed. In reading order: [`Call`] and [`Reply`]; [`Client`], the loop
 //! over attempts, made by [`Builder`]; `retry` decides what comes after an attempt, `candidates` who is asked, `owners` and `placement` what is

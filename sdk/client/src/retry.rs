@@ -40,7 +40,7 @@ pub(crate) enum Scope {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Ask the next node at once.
-    NextNode,
+    Elsewhere,
     /// Pause, and then begin anew.
     Pause(Duration),
     /// Give up; this became of the call, all attempts together.
@@ -61,6 +61,8 @@ pub(crate) enum Repeat {
 pub(crate) struct Retry {
     repeat: Repeat,
     attempts_left: u32,
+    /// The longest that one attempt may take where there can be another.
+    attempt_time_max: Duration,
     rounds: u32,
     /// The longest that a node has asked to be left alone in this round.
     retry_after: Duration,
@@ -80,14 +82,23 @@ pub(crate) struct Moment {
 }
 
 impl Retry {
-    pub(crate) fn new(repeat: Repeat, attempts_max: u32) -> Retry {
-        Retry { repeat, attempts_left: attempts_max, rounds: 0, retry_after: Duration::ZERO, doubt: false }
+    pub(crate) fn new(repeat: Repeat, attempts_max: u32, attempt_time_max: Duration) -> Retry {
+        let attempts_left = attempts_max;
+        Retry {
+            repeat,
+            attempts_left,
+            attempt_time_max,
+            rounds: 0,
+            retry_after: Duration::ZERO,
+            doubt: false,
+        }
     }
 
-    /// How long the next attempt may take. A call that may be repeated leaves the half of its time to another node.
+    /// How long the next attempt may take. A call that may be repeated does not wait to the end for a node that hangs, and leaves at least the
+    /// half of its time to another.
     pub(crate) fn attempt_time(&self, time_left: Duration) -> Duration {
         match (self.repeat, self.attempts_left) {
-            (Repeat::Safe, 2..) => time_left / 2,
+            (Repeat::Safe, 2..) => self.attempt_time_max.min(time_left / 2),
             _ => time_left,
         }
     }
@@ -111,7 +122,7 @@ impl Retry {
         }
         let elsewhere = !matches!(ended, Ended::Refused { scope: Scope::Shard, .. });
         if elsewhere && moment.nodes_left > 0 {
-            return Next::NextNode;
+            return Next::Elsewhere;
         }
         let pause = self.pause(moment.dice);
         if pause >= moment.time_left {
@@ -142,62 +153,67 @@ mod tests {
     const MOMENT: Moment = Moment { nodes_left: 1, time_left: Duration::from_secs(60), dice: 0 };
     const ALONE: Moment = Moment { nodes_left: 0, ..MOMENT };
 
+    fn retry(repeat: Repeat, attempts_max: u32) -> Retry {
+        Retry::new(repeat, attempts_max, Duration::from_secs(3))
+    }
+
     fn refused(scope: Scope) -> Ended {
         Ended::Refused { retry_after: Duration::from_secs(1), scope }
     }
 
     #[test]
     fn what_may_have_run_is_not_repeated_but_under_an_idempotency_key() {
-        let mut retry = Retry::new(Repeat::Unsafe, 5);
-        assert_eq!(retry.after(Ended::Lost, MOMENT), Next::Stop(Executed::Unknown));
-        let mut retry = Retry::new(Repeat::Safe, 5);
-        assert_eq!(retry.after(Ended::Lost, MOMENT), Next::NextNode);
+        let mut call = retry(Repeat::Unsafe, 5);
+        assert_eq!(call.after(Ended::Lost, MOMENT), Next::Stop(Executed::Unknown));
+        let mut call = retry(Repeat::Safe, 5);
+        assert_eq!(call.after(Ended::Lost, MOMENT), Next::Elsewhere);
     }
 
     #[test]
     fn a_doubt_stays_whatever_later_attempts_meet() {
-        let mut retry = Retry::new(Repeat::Safe, 5);
-        retry.after(Ended::Lost, MOMENT);
-        assert_eq!(retry.after(Ended::Final(Executed::No), MOMENT), Next::Stop(Executed::Unknown));
-        let mut retry = Retry::new(Repeat::Safe, 2);
-        retry.after(Ended::Lost, MOMENT);
-        assert_eq!(retry.after(Ended::NotSent, MOMENT), Next::Stop(Executed::Unknown));
+        let mut call = retry(Repeat::Safe, 5);
+        call.after(Ended::Lost, MOMENT);
+        assert_eq!(call.after(Ended::Final(Executed::No), MOMENT), Next::Stop(Executed::Unknown));
+        let mut call = retry(Repeat::Safe, 2);
+        call.after(Ended::Lost, MOMENT);
+        assert_eq!(call.after(Ended::NotSent, MOMENT), Next::Stop(Executed::Unknown));
     }
 
     #[test]
     fn attempts_are_bounded() {
-        let mut retry = Retry::new(Repeat::Unsafe, 3);
-        assert_eq!(retry.after(Ended::NotSent, MOMENT), Next::NextNode);
-        assert_eq!(retry.after(Ended::NotSent, MOMENT), Next::NextNode);
-        assert_eq!(retry.after(Ended::NotSent, MOMENT), Next::Stop(Executed::No));
+        let mut call = retry(Repeat::Unsafe, 3);
+        assert_eq!(call.after(Ended::NotSent, MOMENT), Next::Elsewhere);
+        assert_eq!(call.after(Ended::NotSent, MOMENT), Next::Elsewhere);
+        assert_eq!(call.after(Ended::NotSent, MOMENT), Next::Stop(Executed::No));
     }
 
     #[test]
     fn a_node_that_refuses_is_passed_over_and_a_shard_that_refuses_is_waited_for() {
-        let mut retry = Retry::new(Repeat::Unsafe, 5);
-        assert_eq!(retry.after(refused(Scope::Node), MOMENT), Next::NextNode);
-        assert_eq!(retry.after(refused(Scope::Shard), MOMENT), Next::Pause(Duration::from_secs(1)));
+        let mut call = retry(Repeat::Unsafe, 5);
+        assert_eq!(call.after(refused(Scope::Node), MOMENT), Next::Elsewhere);
+        assert_eq!(call.after(refused(Scope::Shard), MOMENT), Next::Pause(Duration::from_secs(1)));
     }
 
     #[test]
     fn pauses_grow_and_jitter_and_end_with_the_deadline() {
-        let mut retry = Retry::new(Repeat::Unsafe, 20);
-        assert_eq!(retry.after(Ended::NotSent, ALONE), Next::Pause(PAUSE_MIN));
-        assert_eq!(retry.after(Ended::NotSent, ALONE), Next::Pause(PAUSE_MIN * 2));
+        let mut call = retry(Repeat::Unsafe, 20);
+        assert_eq!(call.after(Ended::NotSent, ALONE), Next::Pause(PAUSE_MIN));
+        assert_eq!(call.after(Ended::NotSent, ALONE), Next::Pause(PAUSE_MIN * 2));
         let most = Moment { dice: u32::MAX, ..ALONE };
-        assert_eq!(retry.after(Ended::NotSent, most), Next::Pause(PAUSE_MIN * 6));
+        assert_eq!(call.after(Ended::NotSent, most), Next::Pause(PAUSE_MIN * 6));
         for _ in 0..10 {
-            assert!(matches!(retry.after(Ended::NotSent, ALONE), Next::Pause(pause) if pause <= PAUSE_MAX));
+            assert!(matches!(call.after(Ended::NotSent, ALONE), Next::Pause(pause) if pause <= PAUSE_MAX));
         }
         let late = Moment { time_left: PAUSE_MAX, ..ALONE };
-        assert_eq!(retry.after(Ended::NotSent, late), Next::Stop(Executed::No));
+        assert_eq!(call.after(Ended::NotSent, late), Next::Stop(Executed::No));
     }
 
     #[test]
     fn a_repeatable_call_leaves_time_for_another_node() {
-        let time = Duration::from_secs(8);
-        assert_eq!(Retry::new(Repeat::Safe, 2).attempt_time(time), time / 2);
-        assert_eq!(Retry::new(Repeat::Safe, 1).attempt_time(time), time);
-        assert_eq!(Retry::new(Repeat::Unsafe, 2).attempt_time(time), time);
+        let time = Duration::from_secs(5);
+        assert_eq!(retry(Repeat::Safe, 2).attempt_time(time), time / 2);
+        assert_eq!(retry(Repeat::Safe, 2).attempt_time(time * 4), Duration::from_secs(3));
+        assert_eq!(retry(Repeat::Safe, 1).attempt_time(time), time);
+        assert_eq!(retry(Repeat::Unsafe, 2).attempt_time(time), time);
     }
 }

@@ -22,7 +22,7 @@ pub(crate) enum Answer {
     /// Answers with a problem.
     Problem { status: u16, code: &'static str, executed: &'static str, retryable: bool },
     /// Answers as no node does.
-    Words(u16, &'static str),
+    Words(u16, String),
     /// Takes it, and closes the connection.
     HangUp,
     /// Takes it, and says nothing as long as the test lasts.
@@ -62,7 +62,7 @@ impl Node {
 
     /// A node that answers by a script.
     pub(crate) async fn by(script: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> Node {
-        Node::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), script)
+        Node::on(TcpListener::bind("127.0.0.1:0").await.expect("loopback has a port"), script)
     }
 
     /// A node at a place that was taken before.
@@ -70,14 +70,14 @@ impl Node {
         listener: TcpListener,
         script: impl Fn(&str, usize) -> Answer + Send + Sync + 'static,
     ) -> Node {
-        let address = listener.local_addr().unwrap();
+        let address = listener.local_addr().expect("a listener has an address");
         let (seen, script): (_, Script) = (Arc::<Mutex<Seen>>::default(), Arc::new(script));
         let mut tasks = JoinSet::new();
         let shared = Arc::clone(&seen);
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((io, _)) = listener.accept().await {
-                shared.lock().unwrap().connections += 1;
+                shared.lock().expect("no script panics").connections += 1;
                 let (seen, script) = (Arc::clone(&shared), Arc::clone(&script));
                 let service =
                     service_fn(move |request| answer(request, Arc::clone(&seen), Arc::clone(&script)));
@@ -92,12 +92,12 @@ impl Node {
 
     /// What came so far.
     pub(crate) fn calls(&self) -> Vec<Call> {
-        self.seen.lock().unwrap().calls.clone()
+        self.seen.lock().expect("no script panics").calls.clone()
     }
 
     /// How many connections were made so far.
     pub(crate) fn connections(&self) -> usize {
-        self.seen.lock().unwrap().connections
+        self.seen.lock().expect("no script panics").connections
     }
 
     /// The base URL.
@@ -108,8 +108,8 @@ impl Node {
 
 /// An address at which nobody listens.
 pub(crate) async fn nobody() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a port");
+    format!("http://{}", listener.local_addr().expect("a listener has an address"))
 }
 
 async fn answer(
@@ -121,7 +121,7 @@ async fn answer(
     let path = head.uri.path_and_query().map_or_else(String::new, ToString::to_string);
     let body = body.collect().await.map_err(|_| HangUp)?.to_bytes();
     let before = {
-        let mut seen = seen.lock().unwrap();
+        let mut seen = seen.lock().expect("no script panics");
         seen.calls.push(Call { path: path.clone(), headers: head.headers, body: body.clone() });
         seen.calls.len() - 1
     };
@@ -150,7 +150,7 @@ async fn answer(
         Answer::HangUp => return Err(HangUp),
         Answer::Silence => std::future::pending().await,
     };
-    Ok(response.unwrap())
+    Ok(response.expect("what scripts say makes a response"))
 }
 
 /// The connection closes without an answer.

@@ -14,13 +14,18 @@ fn refused(code: &'static str) -> Answer {
     Answer::Problem { status: 503, code, executed: "no", retryable: true }
 }
 
+/// Something that no node says.
+fn words(status: u16) -> Answer {
+    Answer::Words(status, "<html>".to_owned())
+}
+
 fn call() -> Call {
     Call::new("w", "k").deadline(Duration::from_secs(30))
 }
 
 #[tokio::test]
 async fn what_may_have_run_is_not_sent_again() {
-    for doubtful in [Answer::HangUp, LOST, Answer::Words(502, "<html>"), Answer::Words(200, "no headers")] {
+    for doubtful in [Answer::HangUp, LOST, words(502), words(200)] {
         let nodes = [Node::that(doubtful.clone()).await, Node::that(RAN).await];
         let client = Client::open([nodes[0].url(), nodes[1].url()]).unwrap();
         let error = client.call(&call()).await.unwrap_err();
@@ -32,7 +37,7 @@ async fn what_may_have_run_is_not_sent_again() {
 
 #[tokio::test]
 async fn what_may_have_run_is_sent_again_under_its_idempotency_key() {
-    for doubtful in [Answer::HangUp, LOST, Answer::Words(502, "<html>")] {
+    for doubtful in [Answer::HangUp, LOST, words(502)] {
         let nodes = [Node::that(doubtful.clone()).await, Node::that(RAN).await];
         let client = Client::open([nodes[0].url(), nodes[1].url()]).unwrap();
         let call = call().idempotent();

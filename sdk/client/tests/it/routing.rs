@@ -1,9 +1,11 @@
 //! Whom the client asks.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
-use shardloom_client::{Call, Client, MapError};
+use shardloom_client::{Call, Client, Executed, MapError, Reason};
 use shardloom_sharding::key::shard_of_str;
 use tokio::net::TcpListener;
 
@@ -113,22 +115,25 @@ async fn an_owner_that_dies_is_replaced_by_any_node() {
     assert_eq!(reply.asked.to_string(), other.url());
 }
 
+/// A node that gives the map, in which all shards belong to node 2, and passes calls on.
+async fn node_with_map(owner_at: SocketAddr) -> Node {
+    let nodes = json!([{ "id": "0000000000000002", "http": owner_at.to_string() }]).to_string();
+    let shards: Vec<_> = (0..SHARD_COUNT)
+        .map(|shard| json!({ "shard": shard, "owner": "0000000000000002", "epoch": 5 }))
+        .collect();
+    let shards = json!(shards).to_string();
+    Node::by(move |path, _| match path {
+        "/v1/nodes" => Answer::Words(200, nodes.clone()),
+        "/v1/shards" => Answer::Words(200, shards.clone()),
+        _ => ran_by(2, 5, None),
+    })
+    .await
+}
+
 #[tokio::test]
 async fn the_map_is_read_with_the_token_and_calls_are_direct_from_the_first_on() {
     let owner = Node::that(ran_by(2, 5, None)).await;
-    let owner_at = owner.address;
-    let seed = Node::by(move |path, _| {
-        let nodes = json!([{ "id": "0000000000000002", "http": owner_at.to_string() }]).to_string();
-        let shards: Vec<_> = (0..SHARD_COUNT)
-            .map(|shard| json!({ "shard": shard, "owner": "0000000000000002", "epoch": 5 }))
-            .collect();
-        match path {
-            "/v1/nodes" => Answer::Words(200, nodes.leak()),
-            "/v1/shards" => Answer::Words(200, json!(shards).to_string().leak()),
-            _ => Answer::HangUp,
-        }
-    })
-    .await;
+    let seed = node_with_map(owner.address).await;
     let client = Client::builder().node(seed.url()).token("secret").build().unwrap();
     client.read_map().await.unwrap();
     assert!(seed.calls().iter().all(|list| list.headers["authorization"] == "Bearer secret"));
@@ -138,8 +143,33 @@ async fn the_map_is_read_with_the_token_and_calls_are_direct_from_the_first_on()
 }
 
 #[tokio::test]
+async fn the_map_is_read_by_itself_while_calls_go_on() {
+    let owner = Node::that(ran_by(2, 5, None)).await;
+    let seed = node_with_map(owner.address).await;
+    let client = Client::builder().node(seed.url()).token("secret").build().unwrap();
+    assert_eq!(client.call(&call()).await.unwrap().asked.to_string(), seed.url());
+    let known = async {
+        while client.owner("another", "key").is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), known).await.expect("the map is read");
+    assert_eq!(client.call(&call()).await.unwrap().asked.to_string(), owner.url());
+}
+
+#[tokio::test]
+async fn a_connector_of_ones_own_makes_the_connections() {
+    // This one speaks no TLS: it is asked, and says so.
+    let client =
+        Client::builder().node("https://127.0.0.1:1").connector(HttpConnector::new()).attempts(1).build();
+    let error = client.unwrap().call(&call()).await.unwrap_err();
+    assert!(matches!(error.reason, Reason::Unreachable { .. }), "{error}");
+    assert_eq!(error.executed, Executed::No);
+}
+
+#[tokio::test]
 async fn a_map_that_cannot_be_read_is_an_error_that_says_who_was_asked() {
-    let seed = Node::that(Answer::Words(401, "no")).await;
+    let seed = Node::that(Answer::Words(401, "no".to_owned())).await;
     let without = Client::open([seed.url()]).unwrap();
     assert_eq!(without.read_map().await, Err(MapError::NoToken));
     let with = Client::builder().node(seed.url()).token("wrong").build().unwrap();
