@@ -49,7 +49,7 @@ fn log_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         std::panic::set_hook(Box::new(|panic| {
-            logging::log(logging::Level::Critical, "panic", &panic.to_string().replace('\n', ' '));
+            logging::log(logging::Level::Critical, "panic", &panic.to_string().replace('\n', " "));
         }));
     });
 }

@@ -95,3 +95,12 @@ fn trap_panics() {
 fn a_reply_over_the_bound_is_not_given() {
     let _ = shard().call("k", "large", "8388609");
 }
+
+#[test]
+fn what_is_too_large_is_refused_in_the_words_of_a_node() {
+    let mut shard = shard();
+    let words = Failure::invalid("the key has 1100 bytes; key_bytes allows 1024");
+    assert_eq!(shard.call(&"k".repeat(1_100), "put", "x"), Err(words));
+    let words = Failure::invalid("the value has 49153 bytes; value_bytes allows 49152");
+    assert_eq!(shard.call("k", "put", vec![0; 49_153]), Err(words));
+}
