@@ -51,8 +51,23 @@ pub enum BuildError {
     Token,
 }
 
+impl Client {
+    /// A client of the cluster that these nodes belong to, with the usual settings.
+    ///
+    /// # Errors
+    /// If there is none, or one is not an address.
+    pub fn open<T: Into<String>>(nodes: impl IntoIterator<Item = T>) -> Result<Client, BuildError> {
+        nodes.into_iter().fold(Client::builder(), |builder, node| builder.node(node)).build()
+    }
+
+    /// A client with settings of its own.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+}
+
 impl Builder {
-    pub(crate) fn new() -> Builder {
+    fn new() -> Builder {
         Builder {
             nodes: Vec::new(),
             named: Vec::new(),
@@ -71,7 +86,8 @@ impl Builder {
         self
     }
 
-    /// Asks this node, whose id is known (`shardloom nodes` shows it): its shards are then called directly, without any token.
+    /// Asks this node, whose id is known (`shardloom nodes` shows it): its shards are then called directly, without any
+    /// token, at this address even if the cluster knows another.
     #[must_use]
     pub fn named_node(mut self, id: impl Into<String>, address: impl Into<String>) -> Builder {
         self.named.push((id.into(), address.into()));
@@ -124,7 +140,7 @@ impl Builder {
         let known = Shared::default();
         for (id, address) in &self.named {
             let (id, address): (NodeId, Address) = (id.parse()?, address.parse()?);
-            known.lock().owners.note_address(id, address.clone());
+            known.lock().owners.name(id, address.clone());
             nodes.push(address);
         }
         if nodes.is_empty() {

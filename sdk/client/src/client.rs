@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use crate::address::Address;
 use crate::attempt::{Brought, attempt};
-use crate::builder::{BuildError, Builder};
 use crate::call::{Call, Reply};
 use crate::directory::MapError;
 use crate::error::{CallError, Executed, Reason};
@@ -17,7 +16,7 @@ use crate::retry::{Moment, Next, Repeat, Retry};
 /// Calls the workloads of one cluster. A copy is cheap, and shares connections and what was learned.
 ///
 /// It learns from each reply which node owns the key's shard, and calls that node directly where it knows its address: from the map that a
-/// [token](Builder::token) opens, from [`Builder::named_node`], or from a reply that names it. Otherwise it asks the nodes in turn; each
+/// [token](crate::Builder::token) opens, from [`named_node`](crate::Builder::named_node), or from a reply that names it. Otherwise it asks the nodes in turn; each
 /// of them passes calls on.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -43,19 +42,6 @@ pub(crate) struct Settings {
 }
 
 impl Client {
-    /// A client of the cluster that these nodes belong to, with the usual settings.
-    ///
-    /// # Errors
-    /// If there is none, or one is not an address.
-    pub fn open<T: Into<String>>(nodes: impl IntoIterator<Item = T>) -> Result<Client, BuildError> {
-        nodes.into_iter().fold(Client::builder(), |builder, node| builder.node(node)).build()
-    }
-
-    /// A client with settings of its own.
-    pub fn builder() -> Builder {
-        Builder::new()
-    }
-
     pub(crate) fn new(settings: Settings, pool: Pool, known: Shared, map: Option<MapReader>) -> Client {
         Client { inner: Arc::new(Inner { settings, pool, known, map, turn: AtomicUsize::new(0) }) }
     }
@@ -147,6 +133,9 @@ impl Inner {
         match &brought.outcome {
             Err((_, Reason::Unreachable { .. } | Reason::Lost { .. })) => {
                 known.rests.unreachable(address, now);
+                if let Some(map) = &self.map {
+                    map.read_soon(now);
+                }
             }
             Ok(_) | Err(_) => known.rests.reached(address),
         }

@@ -106,6 +106,7 @@ impl Lists {
         if let Ok(shard_count @ 1..) = u32::try_from(self.shards.len()) {
             owners.note_shard_count(shard_count);
         }
+        owners.keep_only(&self.nodes.iter().map(|row| row.id).collect());
         for NodeRow { id, http } in self.nodes {
             if let Some(address) = self.asked.of_peer(&http) {
                 owners.note_address(id, address);

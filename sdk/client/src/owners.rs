@@ -1,6 +1,6 @@
 //! What is known of the cluster: which node owns which shard, under which epoch, and where it answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
 
@@ -24,6 +24,8 @@ pub(crate) struct Owner {
 pub(crate) struct Owners {
     owners: BTreeMap<ShardId, Owner>,
     addresses: BTreeMap<NodeId, Address>,
+    /// Addresses that whoever made the client has given: where a node is reached from here, whatever it says itself.
+    named: BTreeMap<NodeId, Address>,
     placements: BTreeMap<String, Placement>,
     shard_count: Option<u32>,
 }
@@ -40,6 +42,16 @@ impl Owners {
     /// Takes note of where a node answers.
     pub(crate) fn note_address(&mut self, node: NodeId, address: Address) {
         self.addresses.insert(node, address);
+    }
+
+    /// Takes a node's address as given: no other one counts.
+    pub(crate) fn name(&mut self, node: NodeId, address: Address) {
+        self.named.insert(node, address);
+    }
+
+    /// Forgets where nodes answered that are not among these, which are all.
+    pub(crate) fn keep_only(&mut self, members: &BTreeSet<NodeId>) {
+        self.addresses.retain(|node, _| members.contains(node));
     }
 
     /// Takes note of how many shards there are: it is fixed when a cluster is created.
@@ -71,12 +83,14 @@ impl Owners {
             (None, Some(shard_count)) => Placement::of_count(shard_count).shard(key),
             (None, None) => None,
         }?;
-        self.addresses.get(&self.owners.get(&shard)?.node)
+        let node = self.owners.get(&shard)?.node;
+        self.named.get(&node).or_else(|| self.addresses.get(&node))
     }
 
-    /// Where nodes answer.
+    /// Where nodes answer, those that have no given address.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = &Address> {
-        self.addresses.values()
+        let learned = self.addresses.iter().filter(|(node, _)| !self.named.contains_key(node));
+        learned.map(|(_, address)| address)
     }
 }
 
@@ -132,6 +146,19 @@ mod tests {
         owners.note_shard_count(1);
         owners.note_owner(ShardId(0), owned(3, 1));
         assert_eq!(owners.owner_address("w", "k"), None);
+    }
+
+    #[test]
+    fn a_given_address_counts_and_that_of_a_removed_node_is_forgotten() {
+        let mut owners = owners();
+        owners.note_shard_count(1);
+        owners.note_owner(ShardId(0), owned(1, 1));
+        owners.name(NodeId(1), address(9));
+        assert_eq!(owners.owner_address("w", "k"), Some(&address(9)));
+        assert_eq!(owners.addresses().collect::<Vec<_>>(), [&address(2)]);
+        owners.keep_only(&BTreeSet::from([NodeId(1)]));
+        assert_eq!(owners.addresses().count(), 0);
+        assert_eq!(owners.owner_address("w", "k"), Some(&address(9)));
     }
 
     #[test]
