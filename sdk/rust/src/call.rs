@@ -70,9 +70,10 @@ impl Call {
             .map_err(|error| Failure::Invalid(format!("the body does not fit: {error}")))
     }
 
-    /// The refusal of a method that the handler does not have, with those that it has.
+    /// The refusal of a method that the handler does not have, which it names in JSON, with those that it has.
     pub fn no_such_method(&self, methods: &[&str]) -> Failure {
-        Failure::Invalid(format!("there is no method {:?}; there are: {}", self.method(), methods.join(", ")))
+        let method = serde_json::Value::from(self.method());
+        Failure::Invalid(format!("there is no method {method}; there are: {}", methods.join(", ")))
     }
 
     /// Where and as what the handler runs now.

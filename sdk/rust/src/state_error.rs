@@ -20,7 +20,7 @@ impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StateError::TooLarge(words) | StateError::Damaged(words) => f.write_str(words),
-            StateError::QuotaExceeded => f.write_str("this shard has no room for more"),
+            StateError::QuotaExceeded => f.write_str("this shard has no room for more keys"),
             StateError::Closed => f.write_str("the reply has begun"),
         }
     }

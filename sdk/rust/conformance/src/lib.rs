@@ -4,20 +4,21 @@
 //! |---|---|---|
 //! | `echo` | any bytes | the request's headers and body |
 //! | `put` | the value | empty; it is kept under the request's key |
-//! | `get` | none | the value; `not-found` where there is none |
+//! | `get` | none | the value; `not-found` "nothing is kept under this key" where there is none |
 //! | `delete` | none | empty, whether there was a value or not |
 //! | `scan` | the beginning of keys, text | those keys of the shard, in order, as a JSON list |
-//! | `rollback` | the value | `failed`, after it was written under the request's key |
+//! | `rollback` | the value | `failed` "rolled back", after it was written under the request's key |
 //! | `invalid`, `not-found`, `conflict`, `failed` | a text | that failure with that text |
 //! | `large` | a decimal | as many bytes of `x` |
 //! | `place` | none | where the handler runs, as JSON: the fields of `shard-info.place`, with `_` for `-` |
-//! | `config` | the name of a setting | its value; `not-found` where there is none |
+//! | `config` | the name of a setting | its value; `not-found` "there is no such setting" where there is none |
 //! | `log` | a line | empty; the line is logged at level info |
 //! | `trap` | none | none: it panics |
 //! | `spin` | none | none: it loops without end |
-//! | `alloc` | a decimal | none: it allocates pieces of so many bytes until the host refuses |
+//! | `alloc` | a decimal | none: it allocates pieces of so many bytes until the host refuses, and traps |
 //!
-//! Any other method, and a body that is not what it should be, is `invalid`.
+//! Any other method, and a body that is not what it should be, is `invalid`: a decimal has one to nine digits and nothing else. The guests of
+//! the other SDKs behave alike, in the same words.
 
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,9 @@ const METHODS: [&str; 17] = [
     "alloc",
 ];
 
+/// Digits of a number of bytes: what fits a component's memory, with room to spare.
+const DIGITS_MAX: usize = 9;
+
 fn handle(call: &Call, state: &mut State) -> Result<Reply, Failure> {
     let text = || call.text().map(str::to_owned);
     match call.method() {
@@ -58,7 +62,7 @@ fn handle(call: &Call, state: &mut State) -> Result<Reply, Failure> {
         }
         "get" => {
             let value = state.get(call.key());
-            value.map(Reply::bytes).ok_or_else(|| Failure::NotFound(format!("{:?} has no value", call.key())))
+            value.map(Reply::bytes).ok_or_else(|| Failure::not_found("nothing is kept under this key"))
         }
         "delete" => {
             state.delete(call.key())?;
@@ -71,7 +75,7 @@ fn handle(call: &Call, state: &mut State) -> Result<Reply, Failure> {
         }
         "rollback" => {
             state.set(call.key(), call.body())?;
-            Err(Failure::failed("as asked, after a write"))
+            Err(Failure::failed("rolled back"))
         }
         "invalid" => Err(Failure::Invalid(text()?)),
         "not-found" => Err(Failure::NotFound(text()?)),
@@ -103,9 +107,12 @@ fn allocate_without_end(piece_bytes: usize) -> ! {
     }
 }
 
-/// The body as a number; `parse` would take a sign.
+/// The body as a number; `parse` would take a sign, too.
 fn decimal(call: &Call) -> Result<usize, Failure> {
-    let text = call.text()?.trim();
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| digits).ok_or_else(|| Failure::invalid("the body must be a decimal"))
+    let text = call.text().unwrap_or_default();
+    let digits = text.len() <= DIGITS_MAX && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse()
+        .ok()
+        .filter(|_| digits)
+        .ok_or_else(|| Failure::invalid("the body must be a decimal below 10^9"))
 }

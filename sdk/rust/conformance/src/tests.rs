@@ -44,7 +44,7 @@ fn a_scan_lists_all_keys_that_begin_alike_whatever_their_number() {
 fn a_failed_call_leaves_the_value_of_before() {
     let mut shard = shard();
     shard.call("k", "put", "before").unwrap();
-    assert!(matches!(shard.call("k", "rollback", "after"), Err(Failure::Failed(_))));
+    assert_eq!(shard.call("k", "rollback", "after"), Err(Failure::failed("rolled back")));
     assert_eq!(shard.value("k").as_deref(), Some(&b"before"[..]));
 }
 
@@ -59,7 +59,8 @@ fn each_failure_has_its_kind_and_its_text() {
     ] {
         assert_eq!(shard.call("k", method, "w"), Err(failure));
     }
-    let unknown = shard.call("k", "other", "").unwrap_err();
+    let unknown = shard.call("k", "a\"\n", "").unwrap_err();
+    assert!(unknown.text().starts_with(r#"there is no method "a\"\n""#), "{unknown}");
     assert!(METHODS.iter().all(|method| unknown.text().contains(method)), "{unknown}");
 }
 
@@ -67,7 +68,10 @@ fn each_failure_has_its_kind_and_its_text() {
 fn a_large_reply_has_as_many_bytes_as_asked_for() {
     let mut shard = shard();
     assert_eq!(shard.call("k", "large", "70000").unwrap().body, vec![b'x'; 70_000]);
-    assert!(matches!(shard.call("k", "large", "+1"), Err(Failure::Invalid(_))));
+    let words = Failure::invalid("the body must be a decimal below 10^9");
+    for body in ["", "+1", " 1", "1\n", "1.5", "1000000000", "x"] {
+        assert_eq!(shard.call("k", "large", body), Err(words.clone()), "{body:?}");
+    }
 }
 
 #[test]
