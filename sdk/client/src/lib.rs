@@ -51,3 +51,7 @@ pub use call::{Call, Place, Reply};
 pub use client::Client;
 pub use directory::MapError;
 pub use error::{CallError, Executed, Failure, Problem, Reason};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
