@@ -16,8 +16,8 @@ use crate::retry::{Moment, Next, Repeat, Retry};
 /// Calls the workloads of one cluster. A copy is cheap, and shares connections and what was learned.
 ///
 /// It learns from each reply which node owns the key's shard, and calls that node directly where it knows its address: from the map that a
-/// [token](crate::Builder::token) opens, from [`named_node`](crate::Builder::named_node), or from a reply that names it. Otherwise it asks the nodes in turn; each
-/// of them passes calls on.
+/// [token](crate::Builder::token) opens, from [`named_node`](crate::Builder::named_node), or from a reply that names it. Otherwise it asks
+/// the nodes in turn; each of them passes calls on.
 #[derive(Debug, Clone)]
 pub struct Client {
     inner: Arc<Inner>,

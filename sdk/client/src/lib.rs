@@ -13,8 +13,8 @@
 //!
 //! # When a call is sent again
 //!
-//! All attempts share one deadline, and there are at most so many of them. Between rounds over the nodes the client pauses, longer each time, with jitter,
-//! and never shorter than a node asks for by `retry-after`.
+//! All attempts share one deadline, and there are at most so many of them. Between rounds over the nodes the client pauses, longer each time,
+//! with jitter, and never shorter than a node asks for by `retry-after`.
 //!
 //! | the attempt | without idempotency key | with one |
 //! |---|---|---|

@@ -52,9 +52,9 @@ async fn what_may_have_run_is_sent_again_under_its_idempotency_key() {
 #[tokio::test]
 async fn a_node_that_hangs_leaves_time_for_another_where_a_call_may_be_repeated() {
     let nodes = [Node::that(Answer::Silence).await, Node::that(RAN).await];
-    let client = Client::open([nodes[0].url(), nodes[1].url()]).unwrap();
-    let deadline = Duration::from_millis(600);
-    let reply = client.call(&call().deadline(deadline).idempotent()).await.unwrap();
+    let builder = Client::builder().node(nodes[0].url()).node(nodes[1].url());
+    let client = builder.attempt_time(Duration::from_millis(300)).build().unwrap();
+    let reply = client.call(&call().idempotent()).await.unwrap();
     assert_eq!(reply.asked.to_string(), nodes[1].url());
 }
 

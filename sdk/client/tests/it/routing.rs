@@ -1,7 +1,7 @@
 //! Whom the client asks.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
@@ -49,9 +49,12 @@ async fn connections_are_kept() {
 async fn a_node_that_cannot_be_reached_is_passed_over_and_then_left_alone() {
     let node = Node::that(ran_by(1, 1, None)).await;
     let client = Client::open([nobody().await, node.url()]).unwrap();
+    let began = Instant::now();
     assert_eq!(client.call(&call()).await.unwrap().attempts, 2);
     for _ in 0..4 {
-        assert_eq!(client.call(&call()).await.unwrap().attempts, 1);
+        let attempts = client.call(&call()).await.unwrap().attempts;
+        // For so long it is left alone at least; a machine that is slower than that proves nothing here.
+        assert!(attempts == 1 || began.elapsed() >= Duration::from_millis(500), "{attempts}");
     }
 }
 
