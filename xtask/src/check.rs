@@ -7,6 +7,7 @@ use clap::Args;
 use shardloom_harness::artefacts;
 
 use crate::step;
+use crate::test::SDK_MANIFESTS;
 
 /// The cargo-deny that is installed where there is none; pinned, so that a new one cannot break old commits.
 const CARGO_DENY: &str = "0.20.2";
@@ -19,13 +20,18 @@ impl Check {
     pub(crate) fn run(self) -> Result<()> {
         components()?;
         step::cargo(["fmt", "--all", "--check"]).run()?;
-        for manifest in ["guests/Cargo.toml", "examples/inventory/Cargo.toml"] {
+        for manifest in ["guests/Cargo.toml", "examples/inventory/Cargo.toml", "examples/url-shortener/Cargo.toml"].iter().chain(&SDK_MANIFESTS) {
             if artefacts::workspace().join(manifest).exists() {
                 step::cargo(["fmt", "--all", "--check", "--manifest-path", manifest]).run()?;
             }
         }
         step::cargo(["test", "--locked", "--package", "shardloom-tidy"]).run()?;
         step::cargo(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]).run()?;
+        for manifest in SDK_MANIFESTS {
+            let lint =
+                ["clippy", "--manifest-path", manifest, "--all-targets", "--locked", "--", "-D", "warnings"];
+            step::cargo(lint).run()?;
+        }
         step::cargo(["doc", "--workspace", "--no-deps", "--locked"])
             .env("RUSTDOCFLAGS", "-D warnings")
             .run()?;

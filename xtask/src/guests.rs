@@ -28,8 +28,12 @@ const RUST_GUESTS: [&str; 16] = [
     "word-count",
 ];
 
-/// The components in `examples/`, in Rust: each a workspace of its own, as its reader would have it.
-const EXAMPLES: [&str; 2] = ["inventory", "url-shortener"];
+/// Components in Rust that are a workspace of their own each, as their readers would have them: the directory, and the component's name.
+const APART: [(&str, &str); 3] = [
+    ("examples/inventory", "inventory"),
+    ("examples/url-shortener", "url-shortener"),
+    ("sdk/rust/conformance", "conformance-rust"),
+];
 
 /// The guests in C: a directory with one source file of that name, and what zig is told beyond the usual.
 const C_GUESTS: [(&str, &[&str]); 3] =
@@ -67,12 +71,12 @@ pub(crate) fn build_all(toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
 pub(crate) fn build_rust(toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
     let (sources, components, build) = places()?;
     build_workspace(toolchain, &sources, &build).context("building the Rust guests")?;
-    for name in EXAMPLES {
-        let example = repository().join("examples").join(name);
-        build_workspace(toolchain, &example, &build).with_context(|| format!("building examples/{name}"))?;
+    for (directory, _) in APART {
+        let sources = repository().join(directory);
+        build_workspace(toolchain, &sources, &build).with_context(|| format!("building {directory}"))?;
     }
     let mut built = Vec::new();
-    for name in RUST_GUESTS.into_iter().chain(EXAMPLES) {
+    for name in RUST_GUESTS.into_iter().chain(APART.map(|(_, name)| name)) {
         let file = build.join(TARGET).join("release").join(format!("{}.wasm", name.replace('-', "_")));
         let bytes = fs::read(&file).with_context(|| file.display().to_string())?;
         built.push(install(&components, name, &bytes)?);
