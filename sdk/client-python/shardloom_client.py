@@ -321,7 +321,7 @@ def _problem(url: str, status: int, headers: Mapping[str, str], body: bytes) -> 
             executed, retryable = told["executed"], told["retryable"]
             if executed in ("no", "rolled-back", "unknown") and isinstance(retryable, bool):
                 epoch = told.get("epoch") or None
-                detail = str(told.get("detail") or told.get("title") or "")
+                detail = str(told.get("detail", told.get("title", "")))
                 return CallError(
                     str(told["code"]), detail, executed=executed, status=status, retryable=retryable, epoch=epoch
                 )

@@ -120,8 +120,8 @@ export function config(key) {
   try {
     return setting(key) ?? undefined;
   } catch (error) {
-    if (error?.tag === undefined) throw error;
-    throw new Failed(`the setting ${key} cannot be read: ${error.val}`);
+    if (error?.payload?.tag === undefined) throw error;
+    throw new Failed(`the setting ${key} cannot be read: ${error.payload.val}`);
   }
 }
 

@@ -118,9 +118,9 @@ function written(write) {
   try {
     write();
   } catch (error) {
-    switch (error?.tag) {
+    switch (error?.payload?.tag) {
       case "too-large":
-        throw new Invalid(error.val);
+        throw new Invalid(error.payload.val);
       case "quota-exceeded":
         throw new Failed("this shard has no room for more keys");
       case "closed":

@@ -145,6 +145,8 @@ test("place, settings and log are the host's", () => {
   assert.equal(guest.config("greeting"), "hello");
   assert.equal(guest.config("none"), undefined);
   assert.equal(guest.place().epoch, 9);
+  world.unreadable = "gone";
+  assert.throws(() => guest.config("greeting"), /^Failed: the setting greeting cannot be read: gone$/);
   guest.log.warn(1, "here");
   assert.deepEqual(world.logged, [{ level: "warn", context: "here", message: "1" }]);
 });

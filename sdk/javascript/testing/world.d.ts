@@ -6,6 +6,8 @@ export const world: {
   full: boolean;
   /** The settings of the deployment. */
   config: Record<string, string>;
+  /** Why settings cannot be read, if they cannot. */
+  unreadable: string | undefined;
   /** What was logged. */
   logged: { level: string; context: string; message: string }[];
   /** Where the handler is told that it runs. */

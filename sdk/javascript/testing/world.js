@@ -19,7 +19,7 @@ class World {
       set: (key, value) => {
         bounded("key", key, KEY_BYTES_MAX);
         bounded("value", value, VALUE_BYTES_MAX);
-        if (this.full) throw { tag: "quota-exceeded" };
+        if (this.full) throw failing({ tag: "quota-exceeded" });
         this.rows.set(ordered(key), value.slice());
       },
       delete: (key) => {
@@ -31,7 +31,10 @@ class World {
     this.info = { current: () => ({ ...this.place }) };
     this.logging = { log: (level, context, message) => this.logged.push({ level, context, message }) };
     this.settings = {
-      get: (key) => this.config[key] ?? null,
+      get: (key) => {
+        if (this.unreadable) throw failing({ tag: "io", val: this.unreadable });
+        return this.config[key] ?? null;
+      },
       getAll: () => Object.entries(this.config),
     };
   }
@@ -41,6 +44,7 @@ class World {
     this.rows = new Map();
     this.full = false;
     this.config = {};
+    this.unreadable = undefined;
     this.logged = [];
     this.place = { shard: 7, shardCount: 1024, epoch: 3, node: "00000000000000aa", workload: "test", version: 1 };
   }
@@ -74,8 +78,13 @@ class World {
 
 function bounded(what, bytes, most) {
   if (bytes.length > most) {
-    throw { tag: "too-large", val: `the ${what} has ${bytes.length} bytes; at most ${most} are taken` };
+    throw failing({ tag: "too-large", val: `the ${what} has ${bytes.length} bytes; at most ${most} are taken` });
   }
+}
+
+/** What QuickJS throws for the error of an import's result. */
+function failing(payload) {
+  return Object.assign(new Error(`${payload} (see error.payload)`), { payload });
 }
 
 /** The one world of this process. */
