@@ -5,7 +5,7 @@ import { get as setting } from "wasi:config/store@0.2.0-rc.1";
 import { log as write } from "wasi:logging/logging@0.1.0-draft";
 
 import { Conflict, Failed, Failure, Invalid, NotFound } from "./failure.js";
-import { bytesOf, state } from "./state.js";
+import { bytesOf, isBytes, state } from "./state.js";
 import { decode, encode } from "./utf8.js";
 
 export { Conflict, decode, encode, Failed, Failure, Invalid, NotFound, state };
@@ -104,7 +104,7 @@ function replied(result) {
   if (result instanceof Reply) return result;
   if (result === undefined) return reply();
   if (typeof result === "string") return text(result);
-  if (result instanceof Uint8Array) return reply(result);
+  if (isBytes(result)) return reply(result);
   if (typeof result?.then === "function") throw new TypeError("a handler cannot be asynchronous");
   throw new TypeError("a handler returns a reply, text, a Uint8Array or nothing: wrap other values in json()");
 }
