@@ -1,91 +1,7 @@
-// Tests of shardloom.h on the machine that builds: `./test.sh`. What the bindings would be is below, in memory.
+// Tests of shardloom.h, and by way of a handler of the conformance guest's, on the machine that builds: `./test.sh`.
 
-#include "shardloom.h"
-
-#include <stdio.h>
-
-#define ROWS_MAX 2600
-
-static struct {
-  sl_bytes key;
-  sl_bytes value;
-} rows[ROWS_MAX];
-static size_t rows_len;
-static int refusal = -1;
-static int checks;
-
-static void check(bool right, const char *what, int line) {
-  checks++;
-  if (right) return;
-  fprintf(stderr, "line %d: not so: %s\n", line, what);
-  exit(1);
-}
-#define CHECK(condition) check(condition, #condition, __LINE__)
-
-// The bindings' functions
-
-void shard_handler_list_u8_free(shard_handler_list_u8_t *bytes) {
-  if (bytes->len > 0) free(bytes->ptr);
-}
-
-void shard_handler_list_tuple2_list_u8_list_u8_free(shard_handler_list_tuple2_list_u8_list_u8_t *list) {
-  for (size_t at = 0; at < list->len; at++) {
-    shard_handler_list_u8_free(&list->ptr[at].f0);
-    shard_handler_list_u8_free(&list->ptr[at].f1);
-  }
-  if (list->len > 0) free(list->ptr);
-}
-
-void shard_handler_string_dup(shard_handler_string_t *text, const char *other) {
-  sl_bytes copy = sl_copy(other, strlen(other));
-  *text = (sl_text){copy.ptr, copy.len};
-}
-
-void shardloom_shard_store_store_error_free(shardloom_shard_store_store_error_t *error) {
-  if (error->tag == SHARDLOOM_SHARD_STORE_STORE_ERROR_TOO_LARGE) free(error->val.too_large.ptr);
-}
-
-static int compare(sl_bytes a, sl_bytes b) {
-  size_t len = a.len < b.len ? a.len : b.len;
-  int order = len ? memcmp(a.ptr, b.ptr, len) : 0;
-  return order ? order : (a.len > b.len) - (a.len < b.len);
-}
-
-bool shardloom_shard_store_set(shard_handler_list_u8_t *key, shard_handler_list_u8_t *value,
-                               shardloom_shard_store_store_error_t *error) {
-  if (refusal >= 0) {
-    error->tag = (uint8_t)refusal;
-    if (refusal == SHARDLOOM_SHARD_STORE_STORE_ERROR_TOO_LARGE) shard_handler_string_dup(&error->val.too_large, "too long");
-    return false;
-  }
-  size_t at = rows_len++;
-  for (; at > 0 && compare(rows[at - 1].key, *key) > 0; at--) rows[at] = rows[at - 1];
-  rows[at].key = sl_copy(key->ptr, key->len);
-  rows[at].value = sl_copy(value->ptr, value->len);
-  return true;
-}
-
-void shardloom_shard_store_scan(shard_handler_list_u8_t *start, shard_handler_list_u8_t *end, uint32_t limit,
-                                shard_handler_list_tuple2_list_u8_list_u8_t *page) {
-  page->ptr = sl_alloc(limit * sizeof *page->ptr);
-  page->len = 0;
-  for (size_t at = 0; at < rows_len && page->len < limit; at++) {
-    if (compare(rows[at].key, *start) < 0 || (end && compare(rows[at].key, *end) >= 0)) continue;
-    page->ptr[page->len].f0 = sl_copy(rows[at].key.ptr, rows[at].key.len);
-    page->ptr[page->len++].f1 = sl_copy(rows[at].value.ptr, rows[at].value.len);
-  }
-  if (page->len == 0) free(page->ptr);
-}
-
-static void forget(void) {
-  for (size_t at = 0; at < rows_len; at++) {
-    sl_free(&rows[at].key);
-    sl_free(&rows[at].value);
-  }
-  rows_len = 0;
-}
-
-// The tests
+#include "../conformance/handler.c"
+#include "shardloom_world.h"
 
 static bool says(sl_bytes bytes, const char *text) { return sl_equal(bytes, sl_c(text)); }
 
@@ -93,15 +9,6 @@ static bool refused_as(sl_failure *failure, enum sl_failure_tag tag, const char 
   bool right = failure->tag == tag && says(sl_view(failure->val.failed), text);
   if (failure->val.failed.len > 0) free(failure->val.failed.ptr);
   return right;
-}
-
-static void free_reply(sl_reply *reply) {
-  for (size_t at = 0; at < reply->headers.len; at++) {
-    free(reply->headers.ptr[at].f0.ptr);
-    free(reply->headers.ptr[at].f1.ptr);
-  }
-  free(reply->headers.ptr);
-  sl_free(&reply->body);
 }
 
 static void decimals_are_digits_within_a_bound(void) {
@@ -141,7 +48,7 @@ static void replies_have_their_types(void) {
   CHECK(reply.headers.len == 1 && sl_is(reply.headers.ptr[0].f1, "text/plain; charset=utf-8"));
   sl_reply_header(&reply, "x-second", "2");
   CHECK(reply.headers.len == 2 && sl_is(reply.headers.ptr[1].f0, "x-second") && says(reply.body, "x"));
-  free_reply(&reply);
+  world_free_reply(&reply);
   CHECK(sl_reply_empty(&reply) && reply.headers.len == 0 && reply.body.len == 0);
 }
 
@@ -158,14 +65,14 @@ static void refusals_are_utf8_whatever_they_are_given(void) {
 
 static void a_write_that_is_not_taken_is_a_refusal(void) {
   sl_failure failure;
-  refusal = SHARDLOOM_SHARD_STORE_STORE_ERROR_TOO_LARGE;
+  world.refusal = SHARDLOOM_SHARD_STORE_STORE_ERROR_TOO_LARGE;
   CHECK(!sl_set(sl_c("k"), sl_c("v"), &failure));
   CHECK(refused_as(&failure, SL_INVALID, "too long"));
-  refusal = SHARDLOOM_SHARD_STORE_STORE_ERROR_QUOTA_EXCEEDED;
+  world.refusal = SHARDLOOM_SHARD_STORE_STORE_ERROR_QUOTA_EXCEEDED;
   CHECK(!sl_set(sl_c("k"), sl_c("v"), &failure));
   CHECK(refused_as(&failure, SL_FAILED, "this shard has no room for more keys"));
-  refusal = -1;
-  CHECK(rows_len == 0);
+  world.refusal = -1;
+  CHECK(world.rows_len == 0);
 }
 
 static size_t count(sl_bytes prefix, const char *last) {
@@ -193,7 +100,35 @@ static void a_scan_goes_over_all_pages_of_a_prefix(void) {
   CHECK(count(sl_c("m"), "") == 0);
   CHECK(count(sl_c("\xff"), "\xff\xff") == 2);
   CHECK(count(sl_c(""), "\xff\xff") == 2504);
-  forget();
+  world_reset();
+}
+
+static void the_conformance_guest_does_as_it_should(void) {
+  REFUSES("key", "get", "", SL_NOT_FOUND);
+  REPLIES("key", "put", "kept", "");
+  REPLIES("key\"", "put", "", "");
+  REPLIES("key", "get", "", "kept");
+  REPLIES("key", "scan", "ke", "[\"key\",\"key\\\"\"]");
+  REPLIES("key", "scan", "x", "[]");
+  REPLIES("key", "delete", "", "");
+  REPLIES("key", "delete", "", "");
+  REFUSES("key", "get", "", SL_NOT_FOUND);
+  REFUSES("key", "rollback", "x", SL_FAILED);
+  REFUSES("key", "conflict", "why", SL_CONFLICT);
+  REFUSES("key", "conflict", "\xff", SL_INVALID);
+  REPLIES("key", "echo", "body", "body");
+  REPLIES("key", "large", "3", "xxx");
+  REPLIES("key", "large", "0", "");
+  REFUSES("key", "large", "1000000000", SL_INVALID);
+  REFUSES("key", "config", "greeting", SL_NOT_FOUND);
+  world_set_config("greeting", "hello");
+  REPLIES("key", "config", "greeting", "hello");
+  REPLIES("key", "log", "line", "");
+  CHECK(world.logged == 1);
+  REPLIES("key", "place", "",
+          "{\"shard\":7,\"shard_count\":1024,\"epoch\":3,\"node\":\"00000000000000aa\",\"workload\":\"test\",\"version\":1}");
+  REFUSES("key", "", "", SL_INVALID);
+  world_reset();
 }
 
 int main(void) {
@@ -204,6 +139,6 @@ int main(void) {
   refusals_are_utf8_whatever_they_are_given();
   a_write_that_is_not_taken_is_a_refusal();
   a_scan_goes_over_all_pages_of_a_prefix();
-  printf("%d passed, 0 failed\n", checks);
-  return 0;
+  the_conformance_guest_does_as_it_should();
+  return world_end();
 }
