@@ -9,6 +9,7 @@ length, while it does so.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -56,7 +57,9 @@ def componentize(handler: Path, out: Path, wit: Path, paths: list[Path]) -> None
         for path in [handler.parent, HERE, *paths]:
             command += ["-p", str(path)]
         command += [handler.stem, "-o", str(made)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        # A panic of the tool says where in the tool; what is wrong is above it.
+        env = {**os.environ, "RUST_BACKTRACE": "0"}
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
         if done.returncode != 0:
             raise SystemExit(f"componentize-py failed:\n{done.stdout}")
         component = restore(made.read_bytes())

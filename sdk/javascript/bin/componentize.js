@@ -33,16 +33,19 @@ async function bundle(source, minify) {
       }));
     },
   };
-  const { outputFiles } = await build({
+  const { outputFiles, metafile } = await build({
     entryPoints: [source],
     bundle: true,
     format: "esm",
     target: "es2022",
     minify,
     write: false,
+    metafile: true,
     logLevel: "silent",
     plugins: [renaming],
   });
+  const [{ exports }] = Object.values(metafile.outputs);
+  if (!exports.includes("handler")) throw new Error(`${source} does not export the name handler`);
   return outputFiles[0].text;
 }
 
