@@ -1,0 +1,15 @@
+#!/bin/sh
+# Runs tests on this machine: those of shardloom.h, or test.sh TEST.c for those of a handler.
+#
+# WIT_BINDGEN and CC name the tools where they are not on the PATH as wit-bindgen and cc; WIT is the directory of the
+# interfaces, which is that of this repository unless it is set.
+set -eu
+
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+"${WIT_BINDGEN:-wit-bindgen}" c "${WIT:-$here/../../wit}" --world shard-handler --no-object-file --out-dir "$work" >/dev/null
+${CC:-cc} -std=c11 -g -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all \
+  -I "$work" -I "$here" -I "$here/testing" "${1:-$here/test/shardloom_test.c}" -o "$work/test"
+"$work/test"
