@@ -7,8 +7,8 @@
 // | `reset` | none | forgets the key: its bucket is full again |
 //
 // `take` and `show` answer in JSON: whether the tokens were there, how many are left, and after how many milliseconds the
-// call would have them. Being over the limit is an answer, not an error. A shard handler has no clock, so the caller says
-// what time it is; README.md says what that means. The settings `capacity` and `per_second` are the bucket's size and how
+// call would have them. Being over the limit is an answer, not an error. The next owner of the shard has another clock, so the
+// caller says what time it is; README.md says what that means. The settings `capacity` and `per_second` are the bucket's size and how
 // fast it fills.
 
 #include "shardloom.h"

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::c_guest;
+use crate::python_guest::{self, Made};
 use crate::wasm_target::{self, TARGET, Toolchain, repository, run};
 
 /// The guests in Rust: the members of the workspace in `guests/`.
@@ -39,6 +40,12 @@ const APART: [(&str, &str); 3] = [
 const C_GUESTS: [(&str, &[&str]); 3] =
     [("eager", &[]), ("echo", &[]), ("faulty-table", &["-mcpu=generic+reference_types"])];
 
+/// The examples in C: the directory of `examples/`, and its source file.
+const C_EXAMPLES: [(&str, &str); 1] = [("rate-limiter", "limiter.c")];
+
+/// The examples in Python: the directory of `examples/`, and its module.
+const PYTHON_EXAMPLES: [(&str, &str); 1] = [("leaderboard", "leaderboard.py")];
+
 /// Build the guests, to target/guests.
 #[derive(clap::Args)]
 pub(crate) struct Guests {}
@@ -64,6 +71,22 @@ pub(crate) fn build_all(toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
                 .with_context(|| format!("building the C guest {name}"))?;
         built.push(install(&components, name, &component)?);
     }
+    let include = repository().join("sdk/c").display().to_string();
+    for (name, source) in C_EXAMPLES {
+        let source = repository().join("examples").join(name).join(source);
+        let work = build.join("c").join(name);
+        let component = c_guest::build(&source, &["-I", &include], &repository().join("wit"), &work)
+            .with_context(|| format!("building examples/{name}"))?;
+        built.push(install(&components, name, &component)?);
+    }
+    for (name, module) in PYTHON_EXAMPLES {
+        let module = repository().join("examples").join(name).join(module);
+        let out = components.join(format!("{name}.wasm"));
+        match python_guest::build(&module, &out).with_context(|| format!("building examples/{name}"))? {
+            Made::Component => built.push(out),
+            Made::Missing(what) => eprintln!("examples/{name} is left out: {what}"),
+        }
+    }
     Ok(built)
 }
 
@@ -82,13 +105,6 @@ pub(crate) fn build_rust(toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
         built.push(install(&components, name, &bytes)?);
     }
     Ok(built)
-}
-
-/// Builds a component in Rust that is a workspace of its own; `library` is what its file is called.
-pub(crate) fn build_alone(toolchain: &Toolchain, source: &Path, library: &str) -> Result<PathBuf> {
-    let (_, _, build) = places()?;
-    build_workspace(toolchain, source, &build)?;
-    Ok(build.join(TARGET).join("release").join(format!("{library}.wasm")))
 }
 
 fn build_workspace(toolchain: &Toolchain, sources: &Path, build: &Path) -> Result<()> {

@@ -3,9 +3,11 @@
 mod bench;
 mod c_guest;
 mod check;
+mod conformance;
 mod demo;
 mod faults;
 mod guests;
+mod python_guest;
 mod simulate;
 mod step;
 mod test;
@@ -29,6 +31,7 @@ enum Command {
     Test(test::Test),
     Check(check::Check),
     Guests(guests::Guests),
+    Conformance(conformance::Conformance),
     Simulate(simulate::Simulate),
     Bench(bench::Bench),
     Faults(faults::Faults),
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Test(test) => test.run(),
         Command::Check(check) => check.run(),
         Command::Guests(guests) => guests.run(),
+        Command::Conformance(conformance) => conformance.run(),
         Command::Simulate(simulate) => simulate.run(),
         Command::Bench(bench) => bench.run(),
         Command::Faults(faults) => faults.run(),

@@ -4,6 +4,7 @@
 
 mod backup;
 mod backup_dir;
+mod build;
 mod call;
 mod client;
 mod deploy;
@@ -14,10 +15,12 @@ mod login;
 mod logs;
 mod members;
 mod moves;
+mod new;
 mod node;
 mod nodes;
 mod output;
 mod progress;
+mod project;
 mod repair;
 mod replies;
 mod restore;
@@ -89,6 +92,8 @@ impl Global {
 
 #[derive(Subcommand)]
 enum Command {
+    New(new::New),
+    Build(build::Build),
     Dev(dev::Dev),
     Node(node::Node),
     Deploy(deploy::Deploy),
@@ -118,6 +123,8 @@ enum Command {
 pub fn run() -> ExitCode {
     let Cli { global, command } = Cli::parse();
     let done = match command {
+        Command::New(new) => new.run(&global),
+        Command::Build(build) => build.run(&global),
         Command::Dev(dev) => dev.run(&global),
         Command::Node(node) => node.run(&global),
         Command::Deploy(deploy) => deploy.run(&global),

@@ -63,7 +63,9 @@ pub async fn run(config: NodeConfig, shutdown: CancellationToken) -> Result<(), 
     let listener = TcpListener::bind(config.listen.http)
         .await
         .with_context(|| format!("cannot listen on {} for HTTP", config.listen.http))?;
-    let Some(starting) = shutdown.run_until_cancelled(start_cluster(&config)).await else { return Ok(()) };
+    let Some(starting) = shutdown.run_until_cancelled(Box::pin(start_cluster(&config))).await else {
+        return Ok(());
+    };
     let mut cluster = starting?;
     let handle = cluster.handle();
     tracing::info!(node = %handle.me(), cluster = %handle.cluster(), http = %config.http_address(), "the node takes part");

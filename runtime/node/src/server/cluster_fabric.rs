@@ -162,7 +162,7 @@ impl ClusterFabric {
 fn log_command(command: ControlCommand) -> Option<LogCommand> {
     Some(match command {
         ControlCommand::DeployWorkload { name, base, spec } => {
-            LogCommand::DeployWorkload { name, spec, replaces: base.unwrap_or(0) }
+            LogCommand::DeployWorkload { name, spec: *spec, replaces: base.unwrap_or(0) }
         }
         ControlCommand::RemoveWorkload { name } => LogCommand::RemoveWorkload { name },
         ControlCommand::SetWeigher { component } => LogCommand::SetWeigher { component },

@@ -45,7 +45,7 @@ pub async fn deploy(server: &NodeServer, name: &str, spec: WorkloadSpec) -> Resu
     let confirmed_by = confirm(server, &trials(name, &spec)).await?;
     fits(server, name, &spec).await?;
 
-    let command = ControlCommand::DeployWorkload { name: name.to_owned(), base, spec };
+    let command = ControlCommand::DeployWorkload { name: name.to_owned(), base, spec: Box::new(spec) };
     match write_everywhere(server, command).await? {
         ControlReply::Deployed { version, .. } => Ok(Deployed { version, confirmed_by }),
         other => Err(Problem::new(Code::Internal, format!("deployed, but got {other:?}"))),

@@ -151,7 +151,7 @@ pub enum ControlCommand {
         /// The version that the deploy started from (`None`: there was none); if another one is there by now, it conflicts.
         base: Option<u64>,
         /// What the new version consists of.
-        spec: WorkloadSpec,
+        spec: Box<WorkloadSpec>,
     },
     /// Takes a workload away.
     RemoveWorkload {

@@ -15,6 +15,10 @@ async fn a_call_runs_on_the_owner_whichever_node_takes_it() {
             let reply = world.client(taker).call("word-count", &key, "add", b"").await;
             assert_eq!((reply.status, reply.text()), (200, total));
             assert_eq!(reply.header("shardloom-node"), format!("{:016x}", owner + 1));
+            assert_eq!(
+                reply.header("shardloom-node-http"),
+                world.view(0).members[&world.view(owner).this_node].http
+            );
             assert_eq!(reply.header("shardloom-epoch"), "1");
             assert_eq!(reply.header("shardloom-workload-version"), "2");
             let shard: u32 = reply.header("shardloom-shard").parse().unwrap();

@@ -112,7 +112,7 @@ impl Shared {
                 if control.workloads.get(&name).map(|workload| workload.version) != base {
                     return Err(ControlError::Conflict { name });
                 }
-                let workload = Workload { name: name.clone(), version: index, spec };
+                let workload = Workload { name: name.clone(), version: index, spec: *spec };
                 control.workloads.insert(name, Arc::new(workload));
                 reply = ControlReply::Deployed { version: index, index };
             }

@@ -1,5 +1,6 @@
 //! The applications in `examples/`: their READMEs tell what they answer, and that is what they answer.
 
+use std::io::Write;
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
@@ -26,6 +27,21 @@ const NODES: [&str; 3] = ["http://127.0.0.1:7080", "http://127.0.0.1:7090", "htt
 #[test]
 fn url_shortener_answers_as_its_readme_says() {
     check(Options::of(3), |cluster| follow(cluster, "url-shortener"));
+}
+
+#[test]
+fn rate_limiter_answers_as_its_readme_says() {
+    check(Options::of(3), |cluster| follow(cluster, "rate-limiter"));
+}
+
+#[test]
+fn leaderboard_answers_as_its_readme_says() {
+    if let Err(error) = artefacts::guest("leaderboard") {
+        // Straight to the stream: the test runner would keep the words of a test that passes to itself.
+        let _ = writeln!(std::io::stderr(), "skipped, it was not built for want of Python: {error:#}");
+        return;
+    }
+    check(Options::of(3), |cluster| follow(cluster, "leaderboard"));
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::server::calls::idempotency;
 use crate::server::calls::outcome::{Answer, failure_code, failure_problem};
 use crate::server::calls::trip::Taken;
 use crate::server::problem::{Code, Problem};
+use crate::server::view::View;
 
 /// Where calls go. What follows is taken apart by hand, since a key may hold any character, percent-encoded.
 pub const CALL_PREFIX: &str = "/v1/call/";
@@ -31,7 +32,7 @@ pub async fn call(State(server): State<Arc<NodeServer>>, request: Request) -> Re
     let started = Instant::now();
     match Target::of(&request, &server) {
         Ok(target) => match answer(&server, target, request, started).await {
-            Ok(answer) => answered(answer, Some(DEFAULT_TYPE)),
+            Ok(answer) => answered(answer, Some(DEFAULT_TYPE), &server.fabric.view()),
             Err(problem) => refused(problem),
         },
         Err(problem) => problem.into_response(),
@@ -221,7 +222,7 @@ async fn read(body: Body, body_max: u64, deadline: Instant) -> Result<Bytes, Pro
 }
 
 /// The response with a guest's answer; `default_type` is for a body that it names no type for.
-pub(super) fn answered(answer: Answer, default_type: Option<&'static str>) -> Response {
+pub(super) fn answered(answer: Answer, default_type: Option<&'static str>, view: &View) -> Response {
     let place = answer.place;
     let mut response = match answer.said {
         Ok(reply) => {
@@ -232,7 +233,7 @@ pub(super) fn answered(answer: Answer, default_type: Option<&'static str>) -> Re
         }
         Err(failure) => failure_problem(failure).at(place.epoch).into_response(),
     };
-    headers::add_place(response.headers_mut(), &place);
+    headers::add_place(response.headers_mut(), &place, view);
     response
 }
 

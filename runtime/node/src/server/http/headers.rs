@@ -7,6 +7,7 @@ use shardloom_sharding::ids::Epoch;
 use super::auth;
 use crate::server::calls::outcome::Place;
 use crate::server::problem::{Code, Problem};
+use crate::server::view::View;
 
 /// The start of the names that are ours.
 const OWN_PREFIX: &str = "shardloom-";
@@ -14,6 +15,8 @@ const OWN_PREFIX: &str = "shardloom-";
 pub const TIMEOUT_MS: &str = "shardloom-timeout-ms";
 /// Which node ran the call.
 const NODE: HeaderName = HeaderName::from_static("shardloom-node");
+/// Where that node answers clients: who comes again with the same key may go there at once.
+const NODE_HTTP: HeaderName = HeaderName::from_static("shardloom-node-http");
 /// On which shard.
 const SHARD: HeaderName = HeaderName::from_static("shardloom-shard");
 /// Under which epoch.
@@ -94,9 +97,13 @@ pub fn from_guest(headers: Vec<(String, String)>, default_type: Option<&'static 
 }
 
 /// Adds where a call ran.
-pub fn add_place(headers: &mut HeaderMap, place: &Place) {
+pub fn add_place(headers: &mut HeaderMap, place: &Place, view: &View) {
     if let Ok(node) = HeaderValue::try_from(place.node.to_string()) {
         headers.insert(NODE, node);
+    }
+    let member = view.members.get(&place.node);
+    if let Some(Ok(address)) = member.map(|member| HeaderValue::try_from(&member.http)) {
+        headers.insert(NODE_HTTP, address);
     }
     headers.insert(SHARD, HeaderValue::from(place.shard.0));
     add_epoch(headers, place.epoch);

@@ -32,7 +32,7 @@ pub async fn serve(State(server): State<Arc<NodeServer>>, request: Request) -> R
                 let length = reply.headers.iter().find(|(name, _)| name == header::CONTENT_LENGTH.as_str());
                 length.and_then(|(_, value)| HeaderValue::from_str(value).ok())
             });
-            let mut response = answered(answer, None);
+            let mut response = answered(answer, None, &server.fabric.view());
             // What a body would have: the component's word, since there is none to count.
             if let Some(length) = length {
                 response.headers_mut().insert(header::CONTENT_LENGTH, length);
