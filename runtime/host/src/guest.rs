@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
+use wasmtime_wasi::{WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use crate::bindings::shard_handler as wit;
 use crate::bounds::Bounds;
@@ -90,6 +92,18 @@ impl Guest {
             (StopReason::Trap(_) | StopReason::Host(_), Some(hit)) => StopReason::Limit(hit),
             (reason, _) => reason,
         }
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.wasi().ctx()
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.wasi().http()
     }
 }
 

@@ -6,14 +6,16 @@ use crate::bindings::shard_handler::shardloom::shard::{shard_info, store};
 use crate::bindings::shard_handler::wasi::config::store as config;
 use crate::bindings::shard_handler::wasi::logging::logging;
 use crate::guest::Guest;
+use crate::keyvalue;
 use crate::world::World;
-use crate::{keyvalue, wasi};
 
 /// Links everything that a workload's component is granted, and nothing else.
 pub(crate) fn link(world: World, linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    wasi::link(linker)?;
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasmtime_wasi::p3::add_to_linker(linker)?;
     if world == World::HttpHandler {
-        wasi::link_http(linker)?;
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+        wasmtime_wasi_http::p3::add_to_linker(linker)?;
     }
     store::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     keyvalue::link(linker)?;

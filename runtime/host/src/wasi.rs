@@ -11,13 +11,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
-use wasmtime::component::{Linker, ResourceTable};
+use wasmtime::component::ResourceTable;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi::{WasiCtx, WasiCtxView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
 
-use crate::guest::Guest;
 use crate::limits::Limits;
 use crate::logs::{LogLevel, SharedLog};
 use crate::outgoing::Hooks;
@@ -34,18 +33,6 @@ pub(crate) struct Wasi {
     http: WasiHttpCtx,
     table: ResourceTable,
     hooks: Hooks,
-}
-
-/// Links all of WASI, 0.2 and 0.3.
-pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    wasmtime_wasi::p3::add_to_linker(linker)
-}
-
-/// Links wasi:http, 0.2 and 0.3.
-pub(crate) fn link_http(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
-    wasmtime_wasi_http::p3::add_to_linker(linker)
 }
 
 impl Wasi {
@@ -65,19 +52,15 @@ impl Wasi {
             .build();
         Wasi { ctx, http, table, hooks }
     }
-}
 
-impl WasiView for Guest {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        let Wasi { ctx, table, .. } = self.wasi();
-        WasiCtxView { ctx, table }
+    /// As wasmtime's part for WASI takes it.
+    pub(crate) fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.ctx, table: &mut self.table }
     }
-}
 
-impl WasiHttpView for Guest {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        let Wasi { http, table, hooks, .. } = self.wasi();
-        WasiHttpCtxView { ctx: http, table, hooks }
+    /// As wasmtime's part for wasi:http takes it.
+    pub(crate) fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.hooks }
     }
 }
 
