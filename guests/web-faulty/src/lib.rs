@@ -14,6 +14,7 @@
 //! | `/socket` | tries to open a TCP connection to the address in the body |
 //! | `/print` | writes the body to stdout, and `stderr` to stderr |
 //! | `/count` | counts its own calls: what a reused instance remembers |
+//! | `/hoard` | keeps one more MiB for as long as the instance lives, and counts them |
 //! | `/fetch` | sends a GET to the URL in the body; answers with status and body, or the error |
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -78,6 +79,10 @@ impl wasip2::exports::http::incoming_handler::Guest for WebFaulty {
                 "printed".into()
             }
             "/count" => calls.to_string(),
+            "/hoard" => {
+                std::mem::forget(std::hint::black_box(vec![1_u8; 1 << 20]));
+                calls.to_string()
+            }
             "/fetch" => fetch(&text(&request)).unwrap_or_else(|error| format!("error: {error:?}")),
             other => format!("there is nothing at {other}"),
         };

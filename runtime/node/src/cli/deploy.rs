@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use shardloom_protocol::grant::Grant;
 use shardloom_protocol::key_from::KeyFrom;
-use shardloom_protocol::workload::{HttpSpec, Reuse};
 use ureq::http::Method;
 
 use super::client::{Client, Outgoing, SLOW};
+use super::project::{DeployOptions, Project};
 use super::replies::{WorkloadReply, typed};
 use super::segment::segment;
 use super::{Global, progress};
@@ -26,7 +26,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
   shardloom deploy shop.wasm --name shop --shard-function by-tenant.wasm --config currency=EUR
   shardloom deploy site.wasm --name site --key-from path:1 --grant http:api.example.com")]
 pub(super) struct Deploy {
-    /// The component.
+    /// The component, or a directory that `shardloom build` has built.
     file: PathBuf,
     /// The workload's name; left out, the file's.
     #[arg(long)]
@@ -45,7 +45,7 @@ pub(super) struct Deploy {
     #[arg(long, value_name = "WHERE")]
     key_from: Option<KeyFrom>,
     /// Keep the instances of a component of wasi:http for more than one request.
-    #[arg(long, requires = "key_from")]
+    #[arg(long)]
     reuse: bool,
     /// A host that the component may send requests to, as http:HOST or http:HOST:PORT; may be repeated.
     #[arg(long, value_name = "http:HOST")]
@@ -55,45 +55,64 @@ pub(super) struct Deploy {
 impl Deploy {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let client = global.client()?;
-        let name = match &self.name {
-            Some(name) => name.clone(),
-            None => named_after(&self.file)?,
+        let limit = |(key, value): (String, String)| {
+            let number: u64 = value.parse().with_context(|| format!("--limit {key}={value}"))?;
+            Ok((key, number))
         };
-        let mut manifest = Map::new();
-        manifest.insert("component".into(), upload(&client, &self.file)?.into());
+        let now = DeployOptions {
+            key_from: self.key_from,
+            reuse: self.reuse.then_some(true),
+            grants: self.grant,
+            config: self.config.into_iter().collect(),
+            limits: self.limit.into_iter().map(limit).collect::<anyhow::Result<_>>()?,
+        };
+        let (name, component, options) = if self.file.is_dir() {
+            let project = Project::open(&self.file)?;
+            let component = project.component(&self.file);
+            if !component.exists() {
+                bail!(
+                    "{0} is not there: run `shardloom build {1}`",
+                    component.display(),
+                    self.file.display()
+                );
+            }
+            (self.name.unwrap_or(project.name), component, project.deploy.with(now))
+        } else {
+            let name = self.name.map_or_else(|| named_after(&self.file), Ok)?;
+            (name, self.file, now)
+        };
+        let mut manifest = options.manifest()?;
         if let Some(file) = &self.shard_function {
             manifest.insert("shard_function".into(), upload(&client, file)?.into());
         }
-        let config = self.config.into_iter().map(|(key, value)| (key, Value::String(value)));
-        manifest.insert("config".into(), config.collect::<Map<_, _>>().into());
-        if !self.limit.is_empty() {
-            let limits = self.limit.iter().map(|(key, value)| {
-                let number: u64 = value.parse().with_context(|| format!("--limit {key}={value}"))?;
-                Ok((key.clone(), Value::from(number)))
-            });
-            manifest.insert("limits".into(), limits.collect::<anyhow::Result<Map<_, _>>>()?.into());
-        }
-
-        if let Some(key_from) = self.key_from {
-            let reuse = if self.reuse { Reuse::Always } else { Reuse::Never };
-            manifest.insert("http".into(), serde_json::to_value(HttpSpec { key_from, reuse })?);
-        }
-        manifest.insert("grants".into(), serde_json::to_value(&self.grant)?);
-
-        let wait = progress::wait(format!("every node compiles and tries {name}"));
-        let path = format!("/v1/workloads/{}", segment(&name));
-        let reply = client.write(Method::PUT, &path, &manifest.into(), SLOW);
-        wait.finish_and_clear();
-        global.output().print(&reply?, |reply| {
-            let workload: WorkloadReply = typed(reply)?;
-            Ok(format!(
-                "{} version {} is deployed, confirmed by {} node(s)",
-                workload.name,
-                workload.version,
-                workload.confirmed_by.len()
-            ))
-        })
+        let reply = deploy(&client, &name, &component, manifest)?;
+        global.output().print(&reply, told)
     }
+}
+
+/// What a deploy has come to, in words.
+pub(super) fn told(reply: &Value) -> anyhow::Result<String> {
+    let workload: WorkloadReply = typed(reply)?;
+    let (name, version, nodes) = (workload.name, workload.version, workload.confirmed_by.len());
+    Ok(format!("{name} version {version} is deployed, confirmed by {nodes} node(s)"))
+}
+
+/// Uploads a component, and has all nodes switch to it.
+///
+/// # Errors
+/// If the component cannot be read, or the cluster does not take it.
+pub(super) fn deploy(
+    client: &Client,
+    name: &str,
+    component: &Path,
+    mut manifest: Map<String, Value>,
+) -> anyhow::Result<Value> {
+    manifest.insert("component".into(), upload(client, component)?.into());
+    let wait = progress::wait(format!("every node compiles and tries {name}"));
+    let path = format!("/v1/workloads/{}", segment(name));
+    let reply = client.write(Method::PUT, &path, &manifest.into(), SLOW);
+    wait.finish_and_clear();
+    Ok(reply?)
 }
 
 /// Uploads a component and returns its digest.

@@ -14,6 +14,7 @@ use ureq::http::Method;
 
 use super::client::{Client, Outgoing, QUICK};
 use super::replies::{StatusReply, typed};
+use super::watch::Watch;
 use super::{Global, node, progress};
 use crate::credentials::Credentials;
 use crate::server;
@@ -32,7 +33,8 @@ const POLL: Duration = Duration::from_millis(100);
 #[derive(Args)]
 #[command(after_help = "Examples:
   shardloom dev
-  shardloom dev --nodes 5 --data ./cluster")]
+  shardloom dev --nodes 5 --data ./cluster
+  shardloom dev --watch greeter")]
 pub(super) struct Dev {
     /// Keep the cluster in this directory; left out, it is temporary.
     #[arg(long, value_name = "DIR")]
@@ -43,6 +45,9 @@ pub(super) struct Dev {
     /// How many shards a new cluster gets.
     #[arg(long, value_name = "N", default_value_t = 1024)]
     shards: u32,
+    /// Build and deploy this directory, and do so again whenever its source changes.
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = ".")]
+    watch: Option<PathBuf>,
 }
 
 impl Dev {
@@ -62,17 +67,22 @@ impl Dev {
 
     /// Runs the cluster until Ctrl-C, and returns its id.
     fn run_in(&self, data: &Path) -> anyhow::Result<String> {
+        // Before anything starts: a directory that cannot be watched is found out at once.
+        let watch = self.watch.clone().map(Watch::new).transpose()?;
         let mut cluster = Cluster::new()?;
         let started = self.start(data, &mut cluster);
-        let ended = started.and_then(|status| {
+        let ended = started.and_then(|(status, client)| {
             print!("{}", self.described(&status, data));
-            cluster.until_interrupted()?;
+            match watch {
+                Some(watch) => cluster.watch(watch, &client)?,
+                None => cluster.until_interrupted()?,
+            }
             Ok(status.cluster_id)
         });
         cluster.end().and(ended)
     }
 
-    fn start(&self, data: &Path, cluster: &mut Cluster) -> anyhow::Result<StatusReply> {
+    fn start(&self, data: &Path, cluster: &mut Cluster) -> anyhow::Result<(StatusReply, Client)> {
         let wait = progress::wait("the nodes start");
         let token_file = directory(data, 1).join("admin.token");
         // Nodes that were here before find their cluster by themselves, and it may need them to begin.
@@ -106,7 +116,7 @@ impl Dev {
         wait.finish_and_clear();
         let servers: Vec<String> = status.nodes.iter().map(|node| format!("http://{}", node.http)).collect();
         Credentials::of_user()?.remember(&status.cluster_id, &servers, token.trim())?;
-        Ok(status)
+        Ok((status, client))
     }
 
     fn described(&self, status: &StatusReply, data: &Path) -> String {
@@ -171,6 +181,18 @@ impl Cluster {
             }
             std::thread::sleep(POLL);
         }
+    }
+
+    /// Looks at a directory until interrupted.
+    fn watch(&mut self, mut watch: Watch, client: &Client) -> anyhow::Result<()> {
+        while !self.interrupted.is_cancelled() {
+            if let Some(ended) = self.nodes.try_join_next() {
+                return Err(early(ended));
+            }
+            watch.look(client);
+            std::thread::sleep(POLL);
+        }
+        Ok(())
     }
 
     fn until_interrupted(&mut self) -> anyhow::Result<()> {

@@ -32,6 +32,7 @@ mod step_down;
 mod table;
 mod token;
 mod undeploy;
+mod watch;
 mod weigher;
 mod workloads;
 

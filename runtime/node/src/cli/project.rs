@@ -1,11 +1,16 @@
 //! A directory with the source of a workload: what `new` makes and `build` builds.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use shardloom_protocol::grant::Grant;
+use shardloom_protocol::key_from::KeyFrom;
+use shardloom_protocol::workload::{HttpSpec, Reuse};
 
 /// The file that says what a directory is.
 pub(super) const MANIFEST: &str = "shardloom.toml";
@@ -18,6 +23,68 @@ pub(super) struct Project {
     pub(super) name: String,
     /// What it is written in.
     pub(super) language: Language,
+    /// What a deploy of it says.
+    #[serde(default, skip_serializing_if = "DeployOptions::is_empty")]
+    pub(super) deploy: DeployOptions,
+}
+
+/// What is said at a deploy beside the component.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct DeployOptions {
+    /// Where a request's key is, for a component of wasi:http.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) key_from: Option<KeyFrom>,
+    /// Whether its instances live for more than one request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reuse: Option<bool>,
+    /// What it may reach.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) grants: Vec<Grant>,
+    /// What the guest reads through `wasi:config`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) config: BTreeMap<String, String>,
+    /// Where its bounds differ from the defaults.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) limits: BTreeMap<String, u64>,
+}
+
+impl DeployOptions {
+    fn is_empty(&self) -> bool {
+        *self == DeployOptions::default()
+    }
+
+    /// These, and over them what is said now.
+    pub(super) fn with(mut self, now: DeployOptions) -> DeployOptions {
+        self.key_from = now.key_from.or(self.key_from);
+        self.reuse = now.reuse.or(self.reuse);
+        self.grants.extend(now.grants);
+        self.config.extend(now.config);
+        self.limits.extend(now.limits);
+        self
+    }
+
+    /// The manifest of a deploy, but for its components.
+    ///
+    /// # Errors
+    /// If instances are to be reused of what is no component of wasi:http.
+    pub(super) fn manifest(self) -> anyhow::Result<Map<String, Value>> {
+        let mut manifest = Map::new();
+        manifest.insert("config".into(), serde_json::to_value(self.config)?);
+        manifest.insert("limits".into(), serde_json::to_value(self.limits)?);
+        manifest.insert("grants".into(), serde_json::to_value(self.grants)?);
+        let reuse = if self.reuse.unwrap_or_default() { Reuse::Always } else { Reuse::Never };
+        match self.key_from {
+            Some(key_from) => {
+                manifest.insert("http".into(), serde_json::to_value(HttpSpec { key_from, reuse })?);
+            }
+            None if reuse == Reuse::Always => {
+                bail!("to reuse instances is for components of wasi:http, with a key_from")
+            }
+            None => {}
+        }
+        Ok(manifest)
+    }
 }
 
 /// A language that components are built of here.
@@ -108,7 +175,33 @@ mod tests {
         assert!(refusal().contains("cobol"));
         write("name = \"a-1\"\nlanguage = \"python\"");
         let project = Project::open(directory.path()).unwrap();
-        assert_eq!(project, Project { name: "a-1".into(), language: Language::Python });
+        let deploy = DeployOptions::default();
+        assert_eq!(project, Project { name: "a-1".into(), language: Language::Python, deploy });
         assert_eq!(project.component(Path::new("x")), Path::new("x/a-1.wasm"));
+        write("name = \"a\"\nlanguage = \"c\"\n[deploy]\nkey_from = \"body\"");
+        assert!(refusal().contains("names no part of a request"));
+    }
+
+    #[test]
+    fn what_is_said_now_goes_over_what_the_directory_says() {
+        let text = "name = \"a\"\nlanguage = \"rust\"\n[deploy]\nkey_from = \"path:1\"\ngrants = [\"http:a\"]\n\
+                    [deploy.config]\ncolour = \"blue\"\nsize = \"1\"";
+        let project: Project = toml::from_str(text).unwrap();
+        let now = DeployOptions {
+            reuse: Some(true),
+            grants: vec!["http:b".parse().unwrap()],
+            config: [("colour".to_owned(), "red".to_owned())].into(),
+            ..DeployOptions::default()
+        };
+        let manifest = Value::from(project.deploy.with(now).manifest().unwrap());
+        let expected = serde_json::json!({
+            "config": { "colour": "red", "size": "1" },
+            "limits": {},
+            "grants": ["http:a", "http:b"],
+            "http": { "key_from": "path:1", "reuse": "always" },
+        });
+        assert_eq!(manifest, expected);
+        let reused = DeployOptions { reuse: Some(true), ..DeployOptions::default() };
+        assert!(reused.manifest().is_err());
     }
 }

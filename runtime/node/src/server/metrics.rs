@@ -48,6 +48,8 @@ pub struct Metrics {
     pub instances_made: Counter,
     /// Instances evicted because there were too many.
     pub instances_evicted: Counter,
+    /// Instances that were let go of since their memory had grown.
+    pub instances_recycled: Counter,
     /// Open HTTP connections.
     pub connections: Gauge,
     /// Bytes free under the data directory.
@@ -108,6 +110,7 @@ impl Metrics {
             instances: Gauge::default(),
             instances_made: Counter::default(),
             instances_evicted: Counter::default(),
+            instances_recycled: Counter::default(),
             connections: Gauge::default(),
             disk_free_bytes: Gauge::default(),
             disk_full: Gauge::default(),
@@ -127,6 +130,8 @@ impl Metrics {
         registry.register("instances", "Warm guest instances", metrics.instances.clone());
         registry.register("instances_made", "Guest instances made", metrics.instances_made.clone());
         registry.register("instances_evicted", "Guest instances evicted", metrics.instances_evicted.clone());
+        let recycled = "Guest instances let go of since their memory had grown";
+        registry.register("instances_recycled", recycled, metrics.instances_recycled.clone());
         registry.register("connections", "Open HTTP connections", metrics.connections.clone());
         registry.register(
             "disk_free_bytes",

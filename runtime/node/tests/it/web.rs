@@ -197,3 +197,23 @@ async fn the_newer_interface_is_served_as_the_older_one() {
         assert_eq!((reply.status, reply.text()), (200, count));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_whose_memory_grows_is_let_go_of_before_a_request_fails_by_it() {
+    let world = World::start(1).await;
+    let client = world.client(0);
+    let besides = json!({
+        "http": { "key_from": "path:1", "reuse": "always" },
+        "grants": ["http:a.example"],
+        "limits": { "memory_bytes": 16 << 20 },
+    });
+    deploy(&client, "web-faulty", besides).await;
+    let mut lives = 0;
+    for _ in 0..100 {
+        let reply = client.send("GET", "/w/web-faulty/hoard", &[], b"").await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        lives += u32::from(reply.text() == "1");
+    }
+    assert!((7..20).contains(&lives), "{lives} lives of some ten requests each");
+    assert_eq!(world.server(0).metrics.instances_recycled.get(), u64::from(lives) - 1);
+}

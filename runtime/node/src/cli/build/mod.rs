@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
-use shardloom_host::{Inspection, World, inspect};
+use shardloom_host::{Inspection, inspect};
 
 use super::Global;
 use super::project::{Language, Project};
@@ -48,20 +48,19 @@ impl Build {
             "world": inspection.world,
             "imports": imports,
         });
-        global.output().print(&reply, |_| Ok(told(&project, &shown, bytes.len(), &inspection)))
+        let directory = self.directory.display().to_string();
+        global.output().print(&reply, |_| Ok(told(&directory, &shown, bytes.len(), &inspection)))
     }
 }
 
-fn told(project: &Project, component: &str, bytes: usize, inspection: &Inspection) -> String {
+fn told(directory: &str, component: &str, bytes: usize, inspection: &Inspection) -> String {
     let mut text = String::new();
-    let http = inspection.world == Some(World::HttpHandler);
     let world = inspection.world.map_or_else(|| "no world".to_owned(), |world| world.to_string());
     let _ = writeln!(text, "{component}: {bytes} bytes, a {world}; it imports");
     for (import, _) in &inspection.imports {
         let _ = writeln!(text, "  {import}");
     }
-    let key = if http { " --key-from path:1" } else { "" };
-    let _ = writeln!(text, "Deploy it: shardloom deploy {component} --name {}{key}", project.name);
+    let _ = writeln!(text, "Deploy it: shardloom deploy {directory}");
     text
 }
 

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
+use shardloom_protocol::key_from::KeyFrom;
 
 use self::files::{File, files};
 use super::Global;
-use super::project::{Language, MANIFEST, Project, check_name};
+use super::project::{DeployOptions, Language, MANIFEST, Project, check_name};
 
 /// Make a directory with a workload that works, to begin with.
 #[derive(Args)]
@@ -43,16 +44,16 @@ impl New {
         if directory.exists() {
             bail!("{} is there already; nothing was written", directory.display());
         }
-        let project = Project { name: self.name.clone(), language: self.lang };
+        let key_from = self.http.then_some(KeyFrom::Path(1));
+        let deploy = DeployOptions { key_from, ..DeployOptions::default() };
+        let project = Project { name: self.name.clone(), language: self.lang, deploy };
         write(&directory, &project, self.http)?;
         let reply = json!({ "directory": self.name, "language": self.lang, "http": self.http });
         global.output().print(&reply, |_| {
             Ok(format!(
-                "{0} is there: a workload in {1}. Next:\n  shardloom build {0}\n  shardloom deploy {0}/{0}.wasm{2}\n\
+                "{0} is there: a workload in {1}. Next:\n  shardloom build {0}\n  shardloom deploy {0}\n\
                  {0}/README.md says more.\n",
-                self.name,
-                self.lang,
-                if self.http { " --key-from path:1" } else { "" }
+                self.name, self.lang
             ))
         })
     }
@@ -87,7 +88,7 @@ mod tests {
                     continue;
                 }
                 let directory = tempfile::tempdir().unwrap();
-                let project = Project { name: "greeter".into(), language };
+                let project = Project { name: "greeter".into(), language, deploy: DeployOptions::default() };
                 write(directory.path(), &project, http).unwrap();
                 assert_eq!(Project::open(directory.path()).unwrap(), project);
                 let mut paths: Vec<String> =

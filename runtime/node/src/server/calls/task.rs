@@ -101,6 +101,16 @@ struct Warm {
     instance: HandlerInstance,
     epoch: Epoch,
     version: u64,
+    /// With more memory than that it is let go of after a call.
+    memory_bytes_max: u64,
+}
+
+impl Warm {
+    /// Languages that collect garbage rarely give memory back. An instance that has taken most of what it may is let go of between two
+    /// calls: else one of the next would meet the limit in its midst, and fail for what others have left.
+    fn is_worn(&self) -> bool {
+        self.instance.memory_bytes() > self.memory_bytes_max
+    }
 }
 
 /// The state that calls run on, under one epoch.
@@ -255,7 +265,12 @@ impl ShardTask {
             }
             _ => Ok(Wrote::Nothing),
         };
-        if written.is_ok() && !warm.instance.is_dead() && job.workload.keeps_instances() {
+        let fares_well = written.is_ok() && !warm.instance.is_dead() && job.workload.keeps_instances();
+        let worn = fares_well && warm.is_worn();
+        if worn {
+            self.bench.metrics.instances_recycled.inc();
+        }
+        if fares_well && !worn {
             self.warm = Some(warm);
         } else {
             // What the guest remembers may rest on writes that are not there, or is not for the next caller.
@@ -326,7 +341,10 @@ impl ShardTask {
             .map_err(|error| outcome::instantiate_problem(&error))?;
         self.bench.metrics.instances.inc();
         self.bench.metrics.instances_made.inc();
-        Ok(Warm { instance, epoch, version: workload.version })
+        let begun_with = instance.memory_bytes();
+        let room = limits.memory_bytes.saturating_sub(begun_with);
+        let memory_bytes_max = begun_with + room / 4 * 3;
+        Ok(Warm { instance, epoch, version: workload.version, memory_bytes_max })
     }
 
     /// Drops the instance.
