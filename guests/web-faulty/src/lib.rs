@@ -5,6 +5,7 @@
 //! | `/silent` | returns without a response |
 //! | `/error` | answers with an error instead of a response |
 //! | `/open` | returns with a body that it neither ends nor drops |
+//! | `/bodies` | opens two thousand bodies, and writes into each what it may |
 //! | `/large` | answers without end |
 //! | `/trap` | traps after the response's head |
 //! | `/spin` | computes without end |
@@ -27,7 +28,7 @@ use wasip2::http::types::{
     ErrorCode, Fields, IncomingBody, IncomingRequest, OutgoingBody, OutgoingRequest, OutgoingResponse,
     ResponseOutparam, Scheme,
 };
-use wasip2::io::streams::{InputStream, StreamError};
+use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 use wasip2::random::random;
 use wasip2::sockets::instance_network::instance_network;
 use wasip2::sockets::network::{IpAddressFamily, IpSocketAddress, Ipv4SocketAddress};
@@ -46,12 +47,19 @@ impl wasip2::exports::http::incoming_handler::Guest for WebFaulty {
         let text = match path.split('?').next().unwrap_or_default() {
             "/silent" => return,
             "/error" => {
-                return ResponseOutparam::set(outparam, Err(ErrorCode::InternalError(Some("on purpose".into()))));
+                return ResponseOutparam::set(
+                    outparam,
+                    Err(ErrorCode::InternalError(Some("on purpose".into()))),
+                );
             }
             "/open" => {
                 let body = begin(outparam);
                 write(&body, b"begun");
                 return std::mem::forget(body);
+            }
+            "/bodies" => {
+                let bodies: Vec<_> = (0..2_000).map(|_| body_in_waiting()).collect();
+                format!("{} bodies", bodies.len())
             }
             "/large" => {
                 let body = begin(outparam);
@@ -90,6 +98,16 @@ impl wasip2::exports::http::incoming_handler::Guest for WebFaulty {
         write(&body, text.as_bytes());
         let _ = OutgoingBody::finish(body, None);
     }
+}
+
+/// A body that nobody reads, with as much in it as the host takes at once.
+fn body_in_waiting() -> (OutgoingResponse, OutgoingBody, OutputStream) {
+    let response = OutgoingResponse::new(Fields::new());
+    let body = response.body().expect("a response has one body");
+    let stream = body.write().expect("a body has one stream");
+    let room = stream.check_write().unwrap_or(0) as usize;
+    let _ = stream.write(&vec![b'x'; room]);
+    (response, body, stream)
 }
 
 fn begin(outparam: ResponseOutparam) -> OutgoingBody {
@@ -138,8 +156,7 @@ fn world() -> String {
 fn socket(place: &str) -> String {
     let Ok(address) = place.trim().parse::<std::net::SocketAddrV4>() else { return "no address".into() };
     let [a, b, c, d] = address.ip().octets();
-    let remote =
-        IpSocketAddress::Ipv4(Ipv4SocketAddress { port: address.port(), address: (a, b, c, d) });
+    let remote = IpSocketAddress::Ipv4(Ipv4SocketAddress { port: address.port(), address: (a, b, c, d) });
     let connected = create_tcp_socket(IpAddressFamily::Ipv4).and_then(|socket| {
         socket.start_connect(&instance_network(), remote)?;
         socket.subscribe().block();

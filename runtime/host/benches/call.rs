@@ -12,7 +12,7 @@ use bytes::Bytes;
 use divan::{Bencher, black_box};
 use shardloom_host::{
     Compiler, HandlerInstance, Host, HostOptions, Limits, LogSink, Place, PreparedHandler, Request, Setting,
-    ShardFunction, ShardLoad, StateError, StateView, Weigher,
+    ShardFunction, ShardLoad, SharedLog, StateError, StateView, Weigher,
 };
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
 use tempfile::TempDir;
@@ -162,7 +162,8 @@ impl Bench {
         };
         let config = Arc::new(BTreeMap::new());
         let limits = Limits::default();
-        let setting = Setting { place, config, logs: LogSink::discard(), outgoing: None };
+        let log = SharedLog::new(LogSink::discard(), &limits);
+        let setting = Setting { place, config, log, outgoing: None };
         let made = HandlerInstance::instantiate(handler, &limits, setting);
         self.runtime.block_on(made).expect("an instance")
     }

@@ -18,7 +18,7 @@ use crate::guest::{Guest, Place};
 use crate::http::{HttpExports, HttpPre};
 use crate::imports::link;
 use crate::limits::Limits;
-use crate::logs::{GuestLog, LogSink, SharedLog};
+use crate::logs::SharedLog;
 use crate::outgoing::Outgoing;
 use crate::run_time::RunTime;
 use crate::slots::{Slot, instances_max};
@@ -63,7 +63,7 @@ pub struct Setting {
     /// What the guest reads through `wasi:config`.
     pub config: Arc<BTreeMap<String, String>>,
     /// Where its lines go.
-    pub logs: LogSink,
+    pub log: SharedLog,
     /// By whom it may send requests; none may where there is nobody.
     pub outgoing: Option<Arc<dyn Outgoing>>,
 }
@@ -147,8 +147,7 @@ impl HandlerInstance {
                 instances_max()
             ))
         })?;
-        let Setting { place, config, logs, outgoing } = setting;
-        let log = SharedLog::new(GuestLog::new(logs, limits));
+        let Setting { place, config, log, outgoing } = setting;
         let guest = Guest {
             place,
             config,

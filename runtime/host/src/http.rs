@@ -103,7 +103,7 @@ async fn call_old(
     });
     let handler = proxy.wasi_http_incoming_handler();
     let called = Box::pin(handler.call_handle(&mut *store, request, outparam));
-    let mut taken = match select(taken, called).await {
+    let taken = match select(taken, called).await {
         // A response that is too large is not waited for; the component is dropped in the middle.
         Either::Left((result @ Err(CallError::Limit(_)), _)) => return Ok(Ended { result, usable: false }),
         Either::Left((result, called)) => {
@@ -116,7 +116,8 @@ async fn call_old(
         }
     };
     // What the component has said is here by now. It has returned: nobody would ever end a body that is still open.
-    Ok(match poll_once(&mut taken).await {
+    // It is not to count against the task's share of polls: one that is used up would look like a body that is open.
+    Ok(match poll_once(&mut tokio::task::unconstrained(taken)).await {
         Some(result) => Ended { result, usable: true },
         None => Ended { result: failed(format!("{UNFINISHED}: the component left it open")), usable: false },
     })
@@ -137,7 +138,8 @@ async fn call_new(
             Ok(response) => response,
             Err(code) => {
                 let result = failed(format!("the component answered with an error: {code:?}"));
-                return wasmtime::error::Ok(Ended { result, usable: true });
+                // Tasks of it may go on, and would write into the next call.
+                return wasmtime::error::Ok(Ended { result, usable: false });
             }
         };
         let response = accessor.with(|store| response.into_http(store, async { Ok(()) }))?;
@@ -158,6 +160,9 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (parts, body) = response.into_parts();
+    if parts.status.is_informational() {
+        return failed(format!("the component answered with {}, which is no final status", parts.status));
+    }
     let bytes_max = usize::try_from(bounds.reply_bytes).unwrap_or(usize::MAX);
     let body = match Limited::new(body, bytes_max).collect().await {
         Ok(collected) => collected.to_bytes().into(),

@@ -61,7 +61,7 @@ pub use guest::Place;
 pub use handler::{HandlerInstance, InstantiateError, PreparedHandler, Setting};
 pub use host::{AdmitError, Admitted, Host, HostError, LoadError};
 pub use limits::{Limits, LimitsError};
-pub use logs::{GuestLine, LogLevel, LogSink};
+pub use logs::{GuestLine, LogLevel, LogSink, SharedLog};
 pub use options::{CompileBounds, Compiler, HostOptions};
 pub use outgoing::{Outgoing, OutgoingBody, OutgoingError, Patience, Sent};
 pub use outline::{Inspection, Standing, inspect};

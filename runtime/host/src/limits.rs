@@ -27,7 +27,7 @@ pub struct Limits {
     pub reply_headers: u32,
     /// Bytes of all header names and values of a reply.
     pub reply_header_bytes: u32,
-    /// Bytes of log per second; what is over it is dropped and counted. A burst of one second's worth is let through.
+    /// Bytes of log per second, of all instances on one shard together; what is over it is dropped and counted. A burst of one second's worth is let through.
     pub log_bytes_per_s: u32,
     /// Bytes of one log line; a longer one is cut.
     pub log_line_bytes: u32,

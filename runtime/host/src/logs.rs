@@ -40,9 +40,9 @@ pub struct GuestLine<'a> {
 #[derive(Clone)]
 pub struct LogSink(Arc<dyn Fn(GuestLine<'_>) + Send + Sync>);
 
-/// One instance's log: cuts lines, holds the rate, counts what it drops.
+/// A log: cuts lines, holds the rate, counts what it drops.
 #[derive(Debug)]
-pub(crate) struct GuestLog {
+struct GuestLog {
     sink: LogSink,
     line_bytes_max: usize,
     bytes_per_s: u32,
@@ -52,13 +52,15 @@ pub(crate) struct GuestLog {
     dropped: u64,
 }
 
-/// One instance's log, as each of its ways to say something holds it.
+/// The log of one workload's instances on one shard: its rate holds for all of them together, since each may live for one
+/// request only. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct SharedLog(Arc<Mutex<GuestLog>>);
+pub struct SharedLog(Arc<Mutex<GuestLog>>);
 
 impl SharedLog {
-    pub(crate) fn new(log: GuestLog) -> SharedLog {
-        SharedLog(Arc::new(Mutex::new(log)))
+    /// A log that sends its lines to `sink`, within these limits.
+    pub fn new(sink: LogSink, limits: &Limits) -> SharedLog {
+        SharedLog(Arc::new(Mutex::new(GuestLog::new(sink, limits))))
     }
 
     pub(crate) fn write(&self, now: Instant, level: LogLevel, context: &str, message: &str) {
@@ -85,7 +87,7 @@ impl fmt::Debug for LogSink {
 }
 
 impl GuestLog {
-    pub(crate) fn new(sink: LogSink, limits: &Limits) -> GuestLog {
+    fn new(sink: LogSink, limits: &Limits) -> GuestLog {
         GuestLog {
             sink,
             line_bytes_max: limits.log_line_bytes as usize,
@@ -96,7 +98,7 @@ impl GuestLog {
         }
     }
 
-    pub(crate) fn write(&mut self, now: Instant, level: LogLevel, context: &str, message: &str) {
+    fn write(&mut self, now: Instant, level: LogLevel, context: &str, message: &str) {
         self.refill(now);
         let context = cut(context, self.line_bytes_max);
         let message = cut(message, self.line_bytes_max);

@@ -95,6 +95,10 @@ impl From<OutgoingError> for WasiError {
     }
 }
 
+/// Bytes of a body that wait in the host for whoever reads it, written at once. A guest may have as many bodies open as it has
+/// room for in its table: together they must stay small.
+const CHUNK_BYTES_MAX: usize = 64 << 10;
+
 /// What wasmtime asks when a guest sends a request.
 pub(crate) struct Hooks {
     outgoing: Option<Arc<dyn Outgoing>>,
@@ -111,6 +115,14 @@ impl Hooks {
 type Driver = Box<dyn Future<Output = Result<(), WasiError>> + Send>;
 
 impl WasiHttpHooks for Hooks {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK_BYTES_MAX
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK_BYTES_MAX
+    }
+
     fn send_request(
         &mut self,
         request: http::Request<WasiBody>,

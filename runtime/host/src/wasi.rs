@@ -24,6 +24,10 @@ use crate::outgoing::Hooks;
 /// Random bytes that a guest gets at once.
 const RANDOM_BYTES_MAX: u64 = 64 << 10;
 
+/// Things of WASI that an instance may hold at once, beside the bound of all its handles: headers and bodies, each of which may take some
+/// ten thousand bytes of the host's memory that no other limit counts.
+const THINGS_MAX: usize = 512;
+
 /// Bytes that a guest may write to stdout or stderr at once.
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
@@ -38,7 +42,7 @@ pub(crate) struct Wasi {
 impl Wasi {
     pub(crate) fn new(log: &SharedLog, limits: &Limits, hooks: Hooks) -> Wasi {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(limits.handles as usize);
+        table.set_max_capacity(THINGS_MAX.min(limits.handles as usize));
         let mut http = WasiHttpCtx::new();
         // What is kept in memory of a header is some times what is sent of it.
         http.set_field_size_limit(limits.reply_header_bytes as usize * 2);
@@ -171,7 +175,7 @@ impl AsyncWrite for Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logs::{GuestLog, LogSink};
+    use crate::logs::LogSink;
 
     #[test]
     fn what_is_written_comes_out_line_by_line_and_the_rest_at_the_end() {
@@ -181,7 +185,7 @@ mod tests {
             LogSink::new(move |line| said.lock().unwrap().push(line.message.to_owned()))
         };
         let limits = Limits { log_line_bytes: 4, ..Limits::default() };
-        let log = SharedLog::new(GuestLog::new(sink, &limits));
+        let log = SharedLog::new(sink, &limits);
         let lines = Lines::new("stdout", &log, &limits);
         lines.take(b"a\nb");
         lines.clone().take(b"c\r\n\nlonger\nre");

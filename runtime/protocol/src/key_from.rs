@@ -46,12 +46,17 @@ impl FromStr for KeyFrom {
                 Ok(segment @ 1..=SEGMENT_MAX) => Ok(KeyFrom::Path(segment)),
                 _ => Err(error()),
             },
-            "header" => Ok(KeyFrom::Header(name.to_ascii_lowercase())),
+            "header" if name.chars().all(is_token) => Ok(KeyFrom::Header(name.to_ascii_lowercase())),
             "query" => Ok(KeyFrom::Query(name.to_owned())),
             "cookie" => Ok(KeyFrom::Cookie(name.to_owned())),
             _ => Err(error()),
         }
     }
+}
+
+/// Whether the name of a header may have this character (RFC 9110, section 5.6.2).
+fn is_token(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
 }
 
 impl fmt::Display for KeyFrom {
@@ -90,8 +95,18 @@ mod tests {
             assert_eq!(text.parse::<KeyFrom>().unwrap().to_string(), text);
         }
         assert_eq!("header:X-Tenant".parse(), Ok(KeyFrom::Header("x-tenant".into())));
-        for text in ["", "path", "path:", "path:0", "path:x", "path:70000", "header:", "query:a b", "body:1"]
-        {
+        for text in [
+            "",
+            "path",
+            "path:",
+            "path:0",
+            "path:x",
+            "path:70000",
+            "header:",
+            "header:a(b)",
+            "query:a b",
+            "body:1",
+        ] {
             assert!(text.parse::<KeyFrom>().is_err(), "{text:?}");
         }
     }

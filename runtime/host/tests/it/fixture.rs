@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use shardloom_host::{
     CallError, Compiler, Digest, HandlerInstance, Host, HostOptions, InstantiateError, Limits, LogSink,
-    Outgoing, Place, PreparedHandler, Reply, Request, Setting,
+    Outgoing, Place, PreparedHandler, Reply, Request, Setting, SharedLog,
 };
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
 use tempfile::TempDir;
@@ -93,8 +93,12 @@ impl Fixture {
             let mut lines = lines.lock().unwrap();
             lines.push((format!("{:?} {} {}", line.level, line.context, line.message), line.dropped));
         });
-        let setting =
-            Setting { place, config: Arc::new(config), logs: sink, outgoing: self.outgoing.clone() };
+        let setting = Setting {
+            place,
+            config: Arc::new(config),
+            log: SharedLog::new(sink, limits),
+            outgoing: self.outgoing.clone(),
+        };
         HandlerInstance::instantiate(handler, limits, setting).await
     }
 

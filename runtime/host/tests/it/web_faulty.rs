@@ -37,6 +37,15 @@ async fn a_body_that_is_left_open_holds_nobody_up() {
 }
 
 #[tokio::test]
+async fn a_component_cannot_fill_the_hosts_memory_with_bodies_that_nobody_reads() {
+    let (fixture, state) = (Fixture::new(), State::default());
+    let mut instance = fixture.instance("web-faulty").await;
+    let ended = end(&state, &mut instance, web("GET", "/bodies", "")).await;
+    assert!(matches!(ended, Err(CallError::Trap(_) | CallError::Host(_))), "{ended:?}");
+    assert!(instance.is_dead());
+}
+
+#[tokio::test]
 async fn a_response_without_end_is_cut_off() {
     let limits = Limits { reply_bytes: 100_000, ..Limits::default() };
     let (fixture, state) = (Fixture::new(), State::default());

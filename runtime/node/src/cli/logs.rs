@@ -116,11 +116,28 @@ fn shown(line: &str) -> String {
         0 => String::new(),
         count => format!(" ({count} dropped before)"),
     };
-    let context = if line.context.is_empty() { String::new() } else { format!("{}: ", line.context) };
+    let context = if line.context.is_empty() { String::new() } else { format!("{}: ", plain(&line.context)) };
     format!(
         "{hours:02}:{minutes:02}:{seconds:02}.{ms:03} {} {}/{} {:5} {context}{}{dropped}",
-        line.node, line.workload, line.shard, line.level, line.message
+        line.node,
+        line.workload,
+        line.shard,
+        line.level,
+        plain(&line.message)
     )
+}
+
+/// A guest's text without what would move a terminal's cursor, or look like another line.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() && letter != '\t' {
+            plain.extend(letter.escape_default());
+        } else {
+            plain.push(letter);
+        }
+    }
+    plain
 }
 
 /// The time of day, in UTC.
@@ -161,6 +178,7 @@ mod tests {
     fn a_line_reads_as_people_read_logs() {
         let line = r#"{"at_ms":3723004,"node":"ab","workload":"w","shard":7,"level":"warn","context":"stdout","message":"m","dropped":2}"#;
         assert_eq!(shown(line), "01:02:03.004 ab w/7 warn  stdout: m (2 dropped before)");
+        assert_eq!(plain("a\x1b[31m\nb\tü"), "a\\u{1b}[31m\\nb\tü");
         assert!(shown(r#"{"node":"ab","missed":3}"#).starts_with("(3 lines of node ab"));
     }
 

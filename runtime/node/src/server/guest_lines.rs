@@ -9,8 +9,10 @@ use shardloom_host::{GuestLine, LogLevel, LogSink};
 use shardloom_sharding::ids::ShardId;
 use tokio::sync::broadcast;
 
-/// Lines that a node keeps: enough to see what led to a failure, and a few megabytes at most.
+/// Lines that a node keeps: enough to see what led to a failure.
 pub const KEPT_MAX: usize = 1_000;
+/// Bytes of text in them: long lines push more of the old ones out.
+const KEPT_BYTES_MAX: usize = 4 << 20;
 /// Lines that one who follows may be behind before it misses some.
 const BEHIND_MAX: usize = 1_024;
 
@@ -33,10 +35,16 @@ pub struct Line {
     pub dropped: u64,
 }
 
+#[derive(Debug, Default)]
+struct Kept {
+    lines: VecDeque<Arc<Line>>,
+    bytes: usize,
+}
+
 /// The lines of all guests of a node.
 #[derive(Debug)]
 pub struct GuestLines {
-    kept: Mutex<VecDeque<Arc<Line>>>,
+    kept: Mutex<Kept>,
     coming: broadcast::Sender<Arc<Line>>,
 }
 
@@ -68,10 +76,12 @@ impl GuestLines {
     fn take(&self, line: Line) {
         let line = Arc::new(line);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= KEPT_MAX {
-            kept.pop_front();
+        kept.bytes += line.bytes();
+        kept.lines.push_back(Arc::clone(&line));
+        while kept.lines.len() > KEPT_MAX || kept.bytes > KEPT_BYTES_MAX {
+            let Some(oldest) = kept.lines.pop_front() else { break };
+            kept.bytes -= oldest.bytes();
         }
-        kept.push_back(Arc::clone(&line));
         // Nobody may be following. Under the lock: who begins to follow misses no line and gets none twice.
         let _ = self.coming.send(line);
     }
@@ -83,9 +93,16 @@ impl GuestLines {
         wanted: impl Fn(&Line) -> bool,
     ) -> (Vec<Arc<Line>>, broadcast::Receiver<Arc<Line>>) {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut newest: Vec<_> = kept.iter().rev().filter(|line| wanted(line)).take(most).cloned().collect();
+        let mut newest: Vec<_> =
+            kept.lines.iter().rev().filter(|line| wanted(line)).take(most).cloned().collect();
         newest.reverse();
         (newest, self.coming.subscribe())
+    }
+}
+
+impl Line {
+    fn bytes(&self) -> usize {
+        self.context.len() + self.message.len()
     }
 }
 

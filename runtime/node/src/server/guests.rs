@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use shardloom_host as host;
 use shardloom_host::{
-    HandlerInstance, Host, LoadError, Place, PreparedHandler, Setting, ShardFunction, Weigher,
+    HandlerInstance, Host, LoadError, Place, PreparedHandler, Setting, ShardFunction, SharedLog, Weigher,
 };
 use shardloom_protocol::digest::Digest;
 use shardloom_protocol::peer::{ComponentRole, PeerReply, PeerRequest, Trial};
@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::fabric::{Class, Fabric};
 use super::guest_lines::GuestLines;
+use super::outgoing::OutgoingRoom;
 
 /// How long one peer has to send a component, before the next one is asked.
 const FETCH_FROM_PEER_MAX: Duration = Duration::from_secs(30);
@@ -65,6 +66,7 @@ pub struct Guests {
     handlers: Ready<PreparedHandler>,
     shard_functions: Ready<ShardFunction>,
     lines: Arc<GuestLines>,
+    outgoing: Arc<OutgoingRoom>,
     /// One fetch or compilation of a component at a time, however many calls want it.
     under_way: Gates<Digest>,
 }
@@ -78,6 +80,7 @@ impl Guests {
             handlers: Ready(Mutex::default()),
             shard_functions: Ready(Mutex::default()),
             lines: Arc::default(),
+            outgoing: Arc::default(),
             under_way: Gates::default(),
         }
     }
@@ -90,6 +93,11 @@ impl Guests {
     /// What they say.
     pub fn lines(&self) -> &Arc<GuestLines> {
         &self.lines
+    }
+
+    /// How much they may send at once, all together.
+    pub fn outgoing(&self) -> &Arc<OutgoingRoom> {
+        &self.outgoing
     }
 
     /// A workload's component, ready to make instances of.
@@ -195,13 +203,14 @@ impl Guests {
                     workload: Arc::from(trial.workload.as_str()),
                     version: 0,
                 };
+                let limits = limits(&trial.limits);
                 let setting = Setting {
-                    logs: self.lines.sink(&trial.workload, place.shard),
+                    log: SharedLog::new(self.lines.sink(&trial.workload, place.shard), &limits),
                     place,
                     config: Arc::new(trial.config.clone()),
                     outgoing: None,
                 };
-                HandlerInstance::instantiate(&handler, &limits(&trial.limits), setting)
+                HandlerInstance::instantiate(&handler, &limits, setting)
                     .await
                     .map(drop)
                     .map_err(|error| unfit(component, &error))

@@ -4,7 +4,7 @@
 //! name cannot change it in between. A guest follows redirects itself, so each is a request of its own and is checked as such.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,32 +22,58 @@ use shardloom_host::{Outgoing, OutgoingBody, OutgoingError, Patience, Sent};
 use shardloom_protocol::grant::Grant;
 use shardloom_transport::outside::{OutsideError, Trust};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
-use tokio::time::timeout;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::fabric::Fabric;
 
-/// How long a connection may take, names looked up and TLS included, where the guest says nothing: a call cannot wait longer
-/// than its caller.
+/// How long a connection may take, names looked up and TLS included, where the guest says nothing.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// Connections of all guests of a node at once: each takes a descriptor, of which the node's own files and clients need some.
+const CONNECTIONS_MAX: usize = 256;
+/// Look-ups of names at once: each takes a thread until the resolver answers, whoever waits for it.
+const LOOK_UPS_MAX: usize = 16;
 /// How long a response's head may take, where the guest says nothing.
 const FIRST_BYTE_MAX: Duration = Duration::from_secs(30);
 /// How long each part of its body may take, where the guest says nothing.
 const BETWEEN_BYTES_MAX: Duration = Duration::from_secs(30);
 
+/// How much all guests of a node may send at once.
+#[derive(Debug)]
+pub struct OutgoingRoom {
+    connections: Arc<Semaphore>,
+    look_ups: Arc<Semaphore>,
+}
+
+impl Default for OutgoingRoom {
+    fn default() -> OutgoingRoom {
+        OutgoingRoom {
+            connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            look_ups: Arc::new(Semaphore::new(LOOK_UPS_MAX)),
+        }
+    }
+}
+
 /// Where the guests of one workload may send requests.
 pub struct GrantedHosts {
     grants: Vec<Grant>,
     fabric: Arc<dyn Fabric>,
+    room: Arc<OutgoingRoom>,
 }
 
 impl GrantedHosts {
     /// What these grants allow; nobody where they allow nothing.
-    pub fn of(grants: &[Grant], fabric: &Arc<dyn Fabric>) -> Option<Arc<dyn Outgoing>> {
+    pub fn of(
+        grants: &[Grant],
+        fabric: &Arc<dyn Fabric>,
+        room: &Arc<OutgoingRoom>,
+    ) -> Option<Arc<dyn Outgoing>> {
         if grants.is_empty() {
             return None;
         }
-        Some(Arc::new(GrantedHosts { grants: grants.to_vec(), fabric: Arc::clone(fabric) }))
+        let (grants, fabric, room) = (grants.to_vec(), Arc::clone(fabric), Arc::clone(room));
+        Some(Arc::new(GrantedHosts { grants, fabric, room }))
     }
 
     fn target(&self, request: &http::Request<OutgoingBody>) -> Result<Target, OutgoingError> {
@@ -85,37 +111,40 @@ impl Outgoing for GrantedHosts {
     ) -> BoxFuture<'static, Result<Sent, OutgoingError>> {
         let target = self.target(&request);
         let cluster = self.cluster_hosts();
+        let room = Arc::clone(&self.room);
         async move {
             let target = target?;
-            let connected = timeout(patience.connect.unwrap_or(CONNECT_MAX), connect(&target, &cluster));
+            let permit = Arc::clone(&room.connections).try_acquire_owned();
+            let permit = permit.map_err(|_| OutgoingError::TooMany)?;
+            let until = Instant::now() + patience.connect.unwrap_or(CONNECT_MAX);
+            let connected = timeout_at(until, connect(&target, &cluster, &room.look_ups));
             let stream = connected.await.map_err(|_| OutgoingError::Timeout)??;
             if !target.tls {
-                return exchange(stream, request, patience).await;
+                return exchange(stream, request, patience, permit).await;
             }
             let unsafe_end = |error: OutsideError| OutgoingError::Tls(error.to_string());
             let trust = Trust::of_system().map_err(unsafe_end)?;
-            let secured = timeout(CONNECT_MAX, trust.secure(&target.host, stream)).await;
+            let secured = timeout_at(until, trust.secure(&target.host, stream)).await;
             let stream = secured.map_err(|_| OutgoingError::Timeout)?.map_err(unsafe_end)?;
-            exchange(stream, request, patience).await
+            exchange(stream, request, patience, permit).await
         }
         .boxed()
     }
 }
 
 /// Connects to the first address of the host that answers and that guests may reach.
-async fn connect(target: &Target, cluster: &BTreeSet<String>) -> Result<TcpStream, OutgoingError> {
+async fn connect(
+    target: &Target,
+    cluster: &BTreeSet<String>,
+    look_ups: &Arc<Semaphore>,
+) -> Result<TcpStream, OutgoingError> {
     let host = bare(&target.host);
-    let found = lookup_host((host, target.port)).await;
-    let found: Vec<SocketAddr> =
-        found.map_err(|error| OutgoingError::Name(format!("{host}: {error}")))?.collect();
-    if found.is_empty() {
-        return Err(OutgoingError::Name(format!("{host} has no address")));
-    }
-    let own = addresses(cluster).await;
+    let found = look_up(host, target.port, look_ups).await?;
+    let own = addresses(cluster, look_ups).await?;
     let mut last = OutgoingError::Forbidden(host.to_owned());
     for address in found {
         let ip = address.ip().to_canonical();
-        if is_never_allowed(ip) || own.contains(&ip) {
+        if is_never_allowed(ip) || own.contains(&ip) || own.contains(&reached(ip)) {
             continue;
         }
         match TcpStream::connect(address).await {
@@ -130,21 +159,44 @@ async fn connect(target: &Target, cluster: &BTreeSet<String>) -> Result<TcpStrea
     Err(last)
 }
 
-/// The addresses of the cluster's nodes; those that go by a name are looked up.
-async fn addresses(hosts: &BTreeSet<String>) -> BTreeSet<IpAddr> {
+/// The addresses of a name, at least one. A look-up that nobody waits for any more keeps its place until the resolver answers.
+async fn look_up(host: &str, port: u16, look_ups: &Arc<Semaphore>) -> Result<Vec<SocketAddr>, OutgoingError> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    let failed = |error: &dyn std::fmt::Display| OutgoingError::Name(format!("{host}: {error}"));
+    let permit = Arc::clone(look_ups).acquire_owned().await.map_err(|error| failed(&error))?;
+    let name = host.to_owned();
+    let looked_up = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        (name.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>)
+    });
+    let found = looked_up.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+    if found.is_empty() {
+        return Err(failed(&"it has no address"));
+    }
+    Ok(found)
+}
+
+/// The addresses of the cluster's nodes; those that go by a name are looked up. Where one cannot be, nobody is let out: it might be the one.
+async fn addresses(
+    hosts: &BTreeSet<String>,
+    look_ups: &Arc<Semaphore>,
+) -> Result<BTreeSet<IpAddr>, OutgoingError> {
     let mut found = BTreeSet::new();
     for host in hosts {
-        match host.parse::<IpAddr>() {
-            Ok(ip) => {
-                found.insert(ip.to_canonical());
-            }
-            Err(_) => {
-                let looked_up = lookup_host((host.as_str(), 0)).await.into_iter().flatten();
-                found.extend(looked_up.map(|address| address.ip().to_canonical()));
-            }
-        }
+        let looked_up = look_up(host, 0, look_ups).await?;
+        found.extend(looked_up.into_iter().map(|address| address.ip().to_canonical()));
     }
-    found
+    Ok(found)
+}
+
+/// The address that a connection comes to in the end, where a translator is on the way.
+fn reached(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V6(v6) => translated(v6).map_or(ip, IpAddr::V4),
+        IpAddr::V4(_) => ip,
+    }
 }
 
 /// Whether an address is this machine's own, or means more than one machine, or is of a link alone.
@@ -187,6 +239,7 @@ async fn exchange<S>(
     stream: S,
     request: http::Request<OutgoingBody>,
     patience: Patience,
+    permit: OwnedSemaphorePermit,
 ) -> Result<Sent, OutgoingError>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -202,7 +255,11 @@ where
     };
     let response = answer.map_err(|_| OutgoingError::Timeout)?.map_err(protocol)?;
     let between = patience.between_bytes.unwrap_or(BETWEEN_BYTES_MAX);
-    Ok((response.map(|body| patient(body, between)), driver))
+    let driver = async move {
+        let _permit = permit;
+        driver.await;
+    };
+    Ok((response.map(|body| patient(body, between)), driver.boxed()))
 }
 
 /// The request as it is written to the host itself: with the path alone.

@@ -17,11 +17,11 @@ pub(super) fn build(directory: &Path, out: &Path) -> anyhow::Result<()> {
     let Some(handler) = HANDLERS.into_iter().find(|handler| directory.join(handler).exists()) else {
         bail!("there is neither {} nor {}", HANDLERS[0], HANDLERS[1]);
     };
-    if !directory.join("node_modules").exists() {
+    let script = "node_modules/@shardloom/guest/bin/componentize.js";
+    if !directory.join(script).exists() {
         run(tool("npm", directory).args(["install", "--no-audit", "--no-fund", "--loglevel=error"]))?;
     }
     let out = std::path::absolute(out)?;
-    let script = "node_modules/@shardloom/guest/bin/componentize.js";
     if !directory.join(script).exists() {
         bail!("{script} is not there: package.json must depend on @shardloom/guest");
     }

@@ -3,6 +3,7 @@
 mod files;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -47,7 +48,12 @@ impl New {
         let key_from = self.http.then_some(KeyFrom::Path(1));
         let deploy = DeployOptions { key_from, ..DeployOptions::default() };
         let project = Project { name: self.name.clone(), language: self.lang, deploy };
-        write(&directory, &project, self.http)?;
+        // Whole or not at all: beside its place first.
+        let begun =
+            tempfile::Builder::new().prefix(".shardloom-new-").tempdir_in(".").context("this directory")?;
+        write(begun.path(), &project, self.http)?;
+        fs::set_permissions(begun.path(), fs::Permissions::from_mode(0o755)).context("its permissions")?;
+        fs::rename(begun.path(), &directory).with_context(|| directory.display().to_string())?;
         let reply = json!({ "directory": self.name, "language": self.lang, "http": self.http });
         global.output().print(&reply, |_| {
             Ok(format!(

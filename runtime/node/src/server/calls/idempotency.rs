@@ -103,7 +103,15 @@ impl Idempotent {
         let method = request.method.as_bytes();
         let fingerprint = match &request.http {
             None => digest(&[method, &request.body]),
-            Some(http) => digest(&[method, http.path_and_query.as_bytes(), &request.body]),
+            // Who asks is part of it: a component that looks at that itself would else be passed by.
+            Some(http) => {
+                let who = ["authorization", "cookie"].map(|name| {
+                    let named = request.headers.iter().filter(|(given, _)| given == name);
+                    named.map(|(_, value)| value.as_str()).collect::<Vec<_>>().join("\n")
+                });
+                let [authorization, cookie] = who.each_ref().map(String::as_bytes);
+                digest(&[method, http.path_and_query.as_bytes(), authorization, cookie, &request.body])
+            }
         };
         Some(Idempotent { name, fingerprint })
     }

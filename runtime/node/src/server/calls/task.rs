@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use shardloom_host::{
-    CallEnd, CallError, HandlerInstance, HttpTarget, Place, Request, Setting, StateError, StateView, Write,
+    CallEnd, CallError, HandlerInstance, HttpTarget, Limits, Place, Request, Setting, SharedLog, StateError,
+    StateView, Write,
 };
 use shardloom_protocol::batch::{Change, WriteBatch};
 use shardloom_protocol::call::{Executed, Given, GuestReply, GuestRequest};
@@ -77,6 +78,8 @@ pub struct Job {
     pub attempt: Attempt,
     /// What the guest gets.
     pub request: Arc<GuestRequest>,
+    /// Until when its caller waits.
+    pub deadline: Instant,
     /// Whether the call may still start.
     pub ticket: Arc<Ticket>,
     /// Where the outcome goes; nobody may be listening any more.
@@ -140,6 +143,8 @@ pub struct ShardTask {
     warm: Option<Warm>,
     opened: Option<Opened>,
     gate: Gate,
+    /// The log of this version's instances: its rate holds for all of them together.
+    log: Option<(u64, SharedLog)>,
 }
 
 impl ShardTask {
@@ -150,7 +155,8 @@ impl ShardTask {
         load: Arc<LoadCounter>,
         unfinished: Arc<AtomicU32>,
     ) -> ShardTask {
-        ShardTask { bench, shard, load, unfinished, warm: None, opened: None, gate: Gate::default() }
+        let gate = Gate::default();
+        ShardTask { bench, shard, load, unfinished, warm: None, opened: None, gate, log: None }
     }
 
     /// Runs calls until nobody can send any more and every result has left.
@@ -245,8 +251,12 @@ impl ShardTask {
         };
         let request = to_host(&job.request);
         let started = Instant::now();
-        let CallEnd { result, writes } =
-            warm.instance.call(request, started + CALL_HOLDS_SHARD_MAX, view).await;
+        let mut until = started + CALL_HOLDS_SHARD_MAX;
+        if !job.workload.keeps_instances() {
+            // Nobody else has a use for the instance.
+            until = until.min(job.deadline);
+        }
+        let CallEnd { result, writes } = warm.instance.call(request, until, view).await;
         self.load.ran(started.elapsed());
         if let Err(CallError::Trap(trap)) = &result {
             tracing::warn!(workload = job.workload.name, shard = %self.shard, reason = trap.reason,
@@ -289,8 +299,11 @@ impl ShardTask {
             (Err(error), _) => {
                 let (code, executed) = match error {
                     NotWritten::TooLarge(_) => (Code::GuestLimit, Executed::RolledBack),
-                    // Nothing is left of it, and its instance goes: as if it had not run.
-                    NotWritten::DiskFull { .. } => (Code::DiskFull, Executed::No),
+                    // Nothing is left of it, and its instance goes: as if it had not run, unless it may have sent something out.
+                    NotWritten::DiskFull { .. } if job.workload.spec.grants.is_empty() => {
+                        (Code::DiskFull, Executed::No)
+                    }
+                    NotWritten::DiskFull { .. } => (Code::DiskFull, Executed::RolledBack),
                     _ => (Code::Internal, Executed::RolledBack),
                 };
                 let problem = Problem::new(code, error.to_string()).executed(executed);
@@ -333,8 +346,12 @@ impl ShardTask {
         let setting = Setting {
             place,
             config: Arc::new(workload.spec.config.clone()),
-            logs: self.bench.guests.lines().sink(&workload.name, self.shard),
-            outgoing: GrantedHosts::of(&workload.spec.grants, &self.bench.fabric),
+            log: self.log(workload, &limits),
+            outgoing: GrantedHosts::of(
+                &workload.spec.grants,
+                &self.bench.fabric,
+                self.bench.guests.outgoing(),
+            ),
         };
         let instance = HandlerInstance::instantiate(&handler, &limits, setting)
             .await
@@ -345,6 +362,16 @@ impl ShardTask {
         let room = limits.memory_bytes.saturating_sub(begun_with);
         let memory_bytes_max = begun_with + room / 4 * 3;
         Ok(Warm { instance, epoch, version: workload.version, memory_bytes_max })
+    }
+
+    fn log(&mut self, workload: &Workload, limits: &Limits) -> SharedLog {
+        match &self.log {
+            Some((version, log)) if *version == workload.version => log.clone(),
+            _ => {
+                let log = SharedLog::new(self.bench.guests.lines().sink(&workload.name, self.shard), limits);
+                self.log.insert((workload.version, log)).1.clone()
+            }
+        }
     }
 
     /// Drops the instance.

@@ -11,7 +11,8 @@ use crate::server::problem::{Code, Problem};
 /// The key of a request; `path` is what follows the workload's name, with its slash.
 ///
 /// A segment that the path does not have is the empty key, so that a workload has a root. A header, parameter or cookie that
-/// is not there is an error: such requests would all meet on one shard, and never find what was kept under a key.
+/// is not there is an error: such requests would all meet on one shard, and never find what was kept under a key. So is one that is
+/// there twice: the component might go by the other one.
 ///
 /// # Errors
 /// `bad-request`, with the name of what is missing.
@@ -27,12 +28,14 @@ pub fn find(
             let index = usize::from(*segment).saturating_sub(1);
             Some(decoded(path.split('/').skip(1).nth(index).unwrap_or_default(), "the path")?)
         }
-        KeyFrom::Query(name) => parameter(query.unwrap_or_default(), name)?,
-        KeyFrom::Header(name) => match headers.get(name) {
-            Some(value) => Some(utf8(value.as_bytes(), name)?.to_owned()),
-            None => None,
-        },
-        KeyFrom::Cookie(name) => cookie(headers, name)?,
+        KeyFrom::Query(name) => {
+            one(parameters(query.unwrap_or_default(), name)?.into_iter().map(Ok), key_from)?
+        }
+        KeyFrom::Header(name) => {
+            let values = headers.get_all(name).iter();
+            one(values.map(|value| utf8(value.as_bytes(), name).map(str::to_owned)), key_from)?
+        }
+        KeyFrom::Cookie(name) => one(cookies(headers, name)?.into_iter().map(Ok), key_from)?,
     };
     found.ok_or_else(|| {
         let words = format!("the request has no {key_from}, and this workload takes its key from there");
@@ -40,14 +43,32 @@ pub fn find(
     })
 }
 
-fn parameter(query: &str, name: &str) -> Result<Option<String>, Problem> {
+/// The one value, if there is one.
+fn one(
+    mut values: impl Iterator<Item = Result<String, Problem>>,
+    key_from: &KeyFrom,
+) -> Result<Option<String>, Problem> {
+    let value = values.next().transpose()?;
+    match values.next() {
+        None => Ok(value),
+        Some(_) => {
+            let words = format!(
+                "the request has more than one {key_from}, and this workload takes its key from there"
+            );
+            Err(Problem::new(Code::BadRequest, words))
+        }
+    }
+}
+
+fn parameters(query: &str, name: &str) -> Result<Vec<String>, Problem> {
+    let mut values = Vec::new();
     for pair in query.split('&') {
         let (given, value) = pair.split_once('=').unwrap_or((pair, ""));
         if form_decoded(given)? == name {
-            return Ok(Some(form_decoded(value)?));
+            values.push(form_decoded(value)?);
         }
     }
-    Ok(None)
+    Ok(values)
 }
 
 /// As forms encode it: a plus is a space.
@@ -56,7 +77,8 @@ fn form_decoded(text: &str) -> Result<String, Problem> {
     decoded(&text, "the query")
 }
 
-fn cookie(headers: &HeaderMap, name: &str) -> Result<Option<String>, Problem> {
+fn cookies(headers: &HeaderMap, name: &str) -> Result<Vec<String>, Problem> {
+    let mut values = Vec::new();
     for line in headers.get_all(header::COOKIE) {
         for pair in utf8(line.as_bytes(), "cookie")?.split(';') {
             if let Some((given, value)) = pair.split_once('=')
@@ -64,11 +86,11 @@ fn cookie(headers: &HeaderMap, name: &str) -> Result<Option<String>, Problem> {
             {
                 let value = value.trim();
                 let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
-                return Ok(Some(quoted.unwrap_or(value).to_owned()));
+                values.push(quoted.unwrap_or(value).to_owned());
             }
         }
     }
-    Ok(None)
+    Ok(values)
 }
 
 fn utf8<'a>(bytes: &'a [u8], name: &str) -> Result<&'a str, Problem> {
@@ -113,5 +135,7 @@ mod tests {
             assert_eq!(key(from, target, &[]), Err(Code::BadRequest), "{from}");
         }
         assert_eq!(key("cookie:c", "/", &[("cookie", "cc=1")]), Err(Code::BadRequest));
+        assert_eq!(key("cookie:c", "/", &[("cookie", "c=1; c=2")]), Err(Code::BadRequest));
+        assert_eq!(key("query:id", "/?id=1&id=2", &[]), Err(Code::BadRequest));
     }
 }
