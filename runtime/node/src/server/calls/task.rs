@@ -143,8 +143,8 @@ pub struct ShardTask {
     warm: Option<Warm>,
     opened: Option<Opened>,
     gate: Gate,
-    /// The log of this version's instances: its rate holds for all of them together.
-    log: Option<(u64, SharedLog)>,
+    /// What the last instance was made for.
+    setting: Option<Setting>,
 }
 
 impl ShardTask {
@@ -156,7 +156,7 @@ impl ShardTask {
         unfinished: Arc<AtomicU32>,
     ) -> ShardTask {
         let gate = Gate::default();
-        ShardTask { bench, shard, load, unfinished, warm: None, opened: None, gate, log: None }
+        ShardTask { bench, shard, load, unfinished, warm: None, opened: None, gate, setting: None }
     }
 
     /// Runs calls until nobody can send any more and every result has left.
@@ -334,25 +334,8 @@ impl ShardTask {
             Problem::new(Code::Internal, format!("workload {}: {error}", workload.name))
                 .executed(Executed::No)
         })?;
-        let place = Place {
-            shard: self.shard,
-            shard_count: self.bench.shard_count,
-            epoch,
-            node: self.bench.node,
-            workload: Arc::from(workload.name.as_str()),
-            version: workload.version,
-        };
         let limits = guests::limits(&workload.spec.limits);
-        let setting = Setting {
-            place,
-            config: Arc::new(workload.spec.config.clone()),
-            log: self.log(workload, &limits),
-            outgoing: GrantedHosts::of(
-                &workload.spec.grants,
-                &self.bench.fabric,
-                self.bench.guests.outgoing(),
-            ),
-        };
+        let setting = self.setting(workload, epoch, &limits);
         let instance = HandlerInstance::instantiate(&handler, &limits, setting)
             .await
             .map_err(|error| outcome::instantiate_problem(&error))?;
@@ -364,14 +347,28 @@ impl ShardTask {
         Ok(Warm { instance, epoch, version: workload.version, memory_bytes_max })
     }
 
-    fn log(&mut self, workload: &Workload, limits: &Limits) -> SharedLog {
-        match &self.log {
-            Some((version, log)) if *version == workload.version => log.clone(),
-            _ => {
-                let log = SharedLog::new(self.bench.guests.lines().sink(&workload.name, self.shard), limits);
-                self.log.insert((workload.version, log)).1.clone()
-            }
+    /// What this version's instances are made for: the same for all of them, since some live for one request only.
+    fn setting(&mut self, workload: &Workload, epoch: Epoch, limits: &Limits) -> Setting {
+        let fits =
+            |setting: &&Setting| setting.place.version == workload.version && setting.place.epoch == epoch;
+        if let Some(setting) = self.setting.as_ref().filter(fits) {
+            return setting.clone();
         }
+        let (spec, guests) = (&workload.spec, &self.bench.guests);
+        let setting = Setting {
+            place: Place {
+                shard: self.shard,
+                shard_count: self.bench.shard_count,
+                epoch,
+                node: self.bench.node,
+                workload: Arc::from(workload.name.as_str()),
+                version: workload.version,
+            },
+            config: Arc::new(spec.config.clone()),
+            log: SharedLog::new(guests.lines().sink(&workload.name, self.shard), limits),
+            outgoing: GrantedHosts::of(&spec.grants, &self.bench.fabric, guests.outgoing()),
+        };
+        self.setting.insert(setting).clone()
     }
 
     /// Drops the instance.
