@@ -166,12 +166,6 @@ impl<'a> Outgoing<'a> {
         self
     }
 
-    /// Waits for the answer for as long as it comes.
-    pub(super) fn without_deadline(mut self) -> Self {
-        self.deadline = None;
-        self
-    }
-
     /// Leaves the admin token out: calls need none, so they should not carry it about.
     pub(super) fn without_token(mut self) -> Self {
         self.authorized = false;
@@ -323,14 +317,20 @@ impl Client {
         Err(refused.unwrap_or_else(|| ClientError::Unreachable { tried: tried.join("; ") }))
     }
 
-    /// Writes the body of one server's answer to `into` as it comes, for as long as it comes.
+    /// Writes the body of one server's answer to `into` as it comes; without a deadline for as long as it comes.
     ///
     /// # Errors
     /// If the server does not answer, refuses, or breaks off.
-    pub(super) fn follow(&self, server: &str, path: &str, into: &mut impl Write) -> Result<(), ClientError> {
+    pub(super) fn follow(
+        &self,
+        server: &str,
+        path: &str,
+        deadline: Option<Duration>,
+        into: &mut impl Write,
+    ) -> Result<(), ClientError> {
         let unreachable =
             |error: ureq::Error| ClientError::Unreachable { tried: format!("{server}: {error}") };
-        let outgoing = Outgoing::new(Method::GET, path).without_deadline();
+        let outgoing = Outgoing { deadline, ..Outgoing::new(Method::GET, path) };
         let reply = self.open_to(server, &outgoing).map_err(unreachable)?;
         if reply.status().as_u16() >= 400 {
             return Err(refusal(&whole(server, reply).map_err(unreachable)?));

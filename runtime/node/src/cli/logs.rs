@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::Global;
-use super::client::Client;
+use super::client::{Client, QUICK};
 use super::replies::{EndpointReply, typed};
 use super::segment::segment;
 
@@ -62,6 +62,7 @@ impl Logs {
         if let Some(workload) = &self.workload {
             path.push_str(&format!("&workload={}", segment(workload)));
         }
+        let deadline = (!self.follow).then_some(QUICK);
         let nodes = nodes(&client)?;
         let json = global.output().is_json();
         let mut out = io::stdout().lock();
@@ -72,7 +73,7 @@ impl Logs {
                 let (sender, client, path) = (sender.clone(), &client, &path);
                 scope.spawn(move || {
                     let mut lines = Lines { sender: &sender, begun: Vec::new() };
-                    if let Err(error) = client.follow(node, path, &mut lines) {
+                    if let Err(error) = client.follow(node, path, deadline, &mut lines) {
                         let _ = sender.send(News::Failed(error.to_string()));
                     }
                 });
