@@ -35,7 +35,7 @@ impl Grant {
 }
 
 /// A host without the brackets of an IPv6 address and the dot at the end of a whole name.
-fn bare(host: &str) -> &str {
+pub fn bare(host: &str) -> &str {
     let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     inner.unwrap_or(host).trim_end_matches('.')
 }

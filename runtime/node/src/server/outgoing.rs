@@ -19,7 +19,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use shardloom_host::{Outgoing, OutgoingBody, OutgoingError, Patience, Sent};
-use shardloom_protocol::grant::Grant;
+use shardloom_protocol::grant::{Grant, bare};
 use shardloom_transport::outside::{OutsideError, Trust};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -228,10 +228,6 @@ fn translated(ip: Ipv6Addr) -> Option<Ipv4Addr> {
         }
         _ => None,
     }
-}
-
-fn bare(host: &str) -> &str {
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 /// Sends the request over a connection of its own, and gives back the response with what drives the rest.
