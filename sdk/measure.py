@@ -3,17 +3,23 @@
 
 A first call makes the shard's instance; those that follow find it warm. Only calls that are answered by the node that took
 them count, so nothing is passed on between nodes. With the process that the nodes run in (`shardloom dev`), and while it has
-nothing else to do, what its memory grows by tells what an instance takes.
+nothing else to do, what its memory grows by tells what an instance takes. `--hand-over` drains the node that took the calls, and
+then times the first call of each of those shards on its new owner; `SHARDLOOM_ADMIN_TOKEN` must be set.
 """
 
 from __future__ import annotations
 
 import argparse
+import http.client
+import json
+import os
 import statistics
 import sys
 import time
 import uuid
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "client-python"))
 
@@ -24,6 +30,8 @@ FIRST_CALLS = 40
 WARM_SHARDS = 4
 WARM_CALLS = 500
 WARM_UP_CALLS = 20
+#: Seconds that a drain may take.
+DRAIN_S_MAX = 60
 #: Far more keys than it takes to find that many shards of one node out of a few.
 KEYS_MAX = 10_000
 
@@ -35,6 +43,7 @@ class Measure:
         self.client = client
         self.workload = workload
         self.run = uuid.uuid4()
+        self.shards: list[int] = []
 
     def timed(self, key: str, method: str) -> tuple[float, Reply]:
         start = time.perf_counter()
@@ -51,6 +60,7 @@ class Measure:
             if reply.shard not in seen and reply.node == begun.node:
                 times.append(took)
                 keys.append(key)
+                self.shards.append(reply.shard)
             seen.add(reply.shard)
             if len(keys) == FIRST_CALLS:
                 return times, keys
@@ -62,6 +72,27 @@ class Measure:
             for _ in range(WARM_UP_CALLS):
                 self.timed(key, method)
             times += [self.timed(key, method)[0] for _ in range(WARM_CALLS)]
+        return times
+
+    def handed_over(self, server: str, keys: list[str]) -> list[float]:
+        """Times of the first calls after the shards of these keys have gone to other nodes, each to its new owner directly."""
+        drained = self.timed(keys[0], "echo")[1].node
+        admin(server, "POST", f"/v1/admin/nodes/{drained}/drain")
+        deadline = time.monotonic() + DRAIN_S_MAX
+        while any(shard["owner"] == drained for shard in admin(server, "GET", "/v1/shards")):
+            if time.monotonic() > deadline:
+                raise SystemExit(f"node {drained} still owns shards after {DRAIN_S_MAX} s")
+            time.sleep(0.1)
+        owners = {shard["shard"]: shard["owner"] for shard in admin(server, "GET", "/v1/shards")}
+        nodes = {node["id"]: node["http"] for node in admin(server, "GET", "/v1/nodes")}
+        clients = {node: Client(f"http://{address}") for node, address in nodes.items()}
+        times = []
+        for key, shard in zip(keys, self.shards, strict=True):
+            start = time.perf_counter()
+            reply = clients[owners[shard]].call(self.workload, key, "echo", BODY)
+            times.append(time.perf_counter() - start)
+            if reply.node == drained:
+                raise SystemExit(f"shard {shard} is where it was")
         return times
 
     def memory(self, pid: int) -> float:
@@ -76,6 +107,17 @@ class Measure:
             if len(shards) == 1 + FIRST_CALLS:
                 return (resident_kib(pid) - before) / FIRST_CALLS
         raise SystemExit("there are too few shards")
+
+
+def admin(server: str, method: str, path: str) -> Any:
+    """What the nodes' API answers to whoever has the token."""
+    connection = http.client.HTTPConnection(urlsplit(server).netloc)
+    connection.request(method, path, headers={"authorization": f"Bearer {os.environ['SHARDLOOM_ADMIN_TOKEN']}"})
+    answer = connection.getresponse()
+    body = answer.read()
+    if answer.status >= 300:
+        raise SystemExit(f"{method} {path}: {body.decode()}")
+    return json.loads(body) if body else None
 
 
 def resident_kib(pid: int) -> int:
@@ -96,6 +138,7 @@ def main() -> None:
     parser.add_argument("workload", help="deployed just now: none of its shards has been called")
     parser.add_argument("--server", default="http://127.0.0.1:7080")
     parser.add_argument("--pid", type=int, help="the process that the nodes run in")
+    parser.add_argument("--hand-over", action="store_true", help="drain the node, and time its shards' first calls elsewhere")
     asked = parser.parse_args()
     with Client(asked.server) as client:
         measure = Measure(client, asked.workload)
@@ -106,6 +149,8 @@ def main() -> None:
         print(f"first call: {described(first)}")
         for method in ["echo", "put"]:
             print(f"warm {method}: {described(measure.warm(keys[:WARM_SHARDS], method))}")
+        if asked.hand_over:
+            print(f"first call after a hand-over: {described(measure.handed_over(asked.server, keys))}")
 
 
 if __name__ == "__main__":

@@ -50,6 +50,13 @@ impl Connection {
         Ok(())
     }
 
+    /// A header of the last answer; the name is in small letters.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let lines = std::str::from_utf8(&self.head).ok()?.split("\r\n");
+        let mut pairs = lines.filter_map(|line| line.split_once(':'));
+        pairs.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+
     fn read_head(&mut self) -> Result<()> {
         self.head.clear();
         let mut byte = [0];

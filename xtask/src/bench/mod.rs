@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the measurements that the promises are held against.
 
+mod client;
 mod connection;
 mod failover;
 mod figures;
@@ -38,6 +39,7 @@ enum What {
     Requests(requests::Requests),
     Neighbours(neighbours::Neighbours),
     State(state::State),
+    Client(client::ClientBench),
     Scale(scale::Scale),
     Move(moving::Move),
     /// Fifty nodes and ten thousand shards in one process: the first map, the death of a node, memory.
@@ -53,6 +55,7 @@ impl Bench {
             What::Requests(requests) => requests.run(),
             What::Neighbours(neighbours) => neighbours.run(),
             What::State(state) => state.run(),
+            What::Client(client) => client.run(),
             What::Scale(scale) => scale.run(),
             What::Move(moving) => moving.run(),
             What::Fifty => {

@@ -1,11 +1,11 @@
-//! Three etcd processes; clients speak gRPC, each on an HTTP/2 connection of its own, to the next member in turn.
+//! Three etcd processes; clients speak gRPC, each on an HTTP/2 connection of its own, to the next member in turn, or all to the leader.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use bytes::Bytes;
 use h2::client::{Connection, SendRequest};
 use http::{Method, Request};
@@ -51,8 +51,26 @@ struct RangeResponse {
     count: i64,
 }
 
+/// `etcdserverpb.StatusResponse`, as far as it is needed here.
+#[derive(Clone, PartialEq, Message)]
+struct StatusResponse {
+    #[prost(message, optional, tag = "1")]
+    header: Option<ResponseHeader>,
+    #[prost(uint64, tag = "4")]
+    leader: u64,
+}
+
+/// `etcdserverpb.ResponseHeader`.
+#[derive(Clone, PartialEq, Message)]
+struct ResponseHeader {
+    #[prost(uint64, tag = "2")]
+    member_id: u64,
+}
+
 /// The three processes.
 pub(crate) struct Etcd {
+    /// Whether clients go to the leader.
+    direct: bool,
     clients: Vec<SocketAddr>,
     servers: Vec<Server>,
     _directory: TempDir,
@@ -60,7 +78,7 @@ pub(crate) struct Etcd {
 
 impl Etcd {
     /// Starts them; none where it is not installed.
-    pub(crate) fn start() -> Result<Option<Etcd>> {
+    pub(crate) fn start(direct: bool) -> Result<Option<Etcd>> {
         if !is_installed("etcd", "etcd-server") {
             return Ok(None);
         }
@@ -83,8 +101,8 @@ impl Etcd {
             servers.push(Server::start(&mut command, &home)?);
         }
         clients.iter().try_for_each(|address| wait_for(*address))?;
-        let etcd = Etcd { clients, servers, _directory: directory };
-        until("etcd to take a write", READY_MAX, || EtcdClient::open(&etcd, Op::Put, 0)?.call(0))?;
+        let etcd = Etcd { direct, clients, servers, _directory: directory };
+        until("etcd to take a write", READY_MAX, || EtcdClient::open(etcd.clients[0], Op::Put, 0)?.call(0))?;
         Ok(Some(etcd))
     }
 }
@@ -99,11 +117,12 @@ impl System for Etcd {
     }
 
     fn client(&self, op: Op, number: usize) -> Result<Box<dyn Client>> {
+        let address = if self.direct { self.leader()? } else { self.clients[number % self.clients.len()] };
         if op == Op::Get {
-            let mut writer = EtcdClient::open(self, Op::Put, number)?;
+            let mut writer = EtcdClient::open(address, Op::Put, number)?;
             (0..KEYS).try_for_each(|turn| writer.call(turn))?;
         }
-        Ok(Box::new(EtcdClient::open(self, op, number)?))
+        Ok(Box::new(EtcdClient::open(address, op, number)?))
     }
 
     fn spent(&self) -> Result<Spent> {
@@ -111,18 +130,37 @@ impl System for Etcd {
     }
 }
 
+impl Etcd {
+    /// Where the leader takes clients.
+    fn leader(&self) -> Result<SocketAddr> {
+        for address in &self.clients {
+            let answer = EtcdClient::open(*address, Op::Get, 0)?
+                .ask(STATUS, Bytes::from_static(&[0; FRAME_HEAD_BYTES]))?;
+            let status = StatusResponse::decode(&answer[FRAME_HEAD_BYTES..])?;
+            if status.header.is_some_and(|header| header.member_id == status.leader) {
+                return Ok(*address);
+            }
+        }
+        bail!("no member of etcd leads")
+    }
+}
+
+/// Asks a member how it is.
+const STATUS: &str = "etcdserverpb.Maintenance/Status";
+
 struct EtcdClient {
+    address: SocketAddr,
+
     runtime: Runtime,
     connection: Connection<TcpStream>,
     requests: SendRequest<Bytes>,
-    uri: String,
+    method: &'static str,
     reads: bool,
     messages: Vec<Bytes>,
 }
 
 impl EtcdClient {
-    fn open(etcd: &Etcd, op: Op, number: usize) -> Result<EtcdClient> {
-        let address = etcd.clients[number % etcd.clients.len()];
+    fn open(address: SocketAddr, op: Op, number: usize) -> Result<EtcdClient> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (requests, connection) = runtime.block_on(async {
             let stream = TcpStream::connect(address).await?;
@@ -135,37 +173,46 @@ impl EtcdClient {
             true => framed(&RangeRequest { key: key(at) }),
             false => framed(&PutRequest { key: key(at), value: vec![b'v'; VALUE_BYTES] }),
         };
-        let method = if reads { "Range" } else { "Put" };
-        let uri = format!("http://{address}/etcdserverpb.KV/{method}");
+        let method = if reads { "etcdserverpb.KV/Range" } else { "etcdserverpb.KV/Put" };
         Ok(EtcdClient {
+            address,
             runtime,
             connection,
             requests,
-            uri,
+            method,
             reads,
             messages: (0..KEYS).map(message).collect(),
         })
     }
 }
 
-impl Client for EtcdClient {
-    fn call(&mut self, turn: usize) -> Result<()> {
-        let EtcdClient { runtime, connection, requests, uri, reads, messages } = self;
-        let message = messages[turn % messages.len()].clone();
+impl EtcdClient {
+    /// One call; the answer is a whole message.
+    fn ask(&mut self, method: &str, message: Bytes) -> Result<Vec<u8>> {
+        let EtcdClient { address, runtime, connection, requests, .. } = self;
+        let uri = format!("http://{address}/{method}");
         let exchange = async {
             tokio::select! {
                 biased;
-                answer = exchange(requests, uri, message) => answer,
+                answer = exchange(requests, &uri, message) => answer,
                 ended = connection => {
                     ended?;
-                    anyhow::bail!("the connection ended")
+                    bail!("the connection ended")
                 }
             }
         };
         let answer = runtime.block_on(async { timeout(ANSWER_MAX, exchange).await })??;
         // A refusal comes as trailers alone.
         ensure!(answer.len() > FRAME_HEAD_BYTES, "etcd refused");
-        if *reads {
+        Ok(answer)
+    }
+}
+
+impl Client for EtcdClient {
+    fn call(&mut self, turn: usize) -> Result<()> {
+        let message = self.messages[turn % self.messages.len()].clone();
+        let answer = self.ask(self.method, message)?;
+        if self.reads {
             let found = RangeResponse::decode(&answer[FRAME_HEAD_BYTES..])?;
             ensure!(found.count == 1, "{} values", found.count);
         }

@@ -42,6 +42,10 @@ pub(crate) struct State {
     /// Only these operations; left out, all.
     #[arg(long, value_delimiter = ',')]
     ops: Vec<Op>,
+    /// Clients go where a call is carried out, as soon as they know: Shardloom's to the owner that replies name, as its client libraries do, etcd's
+    /// to the leader. Left out, each client keeps to one node.
+    #[arg(long)]
+    direct: bool,
     /// Only Shardloom.
     #[arg(long)]
     alone: bool,
@@ -88,9 +92,9 @@ type Cases = BTreeMap<(Op, usize, &'static str), Case>;
 
 impl State {
     pub(crate) fn run(self) -> Result<()> {
-        let mut systems: Vec<Box<dyn System>> = vec![Box::new(ours::Ours::start()?)];
+        let mut systems: Vec<Box<dyn System>> = vec![Box::new(ours::Ours::start(self.direct)?)];
         if !self.alone {
-            systems.extend(etcd::Etcd::start()?.map(|etcd| Box::new(etcd) as Box<dyn System>));
+            systems.extend(etcd::Etcd::start(self.direct)?.map(|etcd| Box::new(etcd) as Box<dyn System>));
             systems.extend(redis::Redis::start()?.map(|redis| Box::new(redis) as Box<dyn System>));
         }
         let ops = if self.ops.is_empty() { Op::ALL.to_vec() } else { self.ops.clone() };

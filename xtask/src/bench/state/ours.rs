@@ -1,8 +1,9 @@
-//! Three nodes of Shardloom; clients speak HTTP, each to the next node in turn.
+//! Three nodes of Shardloom; clients speak HTTP, each to the next node in turn, or to the owner of each key once a reply has named it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use shardloom_harness::cluster::{Cluster, call_path};
 
 use super::closed_loop::{Client, System};
@@ -20,22 +21,29 @@ const TENANT: &str = "kv-one-shard";
 /// The workload that counts.
 const COUNTER: &str = "counter";
 
+/// The reply's header that names the owner's address.
+const OWNER: &str = "shardloom-node-http";
+
 /// The cluster.
-pub(crate) struct Ours(Cluster);
+pub(crate) struct Ours {
+    cluster: Cluster,
+    /// Whether clients go to owners.
+    direct: bool,
+}
 
 impl Ours {
     /// Starts it.
-    pub(crate) fn start() -> Result<Ours> {
+    pub(crate) fn start(direct: bool) -> Result<Ours> {
         let cluster = cluster(1024)?;
         cluster.deploy("kv", SPREAD, &[])?;
         let function = shardloom_harness::artefacts::guest("by-tenant")?.display().to_string();
         cluster.deploy("kv", TENANT, &["--shard-function", &function])?;
         cluster.deploy("counter", COUNTER, &[])?;
-        Ok(Ours(cluster))
+        Ok(Ours { cluster, direct })
     }
 
     fn address(&self, number: usize) -> SocketAddr {
-        self.0.node(number % self.0.size()).addresses.http
+        self.cluster.node(number % self.cluster.size()).addresses.http
     }
 }
 
@@ -70,25 +78,62 @@ impl System for Ours {
         if op == Op::Get {
             (0..KEYS).try_for_each(|key| connection.exchange(&request("put", key)))?;
         }
-        Ok(Box::new(OurClient { connection, requests: (0..KEYS).map(|key| request(method, key)).collect() }))
+        let requests: Vec<Vec<u8>> = (0..KEYS).map(|key| request(method, key)).collect();
+        if !self.direct {
+            return Ok(Box::new(KeepingClient { connection, requests }));
+        }
+        let mut client = DirectClient { connections: BTreeMap::new(), calls: Vec::new() };
+        for request in requests {
+            connection.exchange(&request)?;
+            let owner: SocketAddr = connection.header(OWNER).context("a reply names no owner")?.parse()?;
+            if !client.connections.contains_key(&owner) {
+                client.connections.insert(owner, Connection::open(owner)?);
+            }
+            client.calls.push((owner, request));
+        }
+        Ok(Box::new(client))
     }
 
     fn spent(&self) -> Result<Spent> {
-        let mut spent = Spent::of(self.0.running().filter_map(|node| node.pid()))?;
-        for node in self.0.running() {
-            spent.add_metrics(&self.0.admin(node.index, "GET", "/metrics").send()?.good()?.text());
+        let mut spent = Spent::of(self.cluster.running().filter_map(|node| node.pid()))?;
+        for node in self.cluster.running() {
+            spent.add_metrics(&self.cluster.admin(node.index, "GET", "/metrics").send()?.good()?.text());
         }
         Ok(spent)
     }
 }
 
-struct OurClient {
+/// Keeps to one node.
+struct KeepingClient {
     connection: Connection,
     requests: Vec<Vec<u8>>,
 }
 
-impl Client for OurClient {
+impl Client for KeepingClient {
     fn call(&mut self, turn: usize) -> Result<()> {
         self.connection.exchange(&self.requests[turn % self.requests.len()])
+    }
+}
+
+/// Goes to the owner of each key.
+struct DirectClient {
+    connections: BTreeMap<SocketAddr, Connection>,
+    calls: Vec<(SocketAddr, Vec<u8>)>,
+}
+
+impl Client for DirectClient {
+    fn call(&mut self, turn: usize) -> Result<()> {
+        let (owner, request) = &mut self.calls[turn % KEYS];
+        let connection = self.connections.get_mut(owner).context("no connection to an owner")?;
+        connection.exchange(request)?;
+        let said = connection.header(OWNER).context("a reply names no owner")?.parse()?;
+        if said == *owner {
+            return Ok(());
+        }
+        *owner = said;
+        if !self.connections.contains_key(&said) {
+            self.connections.insert(said, Connection::open(said)?);
+        }
+        Ok(())
     }
 }
