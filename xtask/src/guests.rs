@@ -10,14 +10,18 @@ use crate::python_guest::{self, Made};
 use crate::wasm_target::{self, TARGET, Toolchain, repository, run};
 
 /// The guests in Rust: the members of the workspace in `guests/`.
-const RUST_GUESTS: [&str; 16] = [
+const RUST_GUESTS: [&str; 20] = [
     "bank",
     "by-busy-time",
+    "by-range",
+    "by-state-size",
     "by-tenant",
     "counter",
     "faulty",
     "faulty-shard-function",
     "faulty-weigher",
+    "favour-tenants",
+    "impure-shard-function",
     "kv",
     "kv-wasi",
     "log",
@@ -36,9 +40,16 @@ const APART: [(&str, &str); 3] = [
     ("sdk/rust/conformance", "conformance-rust"),
 ];
 
-/// The guests in C: a directory with one source file of that name, and what zig is told beyond the usual.
-const C_GUESTS: [(&str, &[&str]); 3] =
-    [("eager", &[]), ("echo", &[]), ("faulty-table", &["-mcpu=generic+reference_types"])];
+/// The world of most guests in C.
+pub(crate) const HANDLER: &str = "shard-handler";
+
+/// The guests in C: a directory with one source file of that name, its world, and what zig is told beyond the usual.
+const C_GUESTS: [(&str, &str, &[&str]); 4] = [
+    ("by-geohash", "shard-function", &[]),
+    ("eager", HANDLER, &[]),
+    ("echo", HANDLER, &[]),
+    ("faulty-table", HANDLER, &["-mcpu=generic+reference_types"]),
+];
 
 /// The examples in C: the directory of `examples/`, and its source file.
 const C_EXAMPLES: [(&str, &str); 1] = [("rate-limiter", "limiter.c")];
@@ -64,10 +75,10 @@ pub(crate) fn build_all(toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
     check_list()?;
     let mut built = build_rust(toolchain)?;
     let (sources, components, build) = places()?;
-    for (name, flags) in C_GUESTS {
+    for (name, world, flags) in C_GUESTS {
         let source = sources.join(name).join(format!("{name}.c"));
         let component =
-            c_guest::build(&source, flags, &repository().join("wit"), &build.join("c").join(name))
+            c_guest::build(&source, flags, (&repository().join("wit"), world), &build.join("c").join(name))
                 .with_context(|| format!("building the C guest {name}"))?;
         built.push(install(&components, name, &component)?);
     }
@@ -75,8 +86,9 @@ pub(crate) fn build_all(toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
     for (name, source) in C_EXAMPLES {
         let source = repository().join("examples").join(name).join(source);
         let work = build.join("c").join(name);
-        let component = c_guest::build(&source, &["-I", &include], &repository().join("wit"), &work)
-            .with_context(|| format!("building examples/{name}"))?;
+        let component =
+            c_guest::build(&source, &["-I", &include], (&repository().join("wit"), HANDLER), &work)
+                .with_context(|| format!("building examples/{name}"))?;
         built.push(install(&components, name, &component)?);
     }
     for (name, module) in PYTHON_EXAMPLES {
@@ -128,7 +140,8 @@ fn check_list() -> Result<()> {
     for entry in fs::read_dir(&directory).with_context(|| directory.display().to_string())? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let known = RUST_GUESTS.contains(&name.as_str()) || C_GUESTS.iter().any(|(guest, _)| *guest == name);
+        let known =
+            RUST_GUESTS.contains(&name.as_str()) || C_GUESTS.iter().any(|(guest, _, _)| *guest == name);
         if entry.file_type()?.is_dir() && !known && name != "target" {
             bail!("guests/{name} is not in the lists of xtask/src/guests.rs");
         }

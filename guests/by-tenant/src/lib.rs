@@ -1,8 +1,9 @@
 //! A shard function that keeps a tenant together: the part of the key before the first `:` or `/` decides.
 //!
 //! `acme:orders/17` and `acme/users` are on the shard of `acme`; a key without either is its own tenant. All keys of a
-//! tenant are on one shard, so that one guest sees them all. The tenant is hashed (FNV-1a, then mixed) and the hash is
-//! scaled to the shard count.
+//! tenant are on one shard, so that one guest sees them all, and one call can change several of them at once.
+
+mod tenant;
 
 wit_bindgen::generate!({ path: "../../wit", world: "shard-function" });
 
@@ -12,25 +13,6 @@ export!(ByTenant);
 
 impl Guest for ByTenant {
     fn shard_of(key: String, shard_count: u32) -> u32 {
-        let tenant = key.split([':', '/']).next().unwrap_or_default();
-        scale(mix(fnv1a(tenant.as_bytes())), shard_count)
+        tenant::shard_of_tenant(tenant::tenant_of(&key), shard_count)
     }
-}
-
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-/// Spreads the differences between short texts to the high bits (the finalizer of MurmurHash3).
-fn mix(mut hash: u64) -> u64 {
-    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    hash ^ (hash >> 33)
-}
-
-/// The high bits pick the shard; always below the count.
-fn scale(hash: u64, shard_count: u32) -> u32 {
-    ((u128::from(hash) * u128::from(shard_count)) >> 64) as u32
 }

@@ -15,6 +15,7 @@ use shardloom_host::{
     ShardFunction, ShardLoad, SharedLog, StateError, StateView, Weigher,
 };
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
+use shardloom_sharding::key::shard_of_str;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -23,6 +24,9 @@ const INSTANCES: u64 = 1_000;
 
 /// `echo` does without state; `word-count` reads a row and writes one.
 const HANDLERS: [&str; 2] = ["word-count", "echo"];
+
+/// The key that shard functions are asked for.
+const KEY: &str = "52.5200,13.4050:tenant-17";
 
 static BENCH: LazyLock<Bench> = LazyLock::new(Bench::open);
 
@@ -96,10 +100,17 @@ fn fresh_instance_and_call(bencher: Bencher<'_, '_>, name: &str) {
     bencher.bench_local(|| BENCH.call(&mut BENCH.instance(&handler)));
 }
 
+/// What routing costs by the built-in function, beside which stands what it costs by a component.
 #[divan::bench]
-fn shard_function(bencher: Bencher<'_, '_>) {
-    let function = BENCH.shard_function();
-    bencher.bench(|| function.shard_of(black_box("tenant-17:order-42"), 1024));
+fn shard_function_built_in(bencher: Bencher<'_, '_>) {
+    bencher.bench(|| shard_of_str(black_box(KEY), 1024));
+}
+
+/// A component in Rust, and one in C.
+#[divan::bench(args = ["by-tenant", "by-range", "by-geohash"])]
+fn shard_function(bencher: Bencher<'_, '_>, name: &str) {
+    let function = BENCH.shard_function(name);
+    bencher.bench(|| function.shard_of(black_box(KEY), 1024));
 }
 
 #[divan::bench]
@@ -137,9 +148,9 @@ impl Bench {
         })
     }
 
-    fn shard_function(&self) -> ShardFunction {
+    fn shard_function(&self, name: &str) -> ShardFunction {
         self.runtime.block_on(async {
-            let admitted = self.host.admit(&guest("by-tenant")).await.expect("the guest is admitted");
+            let admitted = self.host.admit(&guest(name)).await.expect("the guest is admitted");
             self.host.shard_function(&admitted.digest).await.expect("the guest loads")
         })
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use shardloom_sharding::plan::WEIGHT_MAX;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -23,7 +24,7 @@ pub struct Weigher {
     fuel: u64,
 }
 
-/// The load of one shard, over all workloads, since the last time that weights were asked for.
+/// The load of one shard, over all workloads, smoothed over some seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ShardLoad {
     /// The shard.
@@ -62,6 +63,14 @@ pub enum WeigherError {
         weights: usize,
         /// How many were asked for.
         shards: usize,
+    },
+    /// It gave a shard a weight that the planner does not take.
+    #[error("the weigher gave shard {shard} the weight {weight}; at most {WEIGHT_MAX} is taken")]
+    Range {
+        /// The first such shard.
+        shard: u32,
+        /// Its weight.
+        weight: u32,
     },
 }
 
@@ -102,10 +111,12 @@ impl Weigher {
             Ok(answer) => answer.map_err(WeigherError::Refused)?,
             Err(error) => return Err(self.explain(&error, store.data())),
         };
-        if weights.len() == loads.len() {
-            Ok(weights)
-        } else {
-            Err(WeigherError::Length { weights: weights.len(), shards: loads.len() })
+        if weights.len() != loads.len() {
+            return Err(WeigherError::Length { weights: weights.len(), shards: loads.len() });
+        }
+        match loads.iter().zip(&weights).find(|(_, weight)| **weight > WEIGHT_MAX) {
+            Some((load, weight)) => Err(WeigherError::Range { shard: load.shard, weight: *weight }),
+            None => Ok(weights),
         }
     }
 

@@ -39,6 +39,21 @@ pub enum PeerRequest {
     RestoreShard(RestoreShard),
     /// Tell where your logs of these shards end.
     LogEnds(Vec<ShardId>),
+    /// Ask this shard function for these keys.
+    SampleShards {
+        /// The shard function; it has been tried out.
+        function: Digest,
+        /// The keys.
+        keys: Vec<String>,
+        /// How many shards there are.
+        shard_count: u32,
+    },
+    /// Tell how much the workload of this name keeps on each of the shards that you serve.
+    StateSizes(String),
+    /// Tell which shard functions have failed here of late.
+    FunctionAlarms,
+    /// Remove what the workload of this name, which is deployed no more, keeps on the shards that you serve.
+    EraseState(String),
 }
 
 /// The answer to the request of the same name.
@@ -68,6 +83,29 @@ pub enum PeerReply {
     RestoreShard(Result<RestoreStage, TransferRefusal>),
     /// Where the logs end.
     LogEnds(Result<LogEnds, TransferRefusal>),
+    /// The shard of each key, none where the function failed; or why it could not be asked.
+    SampledShards(Result<Vec<Option<u32>>, String>),
+    /// Bytes of keys and values, for each shard that the node serves.
+    StateSizes(Vec<(ShardId, u64)>),
+    /// The shard functions that have failed.
+    FunctionAlarms(Vec<FunctionAlarm>),
+    /// How many rows were removed, or why not all.
+    ErasedState(Result<u64, String>),
+}
+
+/// A shard function that gave no shard for some keys, as one node has seen it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionAlarm {
+    /// The workload that it belongs to.
+    pub workload: String,
+    /// How many calls have failed by it.
+    pub calls: u64,
+    /// The last key that it failed for, cut where it is long.
+    pub key: String,
+    /// How it failed.
+    pub reason: String,
+    /// How long ago that was, in seconds.
+    pub seconds_ago: u32,
 }
 
 /// Where the shard logs on one disk end.
@@ -180,6 +218,8 @@ pub struct ShardLoad {
     pub busy_ms_per_second: f64,
     /// Calls that wait now.
     pub queue_depth: u32,
+    /// Bytes of keys and values that all workloads keep on the shard.
+    pub state_bytes: u64,
 }
 
 /// Weights, in outline.

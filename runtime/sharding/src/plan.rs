@@ -32,6 +32,8 @@ use draft::Draft;
 use peers::Peers;
 use weights::Weights;
 
+pub use weights::WEIGHT_MAX;
+
 /// A place that fails as one, such as a rack or a data centre; equal numbers are the same place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Zone(pub u32);

@@ -42,8 +42,12 @@ fn c(_: &Toolchain) -> Result<Built> {
     let work = repository().join("target/guests-build/c/conformance");
     let include = sdk.display().to_string();
     let flags = ["-I", &include];
-    let component =
-        c_guest::build(&sdk.join("conformance/handler.c"), &flags, &repository().join("wit"), &work)?;
+    let component = c_guest::build(
+        &sdk.join("conformance/handler.c"),
+        &flags,
+        (&repository().join("wit"), guests::HANDLER),
+        &work,
+    )?;
     let path = work.join("conformance-c.wasm");
     fs::write(&path, component).with_context(|| path.display().to_string())?;
     Ok(Built::Component(path))

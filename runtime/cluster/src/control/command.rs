@@ -285,3 +285,29 @@ pub enum Outcome {
         version: u64,
     },
 }
+
+#[cfg(test)]
+impl Founding {
+    /// That of a cluster of one node and four shards.
+    pub(crate) fn example() -> Founding {
+        let address = |port| format!("127.0.0.1:{port}");
+        Founding {
+            cluster: ClusterId(7),
+            shard_count: 4,
+            replicas: 3,
+            join_policy: JoinPolicy::Auto,
+            ca_certificate: String::new(),
+            ca_key: String::new(),
+            admin_token: Digest([0; 32]),
+            founder: Member {
+                node: NodeId(1),
+                disk: DiskId(101),
+                addresses: Addresses { http: address(1), peer: address(2), gossip: address(3) },
+                zone: String::new(),
+                capacity: 100,
+                labels: BTreeMap::new(),
+                standing: MemberStanding::Active,
+            },
+        }
+    }
+}

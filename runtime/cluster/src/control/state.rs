@@ -7,6 +7,7 @@ use shardloom_protocol::digest::Digest;
 use shardloom_protocol::workload::WorkloadSpec;
 use shardloom_sharding::ids::{NodeId, ShardId, Term};
 use shardloom_sharding::map_codec::decode_changes;
+use shardloom_sharding::plan::WEIGHT_MAX;
 use shardloom_sharding::protocol::control::ShardControl;
 
 use super::command::{ControlCommand, Founding, Member, Outcome, Refused};
@@ -57,6 +58,9 @@ pub struct ControlState {
     pub shards: ShardControl,
     /// What operators have set.
     pub settings: Settings,
+    /// Shard functions (none: the built-in one) that names ran under which are not deployed now: what such a name has left on shards is where this
+    /// function put it.
+    pub left_by: BTreeMap<String, Option<Digest>>,
 }
 
 /// What an entry changed: shards whose assignment differs now, for the protocol's shells.
@@ -75,6 +79,7 @@ impl ControlState {
             weights: vec![1; founding.shard_count as usize],
             shards: ShardControl::new(founding.shard_count),
             settings: Settings::founded(founding.replicas),
+            left_by: BTreeMap::new(),
             founding,
         }
     }
@@ -147,7 +152,8 @@ impl ControlState {
             }
             ControlCommand::RemoveWorkload { name } => match self.workloads.remove(&name) {
                 Some(workload) => {
-                    self.retired.insert(name, workload.version);
+                    self.retired.insert(name.clone(), workload.version);
+                    self.left_by.insert(name, workload.spec.shard_function);
                     Ok(Outcome::Done)
                 }
                 None => Err(Refused::UnknownWorkload { name }),
@@ -229,6 +235,7 @@ impl ControlState {
         if current != replaces {
             return Err(Refused::DeployConflict { name, version: current });
         }
+        self.left_by.remove(&name);
         let version = current.max(self.retired.remove(&name).unwrap_or(0)) + 1;
         self.workloads.insert(name, Workload { version, since: index, spec });
         Ok(Outcome::Deployed { version })
@@ -237,13 +244,83 @@ impl ControlState {
     fn set_weights(&mut self, index: u64, component: Digest, weights: Vec<u32>) -> Result<Outcome, Refused> {
         let expected = self.founding.shard_count as usize;
         let weigher = self.weigher_mut(component)?;
-        if weights.len() != expected {
-            weigher.alarm = Some(format!("{} weights for {expected} shards", weights.len()));
-            return Err(Refused::Malformed { reason: "one weight a shard is expected".into() });
+        // The weigher's run has checked that; the log, which the planner goes by, checks it whoever wrote it.
+        let wrong = if weights.len() != expected {
+            Some(format!("{} weights for {expected} shards", weights.len()))
+        } else {
+            let huge = weights.iter().find(|weight| **weight > WEIGHT_MAX);
+            huge.map(|weight| format!("a weight of {weight}; at most {WEIGHT_MAX} is taken"))
+        };
+        if let Some(reason) = wrong {
+            weigher.alarm = Some(reason.clone());
+            return Err(Refused::Malformed { reason });
         }
         weigher.weights_since = index;
         weigher.alarm = None;
         self.weights = weights;
         Ok(Outcome::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shardloom_protocol::workload::WorkloadLimits;
+
+    /// Applies one command as the next entry.
+    fn apply(
+        state: &mut Option<ControlState>,
+        index: u64,
+        command: ControlCommand,
+    ) -> Result<Outcome, Refused> {
+        ControlState::apply(state, index, Term(1), command).0
+    }
+
+    fn founded() -> Option<ControlState> {
+        let mut state = None;
+        apply(&mut state, 1, ControlCommand::Found(Box::new(Founding::example()))).unwrap();
+        state
+    }
+
+    #[test]
+    fn a_name_that_is_not_deployed_any_more_is_remembered_with_its_shard_function() {
+        let mut state = founded();
+        let spec = |shard_function| WorkloadSpec {
+            component: Digest([1; 32]),
+            shard_function,
+            config: BTreeMap::new(),
+            limits: WorkloadLimits::default(),
+            http: None,
+            grants: Vec::new(),
+        };
+        let deploy = |function, replaces| ControlCommand::DeployWorkload {
+            name: "w".into(),
+            spec: spec(function),
+            replaces,
+        };
+        let function = Some(Digest([2; 32]));
+        let left_by = |state: &Option<ControlState>| state.as_ref().unwrap().left_by.clone();
+        apply(&mut state, 2, deploy(function, 0)).unwrap();
+        assert!(left_by(&state).is_empty());
+        apply(&mut state, 3, ControlCommand::RemoveWorkload { name: "w".into() }).unwrap();
+        assert_eq!(left_by(&state), BTreeMap::from([("w".to_owned(), function)]));
+        apply(&mut state, 4, deploy(None, 0)).unwrap();
+        assert!(left_by(&state).is_empty());
+    }
+
+    #[test]
+    fn weights_that_are_too_few_or_too_large_leave_the_old_ones_and_an_alarm() {
+        let mut state = founded();
+        let component = Digest([3; 32]);
+        apply(&mut state, 2, ControlCommand::SetWeigher { component }).unwrap();
+        let count = state.as_ref().unwrap().weights.len();
+        let set = |weights| ControlCommand::SetWeights { component, weights };
+        apply(&mut state, 3, set(vec![WEIGHT_MAX; count])).unwrap();
+        for (index, wrong) in [(4, vec![1; count - 1]), (5, vec![WEIGHT_MAX + 1; count])] {
+            assert!(matches!(apply(&mut state, index, set(wrong)), Err(Refused::Malformed { .. })));
+            let state = state.as_ref().unwrap();
+            assert_eq!(state.weights, vec![WEIGHT_MAX; count]);
+            assert!(state.weigher.as_ref().unwrap().alarm.is_some());
+        }
     }
 }

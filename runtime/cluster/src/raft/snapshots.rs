@@ -7,7 +7,7 @@
 //! +-----------+---------+----------+---------------------------------------------+
 //! ```
 //!
-//! The checksum covers what follows it. The same bytes travel to members that are too far behind for the log.
+//! The checksum covers what follows it. Version 1 ends before the last part of the state, `left_by`. The same bytes travel to members that are too far behind for the log.
 
 use std::time::Duration;
 
@@ -20,7 +20,9 @@ use super::config::LogId;
 use crate::control::ControlState;
 
 const MAGIC: [u8; 4] = *b"SLcs";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// How postcard writes a map with nothing in it.
+const EMPTY_MAP: u8 = 0;
 const HEADER_BYTES: usize = 9;
 const KEY: &[u8] = b"control";
 /// Room that the database has before a snapshot is written, in bytes, whatever its length.
@@ -155,7 +157,43 @@ impl SnapshotStore {
             return Err(SnapshotError::Damaged);
         }
         type Body = (Option<LogId>, StoredMembership<NodeId, EmptyNode>, Option<ControlState>);
+        let mut completed;
+        let body = match header[4] {
+            1 => {
+                completed = body.to_vec();
+                completed.push(EMPTY_MAP);
+                &completed
+            }
+            _ => body,
+        };
         let (last, membership, control): Body = postcard::from_bytes(body)?;
         Ok(AppliedState { last, membership, control })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shardloom_sharding::ids::Term;
+
+    use super::*;
+    use crate::control::{ControlCommand, Founding};
+
+    #[test]
+    fn a_snapshot_of_the_version_before_is_read_and_a_newer_one_is_not() {
+        let mut state = AppliedState::default();
+        let found = ControlCommand::Found(Box::new(Founding::example()));
+        ControlState::apply(&mut state.control, 1, Term(1), found).0.unwrap();
+        let mut bytes = SnapshotStore::encode(&state).unwrap();
+        let newest = SnapshotStore::decode(&bytes).unwrap().control;
+
+        assert_eq!(bytes.pop(), Some(EMPTY_MAP), "what version 1 lacks comes last");
+        bytes[4] = 1;
+        let sum = crc32fast::hash(&bytes[HEADER_BYTES..]).to_le_bytes();
+        bytes[5..HEADER_BYTES].copy_from_slice(&sum);
+        let older = SnapshotStore::decode(&bytes).unwrap().control;
+        assert_eq!(format!("{older:?}"), format!("{newest:?}"));
+
+        bytes[4] = VERSION + 1;
+        assert!(matches!(SnapshotStore::decode(&bytes), Err(SnapshotError::NewerVersion { .. })));
     }
 }

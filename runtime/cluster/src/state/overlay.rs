@@ -71,6 +71,11 @@ impl Overlay {
         self.sizes.get(workload).copied().unwrap_or(0)
     }
 
+    /// As [`Overlay::bytes`], of all workloads together.
+    pub(crate) fn bytes_of_all(&self) -> u64 {
+        self.sizes.values().fold(0, |sum, bytes| sum.saturating_add(*bytes))
+    }
+
     /// Whether a workload has anything here.
     #[cfg(test)]
     fn has(&self, workload: &str) -> bool {
@@ -122,7 +127,7 @@ mod tests {
         let key = state_key("w", b"a");
         assert_eq!(overlay.get(&key), Some(Some("2".into())));
         assert_eq!(overlay.get(&state_key("w", b"b")), Some(None));
-        assert_eq!(overlay.bytes("w"), 2);
+        assert_eq!((overlay.bytes("w"), overlay.bytes_of_all()), (2, 4));
         assert!(overlay.flushed(Position(1), 10));
         assert_eq!(overlay.get(&key), Some(Some("2".into())), "a newer write stays");
         assert!(!overlay.flushed(Position(3), 1), "in steps");

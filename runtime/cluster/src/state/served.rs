@@ -124,6 +124,11 @@ impl ServedState {
         self.top().overlay.bytes(workload)
     }
 
+    /// As [`ServedState::bytes`], of all workloads together.
+    pub fn bytes_of_all(&self) -> u64 {
+        self.top().overlay.bytes_of_all()
+    }
+
     /// Where the newest write stands that was submitted on this shard under this epoch, or else the end of the log when it began.
     pub fn last(&self) -> Position {
         self.top().last

@@ -31,6 +31,16 @@ async fn money_moves_between_the_accounts_of_a_tenant() {
 }
 
 #[tokio::test]
+async fn what_follows_a_colon_in_the_key_is_the_same_tenant() {
+    let (fixture, state) = (Fixture::new(), State::default());
+    let mut instance = fixture.instance("bank").await;
+    open(&state, &mut instance, "acme:ann", "ann", 10).await;
+    open(&state, &mut instance, "acme:bob", "bob", 0).await;
+    state.ask(&mut instance, "acme:bob", "transfer", &transfer("ann", "bob", 4)).await;
+    assert_eq!(state.ask(&mut instance, "acme", "balances", "").await, r#"{"ann":6,"bob":4}"#);
+}
+
+#[tokio::test]
 async fn what_cannot_be_moved_stays() {
     const MAX: u64 = (1 << 53) - 1;
     let (fixture, state) = (Fixture::new(), State::default());

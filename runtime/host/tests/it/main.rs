@@ -7,6 +7,9 @@
 mod admit;
 mod bank;
 mod by_busy_time;
+mod by_geohash;
+mod by_range;
+mod by_state_size;
 mod by_tenant;
 mod compile;
 mod counter;
@@ -17,7 +20,9 @@ mod faulty_shard_function;
 mod faulty_state;
 mod faulty_table;
 mod faulty_weigher;
+mod favour_tenants;
 mod fixture;
+mod impure_shard_function;
 mod inventory;
 mod isolation;
 mod kv;
@@ -36,9 +41,12 @@ mod word_count;
 
 #[test]
 fn every_guest_has_a_test() {
-    const TESTED: [&str; 19] = [
+    const TESTED: [&str; 24] = [
         "bank",
         "by-busy-time",
+        "by-geohash",
+        "by-range",
+        "by-state-size",
         "by-tenant",
         "counter",
         "eager",
@@ -47,6 +55,8 @@ fn every_guest_has_a_test() {
         "faulty-shard-function",
         "faulty-table",
         "faulty-weigher",
+        "favour-tenants",
+        "impure-shard-function",
         "kv",
         "kv-wasi",
         "log",

@@ -153,6 +153,88 @@ pub(super) struct WorkloadReply {
     pub(super) confirmed_by: Vec<String>,
 }
 
+/// Weights, in outline.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct WeightsReply {
+    /// The lightest shard's.
+    pub(super) min: u64,
+    /// The heaviest shard's.
+    pub(super) max: u64,
+    /// All together.
+    pub(super) sum: u64,
+}
+
+/// The weigher that is in.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct WeigherReply {
+    /// The digest of its component, where it has one.
+    pub(super) component: Option<String>,
+    /// Its name, where it has none.
+    pub(super) built_in: Option<String>,
+    /// What it last said, once it has.
+    pub(super) weights: Option<WeightsReply>,
+    /// Where that stands.
+    pub(super) last_run: Option<EntryReply>,
+    /// Why its last run gave none.
+    pub(super) alarm: Option<String>,
+}
+
+/// An entry of the control log.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct EntryReply {
+    /// Its index.
+    pub(super) index: u64,
+}
+
+/// A run of a weigher.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct WeigherRunReply {
+    /// What it said.
+    pub(super) weights: WeightsReply,
+    /// The shards whose weight would change by a dry run.
+    pub(super) changes: Vec<WeightChangeReply>,
+    /// What nodes carry, and would carry.
+    pub(super) nodes: Vec<NodeWeightReply>,
+}
+
+/// A shard whose weight would change, and what the weigher was told of it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct WeightChangeReply {
+    /// Its number.
+    pub(super) shard: u32,
+    /// Who owns it.
+    pub(super) owner: Option<String>,
+    /// Its weight now.
+    pub(super) weight: u64,
+    /// Its weight then.
+    pub(super) would_be: u64,
+    /// Calls per second.
+    pub(super) calls_per_second: f64,
+    /// Milliseconds per second in which a guest ran.
+    pub(super) busy_ms_per_second: f64,
+    /// Bytes of its state.
+    pub(super) state_bytes: u64,
+    /// Calls that wait.
+    pub(super) queue_depth: u64,
+}
+
+/// The weight of all shards that a node owns.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct NodeWeightReply {
+    /// The node.
+    pub(super) node: String,
+    /// Now.
+    pub(super) weight: u64,
+    /// Then.
+    pub(super) would_be: u64,
+}
+
 /// One setting.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

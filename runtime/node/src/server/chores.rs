@@ -10,6 +10,7 @@ use shardloom_protocol::peer::ComponentRole;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::backup;
+use super::built_in_weighers::BuiltInWeigher;
 use super::loads::SAMPLE_INTERVAL;
 use super::node_server::NodeServer;
 use super::view::View;
@@ -19,7 +20,8 @@ use super::weigh;
 const COMPONENT_RETRY_MIN: Duration = Duration::from_secs(1);
 /// The longest such pause.
 const COMPONENT_RETRY_MAX: Duration = Duration::from_secs(30);
-/// How often the leader runs the weigher: loads are smoothed over ten seconds, and moves have their cost.
+/// How often the leader runs the weigher: three times the time over which loads are smoothed, so that a shard that was just moved has its load on the new
+/// owner again.
 const WEIGH_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Does all chores until the server finishes.
@@ -92,7 +94,10 @@ fn components(view: &View) -> Vec<(Digest, ComponentRole)> {
         components
             .extend(workload.spec.shard_function.map(|function| (function, ComponentRole::ShardFunction)));
     }
-    components.extend(view.weigher.as_ref().map(|weigher| (weigher.component, ComponentRole::Weigher)));
+    let weigher = view.weigher.as_ref().map(|weigher| weigher.component);
+    // A built-in one has nothing to be fetched.
+    let weigher = weigher.filter(|component| BuiltInWeigher::of(component).is_none());
+    components.extend(weigher.map(|component| (component, ComponentRole::Weigher)));
     components
 }
 

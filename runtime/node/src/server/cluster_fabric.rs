@@ -239,6 +239,7 @@ fn picture(cluster: &ClusterHandle) -> View {
             .iter()
             .map(|(name, w)| (name.clone(), Arc::new(workload(name, w))))
             .collect(),
+        left_by: state.left_by.clone(),
         weigher: state.weigher.as_ref().map(|weigher| Weigher {
             component: weigher.component,
             last_run: (weigher.weights_since > 0).then_some(weigher.weights_since),
@@ -247,7 +248,8 @@ fn picture(cluster: &ClusterHandle) -> View {
         weights: state
             .weigher
             .as_ref()
-            .filter(|weigher| weigher.weights_since > 0)
+            // A weigher that has given none yet has left those of the one before.
+            .filter(|weigher| weigher.weights_since > 0 || state.weights.iter().any(|weight| *weight != 1))
             .map(|_| Arc::new(state.weights.clone())),
         admin_token_sha256: state.founding.admin_token.0,
         lease_live,

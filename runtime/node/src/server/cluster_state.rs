@@ -47,6 +47,10 @@ impl ShardState for ClusterState {
         self.served.bytes(workload)
     }
 
+    fn bytes_of_all(&self) -> u64 {
+        self.served.bytes_of_all()
+    }
+
     fn write<'a>(&'a self, batch: &'a WriteBatch) -> BoxFuture<'a, Result<Position, NotWritten>> {
         self.served.write(batch).map(|written| written.map_err(not_written)).boxed()
     }

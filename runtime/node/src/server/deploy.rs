@@ -14,6 +14,7 @@ use super::fabric::{Class, ControlCommand, ControlReply};
 use super::guests::{self, GuestError};
 use super::node_server::NodeServer;
 use super::problem::{Code, Problem};
+use super::{erase, sample_keys, state_of_names};
 
 /// How long a deploy waits for the other nodes to have applied it, so that the next call through any of them finds it.
 const APPLIED_EVERYWHERE_MAX: Duration = Duration::from_secs(2);
@@ -42,8 +43,14 @@ pub async fn deploy(server: &NodeServer, name: &str, spec: WorkloadSpec) -> Resu
     check(name, &spec)?;
     let _under_way = server.deploys.begin(name)?;
     let base = server.fabric.view().workloads.get(name).map(|workload| workload.version);
+    state_of_names::may_have_function(server, name, spec.shard_function).await?;
     let confirmed_by = confirm(server, &trials(name, &spec)).await?;
     fits(server, name, &spec).await?;
+    if let Some(function) = spec.shard_function {
+        sample_keys::agree(server, function, &confirmed_by).await?;
+    }
+    // Once more: to compile takes a while, in which calls may have written what was not there before.
+    state_of_names::may_have_function(server, name, spec.shard_function).await?;
 
     let command = ControlCommand::DeployWorkload { name: name.to_owned(), base, spec: Box::new(spec) };
     match write_everywhere(server, command).await? {
@@ -52,14 +59,30 @@ pub async fn deploy(server: &NodeServer, name: &str, spec: WorkloadSpec) -> Resu
     }
 }
 
-/// Takes a workload away, on all nodes at one log index.
+/// What becomes of the state of a workload that is taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    /// It stays: whoever deploys the name again finds it.
+    KeepState,
+    /// It goes, also where the workload was taken away before.
+    DeleteState,
+}
+
+/// Takes a workload away, on all nodes at one log index; says how many rows of state went with it.
 ///
 /// # Errors
-/// `unknown-workload`, or that the control log cannot be written.
-pub async fn undeploy(server: &NodeServer, name: String) -> Result<(), Problem> {
+/// `unknown-workload`, or that the control log cannot be written; where state is to go, that some of it is left.
+pub async fn undeploy(server: &NodeServer, name: String, leaving: Leaving) -> Result<u64, Problem> {
     let _under_way = server.deploys.begin(&name)?;
-    write_everywhere(server, ControlCommand::RemoveWorkload { name }).await?;
-    Ok(())
+    let deployed = server.fabric.view().workloads.contains_key(&name);
+    let known = deployed || server.fabric.view().left_by.contains_key(&name);
+    if leaving == Leaving::KeepState || deployed || !known {
+        write_everywhere(server, ControlCommand::RemoveWorkload { name: name.clone() }).await?;
+    }
+    match leaving {
+        Leaving::KeepState => Ok(0),
+        Leaving::DeleteState => erase::erase(server, &name).await,
+    }
 }
 
 fn trials(name: &str, spec: &WorkloadSpec) -> Vec<Trial> {
@@ -139,7 +162,7 @@ pub async fn confirm(server: &NodeServer, trials: &[Trial]) -> Result<Vec<NodeId
             Ok(Err(error @ (GuestError::Nowhere(_) | GuestError::Unfit { .. }))) => {
                 return Err(Problem::new(Code::BadRequest, error.to_string()));
             }
-            Err(_) => return Err(not_confirmed(server.fabric.view().this_node, "it took too long")),
+            Err(_) => return Err(Problem::not_confirmed(server.fabric.view().this_node, "it took too long")),
         }
     }
     let view = server.fabric.view();
@@ -155,8 +178,8 @@ pub async fn confirm(server: &NodeServer, trials: &[Trial]) -> Result<Vec<NodeId
         match answer {
             Ok(node) => confirmed.push(node),
             // A node that died meanwhile fetches the components when it comes back.
-            Err((node, _)) if !is_live(server, node) => {}
-            Err((node, reason)) => return Err(not_confirmed(node, &reason)),
+            Err((node, _)) if !server.fabric.view().is_live(node) => {}
+            Err((node, reason)) => return Err(Problem::not_confirmed(node, &reason)),
         }
     }
     confirmed.sort_unstable();
@@ -170,7 +193,7 @@ async fn try_out(server: &NodeServer, node: NodeId, trial: &Trial, deadline: Ins
             match server.fabric.request(node, Class::Bulk, request.clone(), deadline).await {
                 Ok(bytes) => return PeerReply::decode(&bytes).map_err(|error| error.to_string()),
                 // To try it out twice does no harm: it is asked again for as long as the node is there.
-                Err(error) if !is_live(server, node) => return Err(error.to_string()),
+                Err(error) if !server.fabric.view().is_live(node) => return Err(error.to_string()),
                 Err(_) => tokio::time::sleep(RETRY_AFTER).await,
             }
         }
@@ -185,17 +208,6 @@ async fn try_out(server: &NodeServer, node: NodeId, trial: &Trial, deadline: Ins
 
 /// The pause before a node that did not answer is asked again.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
-
-fn is_live(server: &NodeServer, node: NodeId) -> bool {
-    server.fabric.view().members.get(&node).is_some_and(|member| member.live)
-}
-
-fn not_confirmed(node: NodeId, reason: &str) -> Problem {
-    Problem::new(
-        Code::NotConfirmed,
-        format!("node {node} did not confirm, and nothing was changed: {reason}"),
-    )
-}
 
 /// Writes to the control log and waits until all live nodes show it, or long enough.
 ///

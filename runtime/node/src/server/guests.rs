@@ -174,7 +174,12 @@ impl Guests {
     pub async fn ready(&self, component: &Digest, role: ComponentRole) -> Result<(), GuestError> {
         match role {
             ComponentRole::Handler => self.handler(component).await.map(drop),
-            ComponentRole::ShardFunction => self.shard_function(component).await.map(drop),
+            ComponentRole::ShardFunction => {
+                let function = self.shard_function(component).await?;
+                // Leaves an instance that is warm for the first call; which shard it names does not matter.
+                let _ = function.shard_of("", 1);
+                Ok(())
+            }
             ComponentRole::Weigher => self.weigher(component).await.map(drop),
         }
     }

@@ -1,4 +1,5 @@
-//! How busy each shard of this node is: counted as calls run, smoothed once a second.
+//! How busy each shard of this node is: counted as calls run, and smoothed, once a second, by a moving average in which what is
+//! further back weighs exponentially less.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -10,8 +11,9 @@ use shardloom_sharding::ids::ShardId;
 
 /// How often rates are taken.
 pub const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
-/// What is left of an old rate after one interval: a change shows to two thirds after ten seconds.
-const KEPT_PER_SAMPLE: f64 = 0.9;
+/// The time constant of that average: a change shows to two thirds after so long. Short beside the time between two runs of the weigher, so that a
+/// shard that has just moved is known on its new owner; long beside a burst, which is no reason to move.
+pub const LOAD_TIME_CONSTANT: Duration = Duration::from_secs(10);
 
 /// What a shard has done since the node started. Counted by its tasks.
 #[derive(Debug, Default)]
@@ -51,16 +53,17 @@ struct Rate {
 impl Rate {
     fn sample(&mut self, calls: u64, busy_ns: u64, over: Duration) {
         let seconds = over.as_secs_f64().max(1e-3);
+        let kept = (-seconds / LOAD_TIME_CONSTANT.as_secs_f64()).exp();
         let calls_now = (calls - self.calls_seen) as f64 / seconds;
         let busy_now = (busy_ns - self.busy_ns_seen) as f64 / 1e6 / seconds;
-        self.calls_per_second = smooth(self.calls_per_second, calls_now);
-        self.busy_ms_per_second = smooth(self.busy_ms_per_second, busy_now);
+        self.calls_per_second = smooth(self.calls_per_second, calls_now, kept);
+        self.busy_ms_per_second = smooth(self.busy_ms_per_second, busy_now, kept);
         (self.calls_seen, self.busy_ns_seen) = (calls, busy_ns);
     }
 }
 
-fn smooth(old: f64, new: f64) -> f64 {
-    old * KEPT_PER_SAMPLE + new * (1.0 - KEPT_PER_SAMPLE)
+fn smooth(old: f64, new: f64, kept: f64) -> f64 {
+    old * kept + new * (1.0 - kept)
 }
 
 /// The smoothed rates of all shards.
@@ -83,8 +86,8 @@ impl Rates {
         }
     }
 
-    /// The load of one shard, as of the last sample.
-    pub fn load(&self, shard: ShardId, counter: &LoadCounter) -> ShardLoad {
+    /// The load of one shard, which keeps so much state, as of the last sample.
+    pub fn load(&self, shard: ShardId, counter: &LoadCounter, state_bytes: u64) -> ShardLoad {
         let rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
         let rate = rates.get(shard.index()).copied().unwrap_or_default();
         ShardLoad {
@@ -92,6 +95,7 @@ impl Rates {
             calls_per_second: rate.calls_per_second,
             busy_ms_per_second: rate.busy_ms_per_second,
             queue_depth: counter.queued.load(Ordering::Relaxed),
+            state_bytes,
         }
     }
 }
@@ -108,12 +112,26 @@ mod tests {
             (0..10).for_each(|_| counter.ran(Duration::from_millis(20)));
             rates.sample([&counter].into_iter(), SAMPLE_INTERVAL);
         }
-        let load = rates.load(ShardId(0), &counter);
+        let load = rates.load(ShardId(0), &counter, 5);
         assert!((load.calls_per_second - 10.0).abs() < 0.1, "{load:?}");
         assert!((load.busy_ms_per_second - 200.0).abs() < 2.0, "{load:?}");
         for _ in 0..60 {
             rates.sample([&counter].into_iter(), SAMPLE_INTERVAL);
         }
-        assert!(rates.load(ShardId(0), &counter).calls_per_second < 0.1);
+        assert!(rates.load(ShardId(0), &counter, 5).calls_per_second < 0.1);
+    }
+
+    #[test]
+    fn a_change_shows_to_two_thirds_after_the_time_constant_however_often_samples_are_taken() {
+        for interval in [Duration::from_millis(500), SAMPLE_INTERVAL, Duration::from_secs(5)] {
+            let (counter, rates) = (LoadCounter::default(), Rates::default());
+            let samples = LOAD_TIME_CONSTANT.as_millis() / interval.as_millis();
+            for _ in 0..samples {
+                (0..interval.as_millis() / 10).for_each(|_| counter.ran(Duration::ZERO));
+                rates.sample([&counter].into_iter(), interval);
+            }
+            let calls = rates.load(ShardId(0), &counter, 0).calls_per_second;
+            assert!((62.0..65.0).contains(&calls), "{calls} of 100, sampled each {interval:?}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod boot;
+pub mod built_in_weighers;
 pub mod calls;
 pub mod chores;
 pub mod cluster_fabric;
@@ -12,7 +13,9 @@ pub mod deploy;
 pub mod deploys;
 mod disk_and_net;
 pub mod endings;
+pub mod erase;
 pub mod fabric;
+pub mod function_alarms;
 pub mod guest_lines;
 pub mod guests;
 pub mod http;
@@ -27,8 +30,10 @@ pub mod problem;
 mod readings;
 pub mod repair;
 pub mod restore;
+pub mod sample_keys;
 pub mod serving;
 pub mod state;
+pub mod state_of_names;
 mod tls;
 pub mod view;
 pub mod weigh;

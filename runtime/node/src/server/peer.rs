@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::node_server::NodeServer;
 use super::serving;
 use super::weigh;
-use super::{backup, restore};
+use super::{backup, erase, restore, sample_keys, state_of_names};
 
 /// The longest that a peer may have a node wait for the control log.
 const AWAIT_APPLIED_MAX: Duration = Duration::from_secs(10);
@@ -53,12 +53,23 @@ impl NodeServer {
                 PeerReply::Applied(view.applied)
             }
             PeerRequest::Serving => PeerReply::Serving(serving::own(self)),
-            PeerRequest::Loads => PeerReply::Loads(weigh::own_loads(self)),
+            PeerRequest::Loads => PeerReply::Loads(self.router.loads()),
             PeerRequest::Weigh => Box::pin(weigh::run_here(self)).await,
             PeerRequest::ReadShard(ask) => PeerReply::ReadShard(Box::pin(backup::read_here(self, ask)).await),
             PeerRequest::LogEnds(shards) => {
                 let ends = self.fabric.log_ends(shards).await;
                 PeerReply::LogEnds(ends.map_err(TransferRefusal::Failed))
+            }
+            PeerRequest::SampleShards { function, keys, shard_count } => {
+                let answers = sample_keys::own_answers(&self.guests, &function, keys, shard_count);
+                PeerReply::SampledShards(Box::pin(answers).await)
+            }
+            PeerRequest::StateSizes(name) => PeerReply::StateSizes(state_of_names::own_sizes(self, &name)),
+            PeerRequest::FunctionAlarms => {
+                PeerReply::FunctionAlarms(self.router.failed_functions.raised(&self.fabric.view()))
+            }
+            PeerRequest::EraseState(name) => {
+                PeerReply::ErasedState(Box::pin(erase::erase_here(self, &name)).await)
             }
             PeerRequest::RestoreShard(step) => {
                 PeerReply::RestoreShard(Box::pin(restore::restore_here(self, step)).await)

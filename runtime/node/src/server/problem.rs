@@ -3,7 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use shardloom_protocol::call::Executed;
-use shardloom_sharding::ids::Epoch;
+use shardloom_sharding::ids::{Epoch, NodeId};
 
 use super::fabric::ControlError;
 
@@ -184,6 +184,12 @@ impl Problem {
     /// An error with what the code says about execution.
     pub fn new(code: Code, detail: impl Into<String>) -> Problem {
         Problem { code, detail: detail.into(), executed: code.row().3, epoch: Epoch(0) }
+    }
+
+    /// A live node has not confirmed what a deploy needs.
+    pub fn not_confirmed(node: NodeId, reason: &str) -> Problem {
+        let detail = format!("node {node} did not confirm, and nothing was changed: {reason}");
+        Problem::new(Code::NotConfirmed, detail)
     }
 
     /// The same with something else known about execution.

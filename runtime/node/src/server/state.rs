@@ -35,6 +35,9 @@ pub trait ShardState: Send + Sync + 'static {
     /// Bytes of keys and values that the workload keeps on the shard.
     fn bytes(&self, workload: &str) -> u64;
 
+    /// As [`ShardState::bytes`], of all workloads together.
+    fn bytes_of_all(&self) -> u64;
+
     /// Puts a call's writes into the shard's log and says where they stand. Later reads see them at once; they are safe when
     /// [`ShardState::committed`] reaches the position.
     ///

@@ -42,6 +42,8 @@ pub struct View {
     pub members: BTreeMap<NodeId, Member>,
     /// What is deployed, by name.
     pub workloads: BTreeMap<String, Arc<Workload>>,
+    /// By which shard function the state lies of names that are not deployed now.
+    pub left_by: BTreeMap<String, Option<Digest>>,
     /// The weigher, once one is set.
     pub weigher: Option<Weigher>,
     /// One weight per shard, or none while all weigh 1.
@@ -114,10 +116,10 @@ pub struct Workload {
     pub spec: WorkloadSpec,
 }
 
-/// The component that weighs shards, and how it fared.
+/// What weighs shards, and how it fared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Weigher {
-    /// The component.
+    /// The component, or what a built-in weigher stands under.
     pub component: Digest,
     /// The control-log index of the last weights that it gave.
     pub last_run: Option<u64>,
@@ -177,6 +179,11 @@ impl View {
     /// Whether this node's disk is full.
     pub fn is_full_here(&self) -> bool {
         self.full.contains(&self.this_node)
+    }
+
+    /// Whether the node is up.
+    pub fn is_live(&self, node: NodeId) -> bool {
+        self.members.get(&node).is_some_and(|member| member.live)
     }
 
     /// The nodes that are up, this one included, in the order of their ids.

@@ -10,6 +10,7 @@ mod guests;
 mod handover;
 mod idempotency;
 mod settings;
+mod shard_functions;
 mod state;
 mod web;
 mod weigher;

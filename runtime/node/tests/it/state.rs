@@ -72,8 +72,15 @@ impl ShardState for TestState {
         Ok(found.take(rows).map(|((_, key), value)| (key.clone(), value.clone())).collect())
     }
 
-    fn bytes(&self, _workload: &str) -> u64 {
-        0
+    fn bytes(&self, workload: &str) -> u64 {
+        let log = self.log.lock().unwrap();
+        let rows = log.rows.iter().filter(|((owner, _), _)| owner == workload);
+        rows.map(|((_, key), value)| (key.len() + value.len()) as u64).sum()
+    }
+
+    fn bytes_of_all(&self) -> u64 {
+        let log = self.log.lock().unwrap();
+        log.rows.iter().map(|((_, key), value)| (key.len() + value.len()) as u64).sum()
     }
 
     fn write<'a>(&'a self, batch: &'a WriteBatch) -> BoxFuture<'a, Result<Position, NotWritten>> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
@@ -78,7 +79,7 @@ struct TestFabric {
 pub(crate) struct World {
     shared: Arc<Shared>,
     _tasks: JoinSet<()>,
-    _directories: Vec<TempDir>,
+    directories: Vec<TempDir>,
 }
 
 fn node_id(number: usize) -> NodeId {
@@ -112,14 +113,16 @@ impl Shared {
                 if control.workloads.get(&name).map(|workload| workload.version) != base {
                     return Err(ControlError::Conflict { name });
                 }
+                control.left_by.remove(&name);
                 let workload = Workload { name: name.clone(), version: index, spec: *spec };
                 control.workloads.insert(name, Arc::new(workload));
                 reply = ControlReply::Deployed { version: index, index };
             }
             ControlCommand::RemoveWorkload { name } => {
-                if control.workloads.remove(&name).is_none() {
+                let Some(gone) = control.workloads.remove(&name) else {
                     return Err(ControlError::UnknownWorkload { name });
-                }
+                };
+                control.left_by.insert(name, gone.spec.shard_function);
             }
             ControlCommand::CreateToken { life } => {
                 let expires_in = life.unwrap_or(Duration::from_secs(900));
@@ -189,7 +192,7 @@ impl World {
         let shared = Arc::new(Shared {
             control: Mutex::new(first_view(map.clone())),
             nodes: nodes.collect(),
-            states: (0..SHARDS).map(|_| Arc::default()).collect(),
+            states: (0..shards).map(|_| Arc::default()).collect(),
         });
         let (mut tasks, mut directories) = (JoinSet::new(), Vec::new());
         for node in &shared.nodes {
@@ -222,7 +225,7 @@ impl World {
             tasks.spawn(async move { server.serve(listener, Carrier::Plain).await });
         }
         shared.publish(&[]);
-        World { shared, _tasks: tasks, _directories: directories }
+        World { shared, _tasks: tasks, directories }
     }
 
     pub(crate) fn address(&self, node: usize) -> SocketAddr {
@@ -235,6 +238,11 @@ impl World {
 
     pub(crate) fn server(&self, node: usize) -> Arc<NodeServer> {
         Arc::clone(self.shared.nodes[node].server.get().unwrap())
+    }
+
+    /// Where a node keeps its components and their compiled code.
+    pub(crate) fn components(&self, node: usize) -> PathBuf {
+        self.directories[node].path().join("components")
     }
 
     pub(crate) fn view(&self, node: usize) -> Arc<View> {
@@ -315,6 +323,7 @@ fn first_view(map: ShardMap) -> View {
         unsettled: Arc::default(),
         members: BTreeMap::new(),
         workloads: BTreeMap::new(),
+        left_by: BTreeMap::new(),
         weigher: None,
         weights: None,
         admin_token_sha256: Sha256::digest(ADMIN_TOKEN).into(),

@@ -1,5 +1,8 @@
 //! How heavy each shard is.
 
+/// The largest weight that a shard may be given: sums over all shards of a cluster stay exact in the planner's arithmetic, 2^53.
+pub const WEIGHT_MAX: u32 = 1_000_000_000;
+
 /// The weights of all shards, none of them 0: a shard that does nothing is spread like any other, only last.
 pub(super) struct Weights<'a> {
     given: &'a [u32],

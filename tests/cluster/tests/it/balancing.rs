@@ -64,6 +64,12 @@ fn a_weigher_levels_the_load() {
         println!("calls by node before {before:?}, after {after:?}");
         ensure!(after.values().max() < before.values().max(), "before {before:?}, after {after:?}");
 
+        // A dry run tells, and changes nothing.
+        let before = weights(cluster, 0)?;
+        let uniform = cluster.cli(&["weigher", "run", "--dry", "--built-in", "uniform"])?;
+        ensure!(uniform.contains("nothing was written") && uniform.contains("WOULD BE"), "{uniform}");
+        ensure!(weights(cluster, 0)?.iter().max() > Some(&1), "weights were {before:?}");
+
         let shown = cluster.cli(&["weigher", "show", "--json"])?;
         ensure!(serde_json::from_str::<Value>(&shown)?["weights_set"] == true, "{shown}");
         cluster.cli(&["weigher", "unset"])?;
@@ -72,16 +78,159 @@ fn a_weigher_levels_the_load() {
 }
 
 #[test]
-fn a_weigher_that_fails_leaves_the_weights_as_they_were() {
-    check(Options::of(2), |cluster| {
-        let before = cluster.shards(0)?;
-        let weigher = artefacts::guest("faulty-weigher")?.display().to_string();
-        cluster.cli_output(&["weigher", "set", &weigher])?;
-        let after = cluster.shards(0)?;
-        let owners = |shards: &[shardloom_harness::http::Shard]| {
-            shards.iter().map(|shard| shard.owner.clone()).collect::<Vec<_>>()
+fn a_weigher_that_fails_leaves_the_weights_as_they_were_and_an_alarm_and_the_cluster_serves_on() {
+    // By the number of shards, it traps, loops, gives too few weights, or such as are too large.
+    for (shards, said) in [
+        (1, "the weigher trapped"),
+        (2, "the weigher ran out of fuel"),
+        (3, "the weigher gave 2 weights for 3 shards"),
+        (5, "the weigher gave shard 0 the weight 4294967295"),
+    ] {
+        check(Options::of(2).map(|options| Options { shards, ..options }), |cluster| {
+            cluster.deploy("word-count", "words", &[])?;
+            // Weights that are not those of a cluster without a weigher.
+            cluster.cli(&["weigher", "set", "--built-in", "by-load"])?;
+            let before = weights(cluster, 0)?;
+            ensure!(before.iter().all(|weight| *weight >= 10), "{before:?}");
+            let weigher = artefacts::guest("faulty-weigher")?.display().to_string();
+            let refused = cluster.cli_output(&["weigher", "set", &weigher])?;
+            ensure!(!refused.status.success(), "a weigher that gives no weights was taken as fine");
+            for node in 0..2 {
+                ensure!(weights(cluster, node)? == before, "the weights have changed on node {node}");
+                let status = cluster.wait("the alarm", LEVEL_MAX, |cluster| {
+                    let reply = cluster.admin(node, "GET", "/v1/status").send()?.good()?;
+                    let warnings = reply.json::<Value>()?["warnings"].to_string();
+                    ensure!(warnings.contains(said), "node {node} warns of {warnings}");
+                    Ok(warnings)
+                })?;
+                ensure!(status.contains("shardloom weigher unset"), "it does not say what to do: {status}");
+                cluster.call(node, "words", "key", "", b"")?.good()?;
+            }
+            let shown = cluster.cli(&["status"])?;
+            ensure!(shown.contains(said), "{shown}");
+            let shown = cluster.cli(&["weigher", "show"])?;
+            ensure!(shown.contains("alarm") && shown.contains(said), "{shown}");
+            cluster.cli(&["weigher", "unset"])?;
+            ensure!(!cluster.cli(&["status"])?.contains(said), "the alarm has outlived the weigher");
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn weights_outlive_the_leader_and_the_next_one_weighs_on() {
+    check(Options::of(3), |cluster| {
+        cluster.deploy("faulty", "busy", &[])?;
+        let keys = hot_keys(cluster, &cluster.id_of(1)?)?;
+        load(cluster, &keys)?;
+        cluster.cli(&["weigher", "set", "--built-in", "by-load"])?;
+        cluster.wait("weights that tell busy shards from idle ones", LEVEL_MAX, |cluster| {
+            load(cluster, &keys)?;
+            cluster.cli(&["weigher", "run"])?;
+            let weights = weights(cluster, 0)?;
+            ensure!(weights.iter().max() > weights.iter().min(), "{weights:?}");
+            Ok(())
+        })?;
+        let leader = cluster.leader()?;
+        let before = weights(cluster, leader)?;
+        cluster.kill(leader)?;
+        let next = cluster.leader()?;
+        let after = weights(cluster, next)?;
+        ensure!(after.iter().max() > after.iter().min(), "before {before:?}, after {after:?}");
+        cluster.wait_until_served(LEVEL_MAX)?;
+        let ran: Value = serde_json::from_str(&cluster.cli(&["weigher", "run", "--json"])?)?;
+        ensure!(ran["built_in"] == "by-load", "{ran}");
+        Ok(())
+    });
+}
+
+/// The weights of all shards, as a node shows them.
+fn weights(cluster: &Cluster, node: usize) -> Result<Vec<u64>> {
+    let shards: Vec<Value> = cluster.admin(node, "GET", "/v1/shards").send()?.good()?.json()?;
+    shards.iter().map(|shard| shard["weight"].as_u64().context("a shard without a weight")).collect()
+}
+
+#[test]
+fn a_transfer_between_two_accounts_of_a_tenant_is_one_transaction() {
+    check(Options::of(3), |cluster| {
+        let function = artefacts::guest("by-tenant")?.display().to_string();
+        cluster.deploy("bank", "bank", &["--shard-function", &function])?;
+        let tell = |node: usize, key: &str, method: &str, body: &str| {
+            cluster.call(node, "bank", key, method, body.as_bytes())
         };
-        ensure!(owners(&before) == owners(&after), "shards moved");
+        // Each account has a key of its own, and each call goes through another node.
+        tell(0, "acme:ann", "open", r#"{"account": "ann", "amount": 100}"#)?.good()?;
+        tell(1, "acme:bob", "open", r#"{"account": "bob", "amount": 0}"#)?.good()?;
+        let mut shards = BTreeSet::new();
+        for round in 0..10 {
+            let key = ["acme:ann", "acme:bob", "acme"][round % 3];
+            let moved =
+                tell(round % 3, key, "transfer", r#"{"from": "ann", "to": "bob", "amount": 10}"#)?.good()?;
+            shards.insert(moved.stamp().context("no stamp")?.shard);
+            let (ann, bob) = (90 - 10 * round, 10 + 10 * round);
+            ensure!(moved.text() == format!(r#"{{"ann":{ann},"bob":{bob}}}"#), "{}", moved.text());
+        }
+        ensure!(shards.len() == 1, "the accounts are on {shards:?}");
+        // What cannot be moved whole is not moved in part.
+        let refused = tell(2, "acme:bob", "transfer", r#"{"from": "ann", "to": "bob", "amount": 1}"#)?;
+        ensure!(refused.status == 409, "{}", refused.text());
+        let balances = tell(0, "acme:zoe", "balances", "")?.good()?;
+        ensure!(balances.text() == r#"{"ann":0,"bob":100}"#, "{}", balances.text());
+
+        // The owner dies: both accounts come back together.
+        let owner = cluster.index_of(&balances.stamp().context("no stamp")?.node)?;
+        cluster.kill(owner)?;
+        let other = (owner + 1) % 3;
+        let balances = cluster.wait("the next owner", LEVEL_MAX, |cluster| {
+            cluster.call(other, "bank", "acme:ann", "balances", b"")?.good()
+        })?;
+        ensure!(balances.text() == r#"{"ann":0,"bob":100}"#, "{}", balances.text());
+
+        // Without the function the two keys need not meet.
+        cluster.deploy("bank", "apart", &[])?;
+        let shard = |key: &str| {
+            let reply = cluster.call(other, "apart", key, "balances", b"")?.good()?;
+            Ok::<u32, anyhow::Error>(reply.stamp().context("no stamp")?.shard)
+        };
+        ensure!(
+            shard("acme:ann")? != shard("acme:bob")?,
+            "the built-in function put both on one shard by chance"
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn a_shard_function_that_fails_for_some_keys_is_an_alarm_and_all_others_are_served() {
+    check(Options::of(3), |cluster| {
+        let function = artefacts::guest("faulty-shard-function")?.display().to_string();
+        cluster.deploy("word-count", "words", &["--shard-function", &function])?;
+        for key in ["trap", "out-of-range", "loop", "alloc"] {
+            let failed = cluster.call(0, "words", key, "", b"")?;
+            ensure!(failed.code() == "shard-function-failed", "{key}: {}", failed.text());
+            cluster.call(1, "words", "fine", "", b"")?.good()?;
+        }
+        let status = cluster.cli(&["status"])?;
+        for part in ["the shard function of words gives no shard", "4 call(s)", "Mend the function"] {
+            ensure!(status.contains(part), "{part:?} is not in {status}");
+        }
+        // A deploy that changes the function where there is state names a way out, which goes.
+        let by_tenant = artefacts::guest("by-tenant")?.display().to_string();
+        let file = artefacts::guest("word-count")?;
+        let refused = cluster.deploy_file(&file, "words", &["--shard-function", &by_tenant]);
+        let said = refused.err().context("the deploy went through")?.to_string();
+        ensure!(said.contains("words keeps state") && said.contains("--delete-state"), "{said}");
+        cluster.deploy_file(&file, "other-words", &["--shard-function", &by_tenant])?;
+        cluster.cli(&["undeploy", "words", "--delete-state"])?;
+        cluster.deploy_file(&file, "words", &["--shard-function", &by_tenant])?;
+        let begun = cluster.call(2, "words", "fine", "get", b"")?.good()?;
+        ensure!(begun.text() == "0", "{}", begun.text());
+        let served = cluster.call(0, "words", "trap", "", b"")?.good()?;
+        ensure!(served.text() == "1", "{}", served.text());
+        ensure!(
+            !cluster.cli(&["status"])?.contains("the shard function of words"),
+            "the alarm has outlived the function"
+        );
         Ok(())
     });
 }

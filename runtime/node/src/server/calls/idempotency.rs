@@ -265,7 +265,12 @@ mod tests {
         }
 
         fn bytes(&self, _: &str) -> u64 {
-            0
+            self.bytes_of_all()
+        }
+
+        fn bytes_of_all(&self) -> u64 {
+            let rows = self.0.lock().unwrap();
+            rows.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum()
         }
 
         fn write<'a>(&'a self, _: &'a WriteBatch) -> BoxFuture<'a, Result<Position, NotWritten>> {

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use shardloom_protocol::call::{Call, CallReply, Executed};
+use shardloom_protocol::peer::ShardLoad;
 use shardloom_sharding::ids::ShardId;
 use shardloom_sharding::route::{Route, Travel, route};
 use shardloom_sharding::{key, route::Refusal};
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::dispatch::dispatch;
+use super::failed_functions::FailedFunctions;
 use super::forward::{Owner, forward};
 use super::in_flight::InFlight;
 use super::outcome::{Answer, to_wire};
@@ -37,6 +39,8 @@ pub struct CallRouter {
     guests: Arc<Guests>,
     metrics: Arc<Metrics>,
     waiting: WaitingRoom,
+    /// Shard functions that have failed here.
+    pub failed_functions: FailedFunctions,
     /// What calls are in flight here, those of peers included.
     pub in_flight: Arc<InFlight>,
     /// Made with the first call, when the cluster's shard count is known.
@@ -74,6 +78,7 @@ impl CallRouter {
                 limits.calls_in_flight_bytes_max,
                 metrics.calls_in_flight.clone(),
             ),
+            failed_functions: FailedFunctions::default(),
             waiting: WaitingRoom::new(Arc::clone(&metrics), per_shard_max),
             slots: OnceLock::new(),
             tasks_max: count(limits.instances_max),
@@ -167,6 +172,22 @@ impl CallRouter {
             Ok(_) => return to_wire(Err(Problem::new(Code::BadRequest, "there is no such shard"))),
             Err(problem) => return to_wire(Err(problem)),
         };
+        // A component picks the shard, or the workload has changed on the way: both nodes must come to the same one.
+        if workload.spec.shard_function.is_some() || workload.version != call.version {
+            match self.place(&view, &workload, &call.request.key).await {
+                Ok(shard) if shard == call.shard => {}
+                // The other node goes by a version that is over, with another shard function.
+                Ok(_) if workload.version != call.version => return moved,
+                Ok(shard) => {
+                    let reason = format!(
+                        "it says shard {shard} on node {}, and shard {} on the node that took the call",
+                        view.this_node, call.shard
+                    );
+                    return to_wire(Err(self.no_shard(&workload, &call.request.key, &reason)));
+                }
+                Err(problem) => return to_wire(Err(problem)),
+            }
+        }
         let Next::Dispatch(permit) = self.next(&view, call.shard, travel) else { return moved };
         let taken = Taken { id: call.id, workload: call.workload, request: call.request, deadline };
         // An attempt that was sent before this one may have come, or may yet come after it.
@@ -207,27 +228,38 @@ impl CallRouter {
         self.waiting.wait(&*self.fabric, slot, shard, trip, pause_max).await
     }
 
-    /// The shard of the call's key: asked for once, since it never changes.
+    /// The shard of the call's key: asked for once for each version, since a shard function may change where there is no state.
     async fn shard(&self, view: &View, workload: &Workload, trip: &mut Trip) -> Result<ShardId, Problem> {
-        if let Some(shard) = trip.shard {
+        if let Some((version, shard)) = trip.shard
+            && version == workload.version
+        {
             return Ok(shard);
         }
-        let key = &trip.taken.request.key;
-        let shard = match &workload.spec.shard_function {
-            None => key::shard_of_str(key, view.shard_count()),
-            Some(component) => {
-                let failed = |error: String| {
-                    Problem::new(Code::ShardFunctionFailed, format!("{}: {error}", workload.name))
-                };
-                // Boxed, since every call would carry the room for what the first one loads.
-                let function = Box::pin(self.guests.shard_function(component)).await;
-                let function = function.map_err(|error| failed(error.to_string()))?;
-                let shard = function.shard_of(key, view.shard_count());
-                ShardId(shard.map_err(|error| failed(error.to_string()))?)
-            }
-        };
-        trip.shard = Some(shard);
+        let shard = self.place(view, workload, &trip.taken.request.key).await?;
+        trip.shard = Some((workload.version, shard));
         Ok(shard)
+    }
+
+    /// The shard of a key.
+    async fn place(&self, view: &View, workload: &Workload, key: &str) -> Result<ShardId, Problem> {
+        let Some(component) = &workload.spec.shard_function else {
+            return Ok(key::shard_of_str(key, view.shard_count()));
+        };
+        // Boxed, since every call would carry the room for what the first one loads.
+        let function = Box::pin(self.guests.shard_function(component)).await;
+        let function = function.map_err(|error| {
+            Problem::new(Code::ShardFunctionFailed, format!("{}: {error}", workload.name))
+        })?;
+        match function.shard_of(key, view.shard_count()) {
+            Ok(shard) => Ok(ShardId(shard)),
+            Err(error) => Err(self.no_shard(workload, key, &error.to_string())),
+        }
+    }
+
+    /// A call fails since its key has no shard; an alarm tells of it.
+    fn no_shard(&self, workload: &Workload, key: &str, reason: &str) -> Problem {
+        self.failed_functions.note(workload, key, reason);
+        Problem::new(Code::ShardFunctionFailed, format!("{}: {reason}", workload.name))
     }
 
     /// Waits until this node knows the epoch and the version that the sender went by.
@@ -269,6 +301,12 @@ impl CallRouter {
             };
             Slots::new(Arc::new(bench), self.tasks_max, self.queue_max, self.tasks.clone())
         })
+    }
+
+    /// The loads of the shards that this node owns.
+    pub fn loads(&self) -> Vec<ShardLoad> {
+        let view = self.fabric.view();
+        self.slots(&view).loads(&view)
     }
 
     /// The shard tasks, once there have been any.

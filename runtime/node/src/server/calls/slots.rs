@@ -175,7 +175,12 @@ impl Slots {
     /// The loads of the shards that this node owns.
     pub fn loads(&self, view: &View) -> Vec<ShardLoad> {
         let owned = view.map.shards().filter(|shard| view.map.owner(*shard) == Some(view.this_node));
-        owned.filter_map(|shard| Some(self.rates.load(shard, &self.slot(shard)?.load))).collect()
+        let load = |shard: ShardId| {
+            let state = self.bench.fabric.state(shard, view.map.epoch(shard));
+            let state_bytes = state.map_or(0, |state| state.bytes_of_all());
+            Some(self.rates.load(shard, &self.slot(shard)?.load, state_bytes))
+        };
+        owned.filter_map(load).collect()
     }
 }
 

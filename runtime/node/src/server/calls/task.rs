@@ -265,6 +265,7 @@ impl ShardTask {
         let (epoch, version) = (warm.epoch, warm.version);
         let answer = outcome::sort(result);
         let written = match &answer {
+            Ok(Ok(_)) if !writes.is_empty() && self.is_misplaced(job) => Err(NotWritten::NotServed),
             Ok(Ok(reply)) if !writes.is_empty() => {
                 let keeps = idempotent.is_some();
                 let written = write(job, &*state, (writes, idempotent), (version, reply), served).await;
@@ -315,6 +316,13 @@ impl ShardTask {
     /// Whether the shard is about to go to a node that has room: its caller is better off late than refused.
     fn is_moving(&self, full_for: Duration) -> bool {
         full_for < FULL_MOVE_WAIT && self.bench.fabric.view().has_room_elsewhere()
+    }
+
+    /// Whether the workload is gone, or has another shard function by now: nobody would look here for what the call writes.
+    fn is_misplaced(&self, job: &Job) -> bool {
+        let view = self.bench.fabric.view();
+        let now = view.workloads.get(&job.workload.name);
+        now.is_none_or(|now| now.spec.shard_function != job.workload.spec.shard_function)
     }
 
     /// Takes the warm instance, or makes one where there is none of this epoch and version.

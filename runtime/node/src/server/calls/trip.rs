@@ -28,8 +28,8 @@ pub struct Taken {
 pub struct Trip {
     /// The call.
     pub taken: Taken,
-    /// The key's shard, once it is found.
-    pub shard: Option<ShardId>,
+    /// The key's shard, once it is found, and the version of the workload that says so.
+    pub shard: Option<(u64, ShardId)>,
     /// What it has met so far.
     pub travel: Travel,
     /// Wakes a call that waits; there from the first wait on, so that no change between deciding and waiting is missed.

@@ -61,16 +61,26 @@ pub const OPERATIONS: [Operation; 32] = {
         operation(Admin, "put", "/v1/components/{sha256}", "Upload a component by its digest"),
         operation(Admin, "get", "/v1/components/{sha256}", "Download a component"),
         operation(Admin, "put", "/v1/workloads/{name}", "Deploy a workload on all nodes at once"),
-        operation(Admin, "delete", "/v1/workloads/{name}", "Take a workload away"),
+        operation(Admin, "delete", "/v1/workloads/{name}", "Take a workload away, and its state where asked"),
         operation(Admin, "post", "/v1/admin/tokens", "Make a join token"),
         operation(Admin, "post", "/v1/admin/step-down", "Have another node lead"),
         operation(Admin, "post", "/v1/admin/nodes/{id}/add", "Let a pending node in"),
         operation(Admin, "post", "/v1/admin/nodes/{id}/drain", "Move everything off a node"),
         operation(Admin, "post", "/v1/admin/nodes/{id}/remove", "Take a node out of the cluster"),
         operation(Admin, "get", "/v1/admin/weigher", "The weigher, and how it fared"),
-        operation(Admin, "post", "/v1/admin/weigher", "Set the weigher, and run it"),
+        operation(
+            Admin,
+            "post",
+            "/v1/admin/weigher",
+            "Set the weigher, and run it: `component` is a digest, or `built_in` is uniform or by-load",
+        ),
         operation(Admin, "delete", "/v1/admin/weigher", "Unset the weigher and its weights"),
-        operation(Admin, "post", "/v1/admin/weigher/run", "Run the weigher now"),
+        operation(
+            Admin,
+            "post",
+            "/v1/admin/weigher/run",
+            "Run the weigher now; dry, it writes nothing, and the body may name another",
+        ),
         operation(Admin, "get", "/v1/admin/settings", "What is set for the whole cluster"),
         operation(Admin, "put", "/v1/admin/settings", "Set some of it: a JSON object of names and values"),
         operation(
@@ -158,6 +168,10 @@ fn described(operation: &Operation) -> Value {
             parameters.push(parameter("query", "workload", "string"));
             parameters.push(parameter("query", "tail", "integer"));
             parameters.push(parameter("query", "follow", "boolean"));
+        }
+        "/v1/admin/weigher/run" => parameters.push(parameter("query", "dry", "boolean")),
+        "/v1/workloads/{name}" if operation.method == "delete" => {
+            parameters.push(parameter("query", "delete_state", "boolean"));
         }
         "/v1/admin/nodes/{id}/remove" => parameters.push(parameter("query", "force", "boolean")),
         _ => {}

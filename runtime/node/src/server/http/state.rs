@@ -11,15 +11,19 @@ use shardloom_sharding::protocol::leader::MoveStep;
 use shardloom_sharding::route::Progress;
 
 use crate::server::NodeServer;
-use crate::server::serving;
 use crate::server::view::{Member, View, Workload};
+use crate::server::weigh::Choice;
+use crate::server::{function_alarms, serving};
 
 type Server = State<Arc<NodeServer>>;
 
 /// `GET /v1/status`
 pub async fn status(State(server): Server) -> Json<Value> {
     let view = server.fabric.view();
-    let serving = serving::survey(&server, &view).await;
+    let (serving, functions) =
+        tokio::join!(serving::survey(&server, &view), function_alarms::survey(&server, &view));
+    let warnings: Vec<String> =
+        view.warnings.iter().cloned().chain(weigher_alarm(&view)).chain(functions).collect();
     let states = view.map.shards().map(|shard| shard_state(&view, &serving, shard));
     let (mut served, mut unavailable) = (0_u32, 0_u32);
     for state in states {
@@ -39,8 +43,18 @@ pub async fn status(State(server): Server) -> Json<Value> {
         "nodes": node_list(&view),
         "shards": { "total": view.shard_count(), "served": served, "unavailable": unavailable },
         "workloads": view.workloads.len(),
-        "warnings": view.warnings,
+        "warnings": warnings,
     }))
+}
+
+fn weigher_alarm(view: &View) -> Option<String> {
+    let weigher = view.weigher.as_ref()?;
+    let reason = weigher.alarm.as_deref()?;
+    Some(format!(
+        "the weigher {} gave no weights, so the old ones stay: {reason}. It is asked again every half minute: `shardloom weigher run --dry` \
+         shows what it says, `shardloom weigher set` puts another in its place, `shardloom weigher unset` takes it out",
+        Choice::of(weigher.component)
+    ))
 }
 
 /// `GET /v1/nodes`

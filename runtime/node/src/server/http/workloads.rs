@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shardloom_protocol::digest::Digest;
@@ -12,7 +13,8 @@ use shardloom_protocol::grant::Grant;
 use shardloom_protocol::workload::{HttpSpec, WorkloadLimits, WorkloadSpec};
 
 use super::extract::{Manifest, Segment};
-use crate::server::problem::Problem;
+use crate::server::deploy::Leaving;
+use crate::server::problem::{Code, Problem};
 use crate::server::{NodeServer, deploy};
 
 /// What a deploy consists of. `component` and `shard_function` were uploaded before.
@@ -49,11 +51,23 @@ pub async fn deploy(
     })))
 }
 
-/// `DELETE /v1/workloads/{name}`
+/// How a workload is taken away.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Undeploy {
+    #[serde(default)]
+    delete_state: bool,
+}
+
+/// `DELETE /v1/workloads/{name}?delete_state=BOOL`
 pub async fn undeploy(
     State(server): State<Arc<NodeServer>>,
     Segment(name): Segment,
+    undeploy: Result<Query<Undeploy>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    deploy::undeploy(&server, name).await?;
-    Ok(Json(json!({})))
+    let Query(Undeploy { delete_state }) =
+        undeploy.map_err(|error| Problem::new(Code::BadRequest, error.body_text()))?;
+    let leaving = if delete_state { Leaving::DeleteState } else { Leaving::KeepState };
+    let rows = deploy::undeploy(&server, name, leaving).await?;
+    Ok(Json(if delete_state { json!({ "rows_deleted": rows }) } else { json!({}) }))
 }
