@@ -14,9 +14,6 @@
     sl_request_free(&request);                                                                                            \
   }
 
-// The most bytes that one call of a stream takes.
-#define SL_WRITE_BYTES_MAX 4096
-
 static inline sl_bytes sl_method_of(wasi_http_0_2_0_types_borrow_incoming_request_t request) {
   static const char *const names[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
   wasi_http_0_2_0_types_method_t method;
@@ -86,6 +83,29 @@ static inline void sl_request_free(sl_request *request) {
   sl_free(&request->body);
 }
 
+// Writes bytes, as many at once as the host takes: one flush for each few thousand would cost more than all else.
+static inline void sl_write(wasi_io_streams_borrow_output_stream_t stream, sl_bytes bytes) {
+  while (bytes.len > 0) {
+    uint64_t room;
+    wasi_io_streams_stream_error_t gone;
+    bool takes = wasi_io_streams_method_output_stream_check_write(stream, &room, &gone);
+    if (takes && room == 0) {
+      wasi_io_poll_own_pollable_t ready = wasi_io_streams_method_output_stream_subscribe(stream);
+      wasi_io_poll_method_pollable_block(wasi_io_poll_borrow_pollable(ready));
+      wasi_io_poll_pollable_drop_own(ready);
+      continue;
+    }
+    sl_bytes part = {bytes.ptr, bytes.len};
+    if (takes && room < part.len) part.len = (size_t)room;
+    if (!takes || !wasi_io_streams_method_output_stream_write(stream, &part, &gone)) {
+      // The host has heard enough.
+      wasi_io_streams_stream_error_free(&gone);
+      return;
+    }
+    bytes = (sl_bytes){bytes.ptr + part.len, bytes.len - part.len};
+  }
+}
+
 // Gives a response to the host. A header or a status that is none is a mistake of the handler, and a trap.
 static inline void sl_send(sl_response *response, wasi_http_0_2_0_types_own_response_outparam_t out) {
   wasi_http_0_2_0_types_own_fields_t fields;
@@ -100,15 +120,7 @@ static inline void sl_send(sl_response *response, wasi_http_0_2_0_types_own_resp
   wasi_http_0_2_0_types_static_response_outparam_set(out, &result);
   wasi_http_0_2_0_types_own_output_stream_t stream;
   if (!wasi_http_0_2_0_types_method_outgoing_body_write(wasi_http_0_2_0_types_borrow_outgoing_body(body), &stream)) __builtin_trap();
-  wasi_io_streams_borrow_output_stream_t into = wasi_io_streams_borrow_output_stream(stream);
-  for (size_t at = 0; at < response->body.len;) {
-    size_t left = response->body.len - at;
-    sl_bytes part = {response->body.ptr + at, left < SL_WRITE_BYTES_MAX ? left : SL_WRITE_BYTES_MAX};
-    wasi_io_streams_stream_error_t gone;
-    // The host takes no more: it has heard enough.
-    if (!wasi_io_streams_method_output_stream_blocking_write_and_flush(into, &part, &gone)) break;
-    at += part.len;
-  }
+  sl_write(wasi_io_streams_borrow_output_stream(stream), response->body);
   wasi_io_streams_output_stream_drop_own(stream);
   wasi_http_0_2_0_types_error_code_t error;
   wasi_http_0_2_0_types_static_outgoing_body_finish(body, NULL, &error);

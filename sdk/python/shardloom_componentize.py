@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Makes a component of a handler in Python: `shardloom_componentize.py HANDLER.py --out FILE [--wit DIR] [--path DIR]...`
 
-A module that has the name Handler is a shard handler; one that has the name IncomingHandler is a component of wasi:http.
+A module that has the name Handler is a shard handler; one that has the name IncomingHandler is a component of wasi:http, which
+can ask where it runs if it imports `shardloom_http.where`.
 """
 
 from __future__ import annotations
@@ -17,11 +18,16 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 #: The world of a module, by the name that it must have.
 WORLDS = {"Handler": "shard-handler", "IncomingHandler": "http-proxy"}
+#: What is behind the name of a world where a component of it can ask where it runs.
+PLACED = "-placed"
+#: The module that asks.
+WHERE = "shardloom_http.where"
 
 
 def world_of(handler: Path) -> str:
-    """The world that a module is written for, by the names that it gives at its top."""
+    """The world that a module is written for, by the names that it gives at its top, and by what it imports."""
     names = set()
+    placed = ""
     for step in ast.parse(handler.read_text(), str(handler)).body:
         match step:
             case ast.ClassDef(name=name):
@@ -30,12 +36,15 @@ def world_of(handler: Path) -> str:
                 names |= {target.id for target in targets if isinstance(target, ast.Name)}
             case ast.AnnAssign(target=ast.Name(id=name)):
                 names.add(name)
-            case ast.ImportFrom(names=imported):
+            case ast.ImportFrom(module=module, names=imported):
                 names |= {one.asname or one.name for one in imported}
+                placed = PLACED if module == WHERE else placed
+            case ast.Import(names=imported) if any(one.name == WHERE for one in imported):
+                placed = PLACED
     found = [world for name, world in WORLDS.items() if name in names]
     if len(found) != 1:
         raise SystemExit(f"{handler}: it must have one of the names {' and '.join(WORLDS)}")
-    return found[0]
+    return found[0] + (placed if found[0] == WORLDS["IncomingHandler"] else "")
 
 
 def componentize(handler: Path, out: Path, wit: Path, paths: list[Path], world: str) -> None:

@@ -255,7 +255,12 @@ def _http(world: World) -> dict[str, ModuleType]:
         **http.CASES,
     )
     atomics = _module("wit_world.imports.atomics", increment=http.increment)
-    streams = _module("wit_world.imports.streams", InputStream=http.IncomingRequest, StreamError_Closed=http.STREAM_CLOSED)
+    streams = _module(
+        "wit_world.imports.streams",
+        InputStream=http.IncomingRequest,
+        OutputStream=http.OutputStream,
+        StreamError_Closed=http.STREAM_CLOSED,
+    )
     return {"wasi_keyvalue_store": keyvalue, "types": types, "atomics": atomics, "streams": streams}
 
 

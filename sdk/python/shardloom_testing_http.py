@@ -10,7 +10,7 @@ from typing import Any
 KEY_BYTES_MAX = 1024
 VALUE_BYTES_MAX = 48 * 1024
 PAGE_KEYS_MAX = 1000
-WRITE_BYTES_MAX = 4096
+WRITE_BYTES_MAX = 64 * 1024
 #: Headers that are the host's to set.
 FORBIDDEN = {"connection", "host", "http2-settings", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
 METHODS = ["Get", "Head", "Post", "Put", "Delete", "Connect", "Options", "Trace", "Patch"]
@@ -208,7 +208,7 @@ class IncomingRequest(Owned):
 
 
 class OutgoingResponse(Owned):
-    """A response, its body, and the stream of it, as the bindings have them."""
+    """As the bindings have it."""
 
     def __init__(self, fields: Fields) -> None:
         self.answered = Response(headers=[(name, value.decode()) for name, value in fields.entries()])
@@ -218,24 +218,46 @@ class OutgoingResponse(Owned):
             raise Err(None)
         self.answered.status = status
 
-    def body(self) -> OutgoingResponse:
-        return self
-
-    def write(self) -> OutgoingResponse:
-        return self
-
-    def blocking_write_and_flush(self, part: bytes) -> None:
-        if len(part) > WRITE_BYTES_MAX:
-            raise AssertionError(f"{len(part)} bytes at once: the host would end the call")
-        self.answered.body += part
+    def body(self) -> OutgoingBody:
+        return OutgoingBody(self.answered)
 
 
-class OutgoingBody:
+@dataclass
+class OutgoingBody(Owned):
     """As the bindings have it."""
 
+    answered: Response
+
+    def write(self) -> OutputStream:
+        return OutputStream(self.answered)
+
     @staticmethod
-    def finish(body: OutgoingResponse, trailers: None) -> None:
+    def finish(body: OutgoingBody, trailers: None) -> None:
         """Ends the body, which is here already."""
+
+
+@dataclass
+class OutputStream(Owned):
+    """As the bindings have it, and what tells that there is room again."""
+
+    answered: Response
+    #: How much may be written at once; there is none each other time.
+    room: int = WRITE_BYTES_MAX
+
+    def check_write(self) -> int:
+        self.room = 0 if self.room > 0 else WRITE_BYTES_MAX
+        return self.room
+
+    def subscribe(self) -> OutputStream:
+        return self
+
+    def block(self) -> None:
+        """Waits for room, which there is the next time."""
+
+    def write(self, part: bytes) -> None:
+        if len(part) > self.room:
+            raise AssertionError(f"{len(part)} bytes, and there is room for {self.room}: the host would end the call")
+        self.answered.body += part
 
 
 class ResponseOutparam:

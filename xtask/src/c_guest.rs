@@ -9,18 +9,20 @@ use wit_bindgen_core::Files;
 use wit_component::ComponentEncoder;
 use wit_parser::Resolve;
 
-use crate::wasm_target::{run, succeeds, tools};
+use crate::wasm_target::{repository, run, succeeds, tools};
 
-/// The world of our C guests.
-const WORLD: &str = "shard-handler";
+/// The world of shard handlers in C.
+pub(crate) const SHARD_HANDLER: &str = "shard-handler";
+/// The world of components of wasi:http in C.
+pub(crate) const HTTP: &str = "http-proxy-placed";
 
 /// The C compiler, as PyPI ships it.
 const ZIG_PACKAGE: &str = "ziglang==0.17.0";
 
-/// Compiles one source file to a component; `work` is for what comes about on the way.
-pub(crate) fn build(source: &Path, flags: &[&str], wit: &Path, work: &Path) -> Result<Vec<u8>> {
+/// Compiles one source file to a component of a world; `work` is for what comes about on the way.
+pub(crate) fn build(source: &Path, world: &str, flags: &[&str], work: &Path) -> Result<Vec<u8>> {
     fs::create_dir_all(work).with_context(|| work.display().to_string())?;
-    let bindings = write_bindings(wit, work)?;
+    let bindings = write_bindings(&repository().join("wit"), world, work)?;
     let core = work.join("core.wasm");
     let mut zig = Zig::find()?.command();
     zig.args([
@@ -41,10 +43,10 @@ pub(crate) fn build(source: &Path, flags: &[&str], wit: &Path, work: &Path) -> R
 }
 
 /// Writes header, source and type section of the world; returns what is to be compiled and linked.
-fn write_bindings(wit: &Path, work: &Path) -> Result<Vec<PathBuf>> {
+fn write_bindings(wit: &Path, world: &str, work: &Path) -> Result<Vec<PathBuf>> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(wit).with_context(|| wit.display().to_string())?;
-    let world = resolve.select_world(&[package], Some(WORLD))?;
+    let world = resolve.select_world(&[package], Some(world))?;
     let mut files = Files::default();
     wit_bindgen_c::Opts::default().build().generate(&mut resolve, world, &mut files)?;
     let mut linked = Vec::new();

@@ -16,8 +16,6 @@ from .message import Request, Response
 Answer = Response | str | bytes | None
 #: Bytes that are read at once.
 READ_BYTES = 1 << 16
-#: The most bytes that the host takes at once.
-WRITE_BYTES_MAX = 4096
 
 
 def serve(answer: Callable[[Request], Answer]) -> type[exports.IncomingHandler]:
@@ -96,10 +94,22 @@ def _send(response: Response, out: types.ResponseOutparam) -> None:
     body = outgoing.body()
     types.ResponseOutparam.set(out, Ok(outgoing))
     with body.write() as stream:
-        for start in range(0, len(response.body), WRITE_BYTES_MAX):
-            try:
-                stream.blocking_write_and_flush(response.body[start : start + WRITE_BYTES_MAX])
-            except Err:
-                # The host takes no more: it has heard enough.
-                break
+        _write(stream, response.body)
     types.OutgoingBody.finish(body, None)
+
+
+def _write(stream: streams.OutputStream, content: bytes) -> None:
+    """Writes bytes, as many at once as the host takes: one flush for each few thousand would cost more than all else."""
+    left = memoryview(content)
+    try:
+        while left:
+            room = stream.check_write()
+            if room == 0:
+                with stream.subscribe() as ready:
+                    ready.block()
+                continue
+            stream.write(bytes(left[:room]))
+            left = left[room:]
+    except Err:
+        # The host has heard enough.
+        pass

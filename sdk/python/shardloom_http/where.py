@@ -1,5 +1,5 @@
-"""Where the guest runs. It is apart, since a component that asks runs on Shardloom alone; it is built with
-`--world http-proxy-placed`."""
+"""Where the guest runs. It is apart, since a component that asks runs on Shardloom alone; the handler's own module is to import it,
+since by that the build knows."""
 
 from wit_world.imports import shard_info
 

@@ -31,7 +31,7 @@ class Serving(Case):
         for answered, status, body, headers in [
             (None, 204, b"", []),
             ("é", 200, b"\xc3\xa9", [text]),
-            (b"\xff" * 10_000, 200, b"\xff" * 10_000, []),
+            (b"\xff" * 200_000, 200, b"\xff" * 200_000, []),
             (json_response({"a": "é"}, 201), 201, b'{"a":"\xc3\xa9"}', [("content-type", "application/json")]),
             (Response("x", headers={"Content-Type": "text/x"}), 200, b"x", [("content-type", "text/x")]),
             (Response(status=302, headers=[("x-a", "1"), ("x-a", "é")]), 302, b"", [("x-a", "1"), ("x-a", "é")]),
@@ -162,6 +162,8 @@ class Building(unittest.TestCase):
                 ("class Handler: pass", "shard-handler"),
                 ("from a import b as IncomingHandler", "http-proxy"),
                 ("IncomingHandler: type = int", "http-proxy"),
+                ("from shardloom_http.where import place\nIncomingHandler = 1", "http-proxy-placed"),
+                ("import shardloom_http.where\nIncomingHandler = 1", "http-proxy-placed"),
             ]:
                 module.write_text(text)
                 self.assertEqual(shardloom_componentize.world_of(module), world_name)
