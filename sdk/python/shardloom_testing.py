@@ -5,6 +5,10 @@
 
     reply = world.call(leaderboard.Handler, "monday", "submit", '{"player": "ada", "score": 3}')
 
+Of a component of wasi:http, import the module that has `IncomingHandler`, and ask it:
+
+    response = world.request(site.IncomingHandler, "GET", "/ada?x=1")
+
 Bounds are those of a default deployment.
 """
 
@@ -16,17 +20,13 @@ from enum import Enum
 from types import ModuleType
 from typing import Any
 
+import shardloom_testing_http as http
+from shardloom_testing_http import Buckets, Err, Ok, Response
+
 KEY_BYTES_MAX = 1024
 VALUE_BYTES_MAX = 48 * 1024
 SCAN_ROWS_MAX = 1000
 SCAN_BYTES_MAX = 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Err(Exception):
-    """As the bindings have it: what an import raises, and what a handler raises to refuse."""
-
-    value: Any
 
 
 @dataclass
@@ -111,6 +111,8 @@ class World:
     logged: list[tuple[Level, str, str]] = field(default_factory=list)
     #: Whether writes are refused for want of room.
     full: bool = False
+    #: The state of a component of wasi:http.
+    buckets: Buckets = field(default_factory=Buckets)
 
     def reset(self) -> None:
         """Forgets everything."""
@@ -135,6 +137,32 @@ class World:
         except BaseException:
             self.rows = before
             raise
+
+    def request(
+        self,
+        handler: type,
+        method: str,
+        target: str,
+        body: str | bytes = b"",
+        headers: dict[str, str] | list[tuple[str, str]] | None = None,
+        tls: bool = False,
+    ) -> Response:
+        """Has a component of wasi:http answer one request as the host does: a response of 5xx takes back what was written."""
+        before = self.buckets.copy()
+        self.buckets.full = self.full
+        pairs = list(headers.items()) if isinstance(headers, dict) else headers or []
+        content = body.encode() if isinstance(body, str) else body
+        out = http.ResponseOutparam()
+        status = 500
+        try:
+            handler().handle(http.IncomingRequest(method, target, pairs, content, tls), out)
+            if out.response is None:
+                raise AssertionError("the handler gave no response")
+            status = out.response.answered.status
+            return out.response.answered
+        finally:
+            if status >= 500:
+                self.buckets.rows = before
 
     def _get(self, key: bytes) -> bytes | None:
         return self.rows.get(_bytes(key))
@@ -183,10 +211,11 @@ def _module(name: str, **content: Any) -> ModuleType:
 
 def _install(world: World) -> None:
     """Puts the world where the bindings would be; each import asks the world anew, since `reset` changes it."""
-    _module("componentize_py_types", Err=Err)
+    _module("componentize_py_types", Err=Err, Ok=Ok)
     failures = {f"Failure_{name}": case for name, case in FAILURES.items()}
     handler = _module("wit_world.exports.handler", Request=Request, Reply=Reply, **failures)
-    exports = _module("wit_world.exports", handler=handler, Handler=type("Handler", (), {}))
+    bases = {name: type(name, (), {}) for name in ["Handler", "IncomingHandler"]}
+    exports = _module("wit_world.exports", handler=handler, **bases)
     store = _module(
         "wit_world.imports.shardloom_shard_store",
         get=lambda key: world._get(key),
@@ -206,8 +235,33 @@ def _install(world: World) -> None:
         shard_info=info,
         logging=logging,
         wasi_config_store=settings,
+        **_http(world),
     )
     _module("wit_world", exports=exports, imports=imports)
+
+
+def _http(world: World) -> dict[str, ModuleType]:
+    """What a component of wasi:http imports besides."""
+    keyvalue = _module(
+        "wit_world.imports.wasi_keyvalue_store", Bucket=http.Bucket, open=lambda name: world.buckets.open(name)
+    )
+    types = _module(
+        "wit_world.imports.types",
+        Fields=http.Fields,
+        IncomingRequest=http.IncomingRequest,
+        OutgoingBody=http.OutgoingBody,
+        OutgoingResponse=http.OutgoingResponse,
+        ResponseOutparam=http.ResponseOutparam,
+        **http.CASES,
+    )
+    atomics = _module("wit_world.imports.atomics", increment=http.increment)
+    streams = _module(
+        "wit_world.imports.streams",
+        InputStream=http.IncomingRequest,
+        OutputStream=http.OutputStream,
+        StreamError_Closed=http.STREAM_CLOSED,
+    )
+    return {"wasi_keyvalue_store": keyvalue, "types": types, "atomics": atomics, "streams": streams}
 
 
 #: The one world of this process.

@@ -9,20 +9,22 @@ use wit_bindgen_core::Files;
 use wit_component::ComponentEncoder;
 use wit_parser::Resolve;
 
-use crate::wasm_target::{run, succeeds, tools};
+use crate::wasm_target::{repository, run, succeeds, tools};
+
+/// The world of shard handlers in C.
+pub(crate) const SHARD_HANDLER: &str = "shard-handler";
+/// The world of shard functions in C.
+pub(crate) const SHARD_FUNCTION: &str = "shard-function";
+/// The world of components of wasi:http in C.
+pub(crate) const HTTP: &str = "http-proxy-placed";
 
 /// The C compiler, as PyPI ships it.
 const ZIG_PACKAGE: &str = "ziglang==0.17.0";
 
-/// Compiles one source file to a component of a world of the directory `wit`; `work` is for what comes about on the way.
-pub(crate) fn build(
-    source: &Path,
-    flags: &[&str],
-    (wit, world): (&Path, &str),
-    work: &Path,
-) -> Result<Vec<u8>> {
+/// Compiles one source file to a component of a world; `work` is for what comes about on the way.
+pub(crate) fn build(source: &Path, world: &str, flags: &[&str], work: &Path) -> Result<Vec<u8>> {
     fs::create_dir_all(work).with_context(|| work.display().to_string())?;
-    let bindings = write_bindings(wit, world, work)?;
+    let bindings = write_bindings(&repository().join("wit"), world, work)?;
     let core = work.join("core.wasm");
     let mut zig = Zig::find()?.command();
     zig.args([

@@ -20,8 +20,12 @@ impl Check {
     pub(crate) fn run(self) -> Result<()> {
         components()?;
         step::cargo(["fmt", "--all", "--check"]).run()?;
-        let apart =
-            ["guests/Cargo.toml", "examples/inventory/Cargo.toml", "examples/url-shortener/Cargo.toml"];
+        let apart = [
+            "guests/Cargo.toml",
+            "examples/inventory/Cargo.toml",
+            "examples/url-shortener/Cargo.toml",
+            "sdk/rust/conformance-http/Cargo.toml",
+        ];
         for manifest in apart.iter().chain(&SDK_MANIFESTS) {
             step::cargo(["fmt", "--all", "--check", "--manifest-path", manifest]).run()?;
         }

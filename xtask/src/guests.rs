@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::c_guest;
-use crate::python_guest::{self, Made};
+use crate::made::Made;
 use crate::wasm_target::{self, TARGET, Toolchain, repository, run};
+use crate::{c_guest, javascript_guest, python_guest};
 
 /// The guests in Rust: the members of the workspace in `guests/`.
 const RUST_GUESTS: [&str; 20] = [
@@ -34,21 +34,19 @@ const RUST_GUESTS: [&str; 20] = [
 ];
 
 /// Components in Rust that are a workspace of their own each, as their readers would have them: the directory, and the component's name.
-const APART: [(&str, &str); 3] = [
+const APART: [(&str, &str); 4] = [
     ("examples/inventory", "inventory"),
     ("examples/url-shortener", "url-shortener"),
     ("sdk/rust/conformance", "conformance-rust"),
+    ("sdk/rust/conformance-http", "conformance-http-rust"),
 ];
-
-/// The world of most guests in C.
-pub(crate) const HANDLER: &str = "shard-handler";
 
 /// The guests in C: a directory with one source file of that name, its world, and what zig is told beyond the usual.
 const C_GUESTS: [(&str, &str, &[&str]); 4] = [
-    ("by-geohash", "shard-function", &[]),
-    ("eager", HANDLER, &[]),
-    ("echo", HANDLER, &[]),
-    ("faulty-table", HANDLER, &["-mcpu=generic+reference_types"]),
+    ("by-geohash", c_guest::SHARD_FUNCTION, &[]),
+    ("eager", c_guest::SHARD_HANDLER, &[]),
+    ("echo", c_guest::SHARD_HANDLER, &[]),
+    ("faulty-table", c_guest::SHARD_HANDLER, &["-mcpu=generic+reference_types"]),
 ];
 
 /// The examples in C: the directory of `examples/`, and its source file.
@@ -56,6 +54,9 @@ const C_EXAMPLES: [(&str, &str); 1] = [("rate-limiter", "limiter.c")];
 
 /// The examples in Python: the directory of `examples/`, and its module.
 const PYTHON_EXAMPLES: [(&str, &str); 1] = [("leaderboard", "leaderboard.py")];
+
+/// The examples in JavaScript: the directory of `examples/`, and its module.
+const JAVASCRIPT_EXAMPLES: [(&str, &str); 1] = [("session-store", "sessions.js")];
 
 /// Build the guests, to target/guests.
 #[derive(clap::Args)]
@@ -77,29 +78,40 @@ pub(crate) fn build_all(toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
     let (sources, components, build) = places()?;
     for (name, world, flags) in C_GUESTS {
         let source = sources.join(name).join(format!("{name}.c"));
-        let component =
-            c_guest::build(&source, flags, (&repository().join("wit"), world), &build.join("c").join(name))
-                .with_context(|| format!("building the C guest {name}"))?;
+        let component = c_guest::build(&source, world, flags, &build.join("c").join(name))
+            .with_context(|| format!("building the C guest {name}"))?;
         built.push(install(&components, name, &component)?);
     }
     let include = repository().join("sdk/c").display().to_string();
     for (name, source) in C_EXAMPLES {
         let source = repository().join("examples").join(name).join(source);
         let work = build.join("c").join(name);
-        let component =
-            c_guest::build(&source, &["-I", &include], (&repository().join("wit"), HANDLER), &work)
-                .with_context(|| format!("building examples/{name}"))?;
+        let component = c_guest::build(&source, c_guest::SHARD_HANDLER, &["-I", &include], &work)
+            .with_context(|| format!("building examples/{name}"))?;
         built.push(install(&components, name, &component)?);
     }
     for (name, module) in PYTHON_EXAMPLES {
         let module = repository().join("examples").join(name).join(module);
         let out = components.join(format!("{name}.wasm"));
-        match python_guest::build(&module, &out).with_context(|| format!("building examples/{name}"))? {
-            Made::Component => built.push(out),
-            Made::Missing(what) => eprintln!("examples/{name} is left out: {what}"),
-        }
+        built.extend(made(name, out, |out| python_guest::build(&module, out))?);
+    }
+    for (name, module) in JAVASCRIPT_EXAMPLES {
+        let module = repository().join("examples").join(name).join(module);
+        let out = components.join(format!("{name}.wasm"));
+        built.extend(made(name, out, |out| javascript_guest::build(&module, out))?);
     }
     Ok(built)
+}
+
+/// An example's component, where this machine has the tools of its language; what is left out is said.
+fn made(name: &str, out: PathBuf, build: impl FnOnce(&Path) -> Result<Made>) -> Result<Option<PathBuf>> {
+    match build(&out).with_context(|| format!("building examples/{name}"))? {
+        Made::Component => Ok(Some(out)),
+        Made::Missing(what) => {
+            eprintln!("examples/{name} is left out: {what}");
+            Ok(None)
+        }
+    }
 }
 
 /// Builds the guests in Rust alone, for which no C compiler has to be fetched. Returns the components.

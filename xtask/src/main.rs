@@ -7,6 +7,8 @@ mod conformance;
 mod demo;
 mod faults;
 mod guests;
+mod javascript_guest;
+mod made;
 mod python_guest;
 mod simulate;
 mod step;

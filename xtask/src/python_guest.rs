@@ -1,25 +1,16 @@
 //! Builds a guest in Python: the SDK's own script has componentize-py put it into CPython.
 
 use std::ffi::OsString;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 
+use crate::made::{self, Made};
 use crate::wasm_target::{repository, run, succeeds, tools};
 
 /// The compiler of Python components, as PyPI ships it.
 const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
-
-/// What came of a build.
-pub(crate) enum Made {
-    /// The component is where it should be.
-    Component,
-    /// Python's tools are not here; what is missing, and what installs it.
-    Missing(String),
-}
 
 /// Makes a component of a module, unless it is newer than all that it is made of.
 pub(crate) fn build(module: &Path, out: &Path) -> Result<Made> {
@@ -28,9 +19,7 @@ pub(crate) fn build(module: &Path, out: &Path) -> Result<Made> {
     }
     let sdk = repository().join("sdk/python");
     let sources = [module.to_owned(), sdk.clone(), repository().join("wit")];
-    let newest = sources.iter().filter_map(|source| newest(source)).max();
-    let made = fs::metadata(out).and_then(|made| made.modified()).ok();
-    if made.is_some() && made > newest {
+    if made::is_newer(out, &sources) {
         return Ok(Made::Component);
     }
     let compiler = tools()?.join("componentize-py");
@@ -47,13 +36,6 @@ pub(crate) fn build(module: &Path, out: &Path) -> Result<Made> {
     script.env("PYTHONDONTWRITEBYTECODE", "1").stdin(Stdio::null()).stdout(Stdio::null());
     run(&mut script)?;
     Ok(Made::Component)
-}
-
-/// When anything below a path was last changed.
-fn newest(path: &Path) -> Option<SystemTime> {
-    let Ok(entries) = fs::read_dir(path) else { return fs::metadata(path).ok()?.modified().ok() };
-    let entries: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    entries.iter().filter(|path| !path.ends_with("__pycache__")).filter_map(|path| newest(path)).max()
 }
 
 /// The search path with one more directory before all others.

@@ -70,6 +70,9 @@ fn scripts() -> Result<()> {
             let mut tests = Command::new("npm");
             wasm_target::run(tests.current_dir(sdk.join(directory)).args(["test", "--silent"]))?;
         }
+        let mut tests = Command::new("npm");
+        tests.current_dir(wasm_target::repository().join("examples/session-store"));
+        wasm_target::run(tests.args(["test", "--silent"]))?;
     } else {
         eprintln!("the tests in JavaScript are left out: npm is not here");
     }

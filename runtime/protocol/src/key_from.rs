@@ -8,7 +8,11 @@ use serde::{Deserialize, Serialize};
 /// Segments of a path that are counted at most: paths are no longer than that.
 const SEGMENT_MAX: u16 = 1_000;
 
-/// The part of a request that picks its shard. Written `path:N`, `header:NAME`, `query:NAME`, `cookie:NAME` or `whole-path`.
+/// What is written behind a part that a request may lack.
+const OR_RANDOM: &str = ",random";
+
+/// The part of a request that picks its shard. Written `path:N`, `header:NAME`, `query:NAME`, `cookie:NAME` or `whole-path`; the
+/// middle three with `,random` behind them where a request may lack it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum KeyFrom {
@@ -22,11 +26,16 @@ pub enum KeyFrom {
     Cookie(String),
     /// The path behind the workload's name.
     WholePath,
+    /// That header, parameter or cookie; a request that has none goes to some shard, each time another.
+    OrRandom(Box<KeyFrom>),
 }
 
 /// What was written names no part of a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} names no part of a request: write path:1, header:NAME, query:NAME, cookie:NAME or whole-path")]
+#[error(
+    "{0:?} names no part of a request: write path:1, header:NAME, query:NAME, cookie:NAME or whole-path; header, query \
+     and cookie may have ,random behind them"
+)]
 pub struct KeyFromError(String);
 
 impl FromStr for KeyFrom {
@@ -36,6 +45,15 @@ impl FromStr for KeyFrom {
         let error = || KeyFromError(text.to_owned());
         if text == "whole-path" {
             return Ok(KeyFrom::WholePath);
+        }
+        if let Some(part) = text.strip_suffix(OR_RANDOM) {
+            return match part.parse() {
+                Ok(part @ (KeyFrom::Header(_) | KeyFrom::Query(_) | KeyFrom::Cookie(_))) => {
+                    Ok(KeyFrom::OrRandom(Box::new(part)))
+                }
+                // A path is always there.
+                _ => Err(error()),
+            };
         }
         let (kind, name) = text.split_once(':').ok_or_else(error)?;
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_graphic()) {
@@ -67,6 +85,7 @@ impl fmt::Display for KeyFrom {
             KeyFrom::Query(name) => write!(f, "query:{name}"),
             KeyFrom::Cookie(name) => write!(f, "cookie:{name}"),
             KeyFrom::WholePath => f.write_str("whole-path"),
+            KeyFrom::OrRandom(part) => write!(f, "{part}{OR_RANDOM}"),
         }
     }
 }
@@ -94,6 +113,9 @@ mod tests {
         for text in ["path:1", "path:12", "header:x-tenant", "query:id", "cookie:session", "whole-path"] {
             assert_eq!(text.parse::<KeyFrom>().unwrap().to_string(), text);
         }
+        for text in ["header:x-tenant,random", "query:id,random", "cookie:session,random"] {
+            assert_eq!(text.parse::<KeyFrom>().unwrap().to_string(), text);
+        }
         assert_eq!("header:X-Tenant".parse(), Ok(KeyFrom::Header("x-tenant".into())));
         for text in [
             "",
@@ -106,6 +128,10 @@ mod tests {
             "header:a(b)",
             "query:a b",
             "body:1",
+            ",random",
+            "path:1,random",
+            "whole-path,random",
+            "cookie:a,random,random",
         ] {
             assert!(text.parse::<KeyFrom>().is_err(), "{text:?}");
         }

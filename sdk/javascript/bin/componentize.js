@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Makes a component of a handler in JavaScript or TypeScript: bundles it, and puts it into QuickJS.
+// Makes a component of a handler in JavaScript or TypeScript: bundles it, and puts it into QuickJS. What the handler imports
+// says which world it is of: `@shardloom/guest` makes a shard handler, `@shardloom/guest/http` a component of wasi:http.
 //
 //     shardloom-componentize handler.ts --out handler.wasm [--wit DIR] [--minify]
 
@@ -12,22 +13,41 @@ import { parseArgs } from "node:util";
 import { componentize } from "componentize-qjs";
 import { build } from "esbuild";
 
-const WORLD = "shard-handler";
+/** The imports that tell worlds apart. */
+const PLACED = "shardloom:shard/shard-info@0.1.0";
+const HTTP = "wasi:http/types@0.3.0";
 const USAGE = "usage: shardloom-componentize HANDLER --out FILE [--wit DIR] [--minify]";
 
-/** Bundles a handler with all that it imports, but for the host's interfaces. */
+/** The name of this package is this very package, whatever the handler has beside it. */
+const OWN = {
+  name: "own",
+  setup({ onResolve }) {
+    onResolve({ filter: /^@shardloom\/guest(\/|$)/ }, ({ path }) => ({ path: fileURLToPath(import.meta.resolve(path)) }));
+  },
+};
+
+/** Bundles a handler with all that it imports, but for the host's interfaces; returns it, and the names of these. */
 async function bundle(source, minify) {
-  const { outputFiles } = await build({
+  const { outputFiles, metafile } = await build({
     entryPoints: [source],
     bundle: true,
     format: "esm",
     target: "es2022",
     minify,
     write: false,
+    metafile: true,
     logLevel: "silent",
     external: ["wasi:*", "shardloom:*"],
+    plugins: [OWN],
   });
-  return outputFiles[0].text;
+  const imports = Object.values(metafile.outputs).flatMap((output) => output.imports);
+  return { jsSource: outputFiles[0].text, imports: imports.map((one) => one.path) };
+}
+
+/** The world of a handler that imports these interfaces. */
+function worldOf(imports) {
+  if (!imports.includes(HTTP)) return "shard-handler";
+  return imports.includes(PLACED) ? "http-service-placed" : "http-service";
 }
 
 async function main() {
@@ -43,7 +63,7 @@ async function main() {
   if (positionals.length !== 1 || !values.out) throw new Error(USAGE);
   const work = await mkdtemp(join(tmpdir(), "shardloom-"));
   try {
-    const jsSource = await bundle(resolve(source), values.minify);
+    const { jsSource, imports } = await bundle(resolve(source), values.minify);
     const jsPath = join(work, `${basename(source).replace(/\.[^.]+$/, "")}.js`);
     await writeFile(jsPath, jsSource);
     const made = await componentize({
@@ -51,8 +71,9 @@ async function main() {
       jsSource,
       jsPath,
       moduleRoot: dirname(jsPath),
-      world: WORLD,
-      sync: true,
+      world: worldOf(imports),
+      // The handler of wasi:http 0.3 is asynchronous; ours is not.
+      sync: !imports.includes(HTTP),
     });
     await writeFile(values.out, made.component);
     console.log(`${values.out}: ${made.component.length} bytes`);

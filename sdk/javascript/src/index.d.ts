@@ -1,9 +1,9 @@
 /// <reference path="./world.d.ts" />
 
 import type { Handler } from "shardloom:shard/handler@0.1.0";
-import type { Place } from "shardloom:shard/shard-info@0.1.0";
+import { type Place, place } from "./place.js";
 
-export type { Handler, Place };
+export { type Handler, type Place, place };
 
 /** Text stands for its UTF-8. */
 export type Bytes = string | Uint8Array;
@@ -112,8 +112,6 @@ export const state: {
   scan(range?: Range): Generator<Row, void, undefined>;
 };
 
-/** Where the instance runs now; the epoch may rise between two calls. */
-export function place(): Place;
 /** A setting of the deployment (`--config KEY=VALUE`); undefined where it is not set. */
 export function config(key: string): string | undefined;
 

@@ -1,14 +1,14 @@
 // Shard handlers in JavaScript: what a guest exports, and what it works with. README.md shows it at work.
 
-import { current } from "shardloom:shard/shard-info@0.1.0";
-import { get as setting } from "wasi:config/store@0.2.0-rc.1";
-import { log as write } from "wasi:logging/logging@0.1.0-draft";
-
+import { bytesOf, isBytes } from "./bytes.js";
 import { Conflict, Failed, Failure, Invalid, NotFound } from "./failure.js";
-import { bytesOf, isBytes, state } from "./state.js";
+import { described, log } from "./log.js";
+import { place } from "./place.js";
+import { setting } from "./setting.js";
+import { state } from "./state.js";
 import { decode, encode } from "./utf8.js";
 
-export { Conflict, decode, encode, Failed, Failure, Invalid, NotFound, state };
+export { Conflict, decode, encode, Failed, Failure, Invalid, log, NotFound, place, state };
 
 /** One call, as the guest gets it. */
 export class Request {
@@ -82,7 +82,7 @@ export function serve(answer) {
         return { headers, body };
       } catch (error) {
         if (error instanceof Failure) throw { tag: error.tag, val: error.message };
-        log.error(error instanceof Error ? `${error}\n${error.stack}` : `thrown: ${String(error)}`);
+        log.error(described(error));
         throw error;
       }
     },
@@ -109,28 +109,7 @@ function replied(result) {
   throw new TypeError("a handler returns a reply, text, a Uint8Array or nothing: wrap other values in json()");
 }
 
-/** Where the instance runs now. */
-export function place() {
-  const found = current();
-  return { ...found, epoch: Number(found.epoch), version: Number(found.version) };
-}
-
 /** A setting of the deployment (`--config KEY=VALUE`); undefined where it is not set. */
 export function config(key) {
-  try {
-    return setting(key) ?? undefined;
-  } catch (error) {
-    if (error?.payload?.tag === undefined) throw error;
-    throw new Failed(`the setting ${key} cannot be read: ${error.payload.val}`);
-  }
+  return setting(key, Failed);
 }
-
-/** Writes to the node's log. */
-export const log = Object.freeze(
-  Object.fromEntries(
-    ["trace", "debug", "info", "warn", "error", "critical"].map((level) => [
-      level,
-      (message, context = "handler") => write(level, context, String(message)),
-    ]),
-  ),
-);

@@ -2,8 +2,9 @@
 
 import * as store from "shardloom:shard/store@0.1.0";
 
+import { bytesOf } from "./bytes.js";
 import { Failed, Invalid } from "./failure.js";
-import { decode, encode } from "./utf8.js";
+import { decode } from "./utf8.js";
 
 /** The most rows that the host gives at once. */
 const PAGE_ROWS = 1000;
@@ -82,18 +83,6 @@ export const state = Object.freeze({
     }
   },
 });
-
-/** Text as its UTF-8, bytes as they are. */
-export function bytesOf(value) {
-  if (typeof value === "string") return encode(value);
-  if (isBytes(value)) return value;
-  throw new TypeError(`text or a Uint8Array is wanted, and this is ${value === null ? "null" : typeof value}`);
-}
-
-/** Whether a value is a Uint8Array, if of another realm, as StarlingMonkey's are, too. */
-export function isBytes(value) {
-  return Object.prototype.toString.call(value) === "[object Uint8Array]";
-}
 
 function textOf(bytes, what) {
   const text = decode(bytes);

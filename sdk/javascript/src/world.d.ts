@@ -1,7 +1,7 @@
-// The imports and the export of world `shard-handler`, package shardloom:shard@0.1.0, as a guest on QuickJS sees them:
-// lists of bytes are Uint8Array, none is null, u64 is a number, and the error of an import's result is the `payload` of an
+// The imports and exports of the worlds `shard-handler` and `http-service`, package shardloom:shard@0.1.0, as a guest on
+// QuickJS sees them: lists of bytes are Uint8Array, none is null, u64 is a number, and the error of an import's result is the `payload` of an
 // Error that is thrown. `wit/` in the root of the repository is the source, and has the words on each function. Most guests
-// need `index.d.ts` only.
+// need `index.d.ts` or `http.d.ts` only.
 
 /** The state of this workload on this shard, ordered by the bytes of its keys. A call is one transaction. */
 declare module "shardloom:shard/store@0.1.0" {
@@ -76,5 +76,58 @@ declare module "shardloom:shard/handler@0.1.0" {
 
   export interface Handler {
     handle(request: Request): Reply;
+  }
+}
+
+/** Values under keys of text. */
+declare module "wasi:keyvalue/store@0.2.0-draft2" {
+  /** The payload of what is thrown. */
+  export type Error = { tag: "no-such-store" } | { tag: "access-denied" } | { tag: "other"; val: string };
+
+  /** Opens the bucket of that name. */
+  export function open(identifier: string): Bucket;
+
+  export class Bucket {
+    private constructor();
+    /** Reads the value of a key; null where it has none. */
+    get(key: string): Uint8Array | null;
+    set(key: string, value: Uint8Array): void;
+    delete(key: string): void;
+    exists(key: string): boolean;
+    /** Lists keys, a page at a time. */
+    listKeys(cursor: string | null): { keys: string[]; cursor: string | null };
+  }
+}
+
+/** Operations on values that happen as a whole or not at all. */
+declare module "wasi:keyvalue/atomics@0.2.0-draft2" {
+  import type { Bucket } from "wasi:keyvalue/store@0.2.0-draft2";
+
+  /** Adds to the number that a key has for its value; answers with the sum. */
+  export function increment(bucket: Bucket, key: string, delta: number): number;
+}
+
+/** Random numbers that nobody can guess. */
+declare module "wasi:random/random@0.3.0" {
+  /** Gives random bytes, at least one and at most that many. */
+  export function getRandomBytes(maxLen: number): Uint8Array;
+  export function getRandomU64(): number;
+}
+
+/** What a component of wasi:http exports under the name `handler`; `serve` makes it, and knows requests and responses. */
+declare module "wasi:http/handler@0.3.0" {
+  /** A request of wasi:http, which is the host's. */
+  export interface WasiRequest {
+    getMethod(): { tag: string; val?: string };
+    getPathWithQuery(): string | null;
+  }
+
+  /** A response of wasi:http, which is the host's. */
+  export interface WasiResponse {
+    getStatusCode(): number;
+  }
+
+  export interface Handler {
+    handle(request: WasiRequest): Promise<WasiResponse>;
   }
 }

@@ -1,6 +1,7 @@
 // Never run: `npm run types` checks that the types take what the helper takes, and refuse what it refuses.
 
 import { type Json, json, log, methods, reply, serve, state } from "../src/index.js";
+import { bucket, Response, serve as http } from "../src/http.js";
 import { get } from "shardloom:shard/store@0.1.0";
 import { world } from "../testing/world.js";
 
@@ -19,3 +20,13 @@ state.scan({ prefix: "a", start: "b" });
 export const wrong: Json = () => 1;
 // @ts-expect-error JSON of a body is unknown until it is checked.
 serve((request) => json({ item: request.json().item }));
+
+export const web = http(async (request) => Response.json({ path: request.path, id: request.cookie("id") ?? null }));
+export const plain = http(() => new Response(null, { status: 204, headers: [["x-a", "1"]] }));
+export const counted: number = bucket("visits").increment("key");
+export const answered: Promise<number> = world.request(web, "GET", "/").then((response) => response.status);
+
+// @ts-expect-error A key of a bucket is text.
+bucket("visits").get(new Uint8Array());
+// @ts-expect-error A response is no plain object.
+http(() => ({ status: 200 }));

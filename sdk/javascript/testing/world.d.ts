@@ -1,3 +1,4 @@
+import type { Bytes, Handler as HttpHandler } from "../src/http.js";
 import type { Handler } from "../src/index.js";
 
 /** The host's interfaces, in memory, for tests of handlers without a cluster. */
@@ -22,4 +23,14 @@ export const world: {
     body?: string | Uint8Array,
     headers?: [string, string][],
   ): { headers: [string, string][]; body: Uint8Array; text: string | undefined };
+  /**
+   * Has a component of wasi:http answer one request as the host does: a response of 5xx takes back what was written. What a
+   * handler throws and does not answer, a trap on a cluster, is thrown here, too.
+   */
+  request(
+    handler: HttpHandler,
+    method: string,
+    target: string,
+    rest?: { body?: Bytes; headers?: Record<string, string> | [string, string][]; scheme?: "http" | "https" },
+  ): Promise<{ status: number; headers: [string, string][]; body: Uint8Array; text: string | undefined }>;
 };

@@ -1,6 +1,11 @@
 // The host's interfaces, in memory, for tests of handlers without a cluster. Bounds are those of a default deployment.
 
+import { randomFillSync } from "node:crypto";
+
+import { bytesOf } from "../src/bytes.js";
 import { decode, encode } from "../src/utf8.js";
+import { Buckets } from "./buckets.js";
+import { incoming, outgoing } from "./http.js";
 
 const KEY_BYTES_MAX = 1024;
 const VALUE_BYTES_MAX = 48 * 1024;
@@ -30,6 +35,11 @@ class World {
     };
     this.info = { current: () => ({ ...this.place }) };
     this.logging = { log: (level, context, message) => this.logged.push({ level, context, message }) };
+    this.keyvalue = {
+      open: (name) => this.buckets.open(name),
+      increment: (bucket, key, delta) => bucket.increment(key, delta),
+    };
+    this.random = { getRandomBytes: (length) => randomFillSync(new Uint8Array(length)) };
     this.settings = {
       get: (key) => {
         if (this.unreadable) throw failing({ tag: "io", val: this.unreadable });
@@ -42,6 +52,7 @@ class World {
   /** Forgets everything. */
   reset() {
     this.rows = new Map();
+    this.buckets = new Buckets(() => this.full);
     this.full = false;
     this.config = {};
     this.unreadable = undefined;
@@ -72,6 +83,21 @@ class World {
     } catch (error) {
       this.rows = before;
       throw error;
+    }
+  }
+
+  /** Has a component of wasi:http answer one request as the host does: a response of 5xx takes back what was written. */
+  async request(handler, method, target, { body = "", headers = [], scheme = "http" } = {}) {
+    const pairs = Array.isArray(headers) ? headers : Object.entries(headers);
+    const kept = this.buckets.copy();
+    let status = 500;
+    try {
+      const asked = incoming({ method, target, headers: pairs, body: bytesOf(body), scheme, authority: "localhost" });
+      const response = await outgoing(await handler.handle(asked));
+      status = response.status;
+      return { ...response, text: decode(response.body) };
+    } finally {
+      if (status >= 500) this.buckets.take(kept);
     }
   }
 }

@@ -13,7 +13,9 @@ The component's export is the name `Handler` of the module that is built. Outsid
 `shardloom_testing` first: it gives the module a world in memory.
 """
 
-from . import log, state
+import shardloom_log as log
+
+from . import state
 from .failure import Conflict, Failed, Failure, Invalid, NotFound
 from .request import Reply, Request, json_reply, reply, text_reply
 from .serve import methods, serve

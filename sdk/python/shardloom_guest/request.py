@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from shardloom_text import bytes_of, json_text
+
 from .failure import Invalid
 
 Headers = list[tuple[str, str]]
@@ -68,17 +70,3 @@ def text_reply(body: str) -> Reply:
 def json_reply(value: Any) -> Reply:
     """A reply of JSON, without blanks and with all characters as they are."""
     return reply(json_text(value), {"content-type": "application/json"})
-
-
-def json_text(value: Any) -> str:
-    """A value as JSON; what JSON cannot say, NaN included, is an error."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
-def bytes_of(value: str | bytes) -> bytes:
-    """Text as its UTF-8, bytes as they are."""
-    if isinstance(value, str):
-        return value.encode()
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
-    raise TypeError(f"text or bytes are wanted, and this is {type(value).__name__}")

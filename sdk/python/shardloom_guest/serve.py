@@ -9,7 +9,8 @@ from componentize_py_types import Err
 from wit_world import exports
 from wit_world.exports import handler
 
-from . import log
+import shardloom_log as log
+
 from .failure import Failure, Invalid
 from .request import Reply, Request, reply, text_reply
 
@@ -32,7 +33,7 @@ def serve(answer: Callable[[Request], Answer]) -> type[exports.Handler]:
             except Failure as failure:
                 raise Err(failure.case(str(failure))) from None
             except Exception as error:
-                log.error(_described(error))
+                log.error(log.described(error))
                 raise
             return handler.Reply(answered.headers, answered.body)
 
@@ -50,17 +51,6 @@ def methods(table: Mapping[str, Callable[[Request], Answer]]) -> type[exports.Ha
         return table[request.method](request)
 
     return serve(answer)
-
-
-def _described(error: Exception) -> str:
-    """An exception and where it came about. `traceback` would look for the source, and a guest has no files."""
-    lines = [f"{type(error).__name__}: {error}"]
-    step = error.__traceback__
-    while step is not None:
-        code = step.tb_frame.f_code
-        lines.append(f"  {code.co_filename}:{step.tb_lineno} in {code.co_name}")
-        step = step.tb_next
-    return "\n".join(lines)
 
 
 def _replied(result: Answer) -> Reply:

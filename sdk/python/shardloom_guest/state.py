@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from componentize_py_types import Err
+from shardloom_text import bytes_of, json_text
 from wit_world.imports import shardloom_shard_store as store
 
 from .failure import Failed, Invalid
-from .request import bytes_of, json_text
 
 #: The most rows that the host gives at once.
 PAGE_ROWS = 1000

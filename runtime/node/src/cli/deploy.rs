@@ -41,7 +41,8 @@ pub(super) struct Deploy {
     #[arg(long, value_name = "LIMIT=NUMBER", value_parser = pair)]
     limit: Vec<(String, String)>,
     /// Where the key of a request is, for a component of wasi:http: path:N (the Nth part of the path), header:NAME, query:NAME,
-    /// cookie:NAME or whole-path.
+    /// cookie:NAME or whole-path. With ,random behind it (cookie:NAME,random) a request without one goes to some shard, instead of
+    /// being refused.
     #[arg(long, value_name = "WHERE")]
     key_from: Option<KeyFrom>,
     /// Keep the instances of a component of wasi:http for more than one request.

@@ -52,6 +52,18 @@ async fn the_key_is_where_the_workload_says_or_the_request_is_refused() {
     deploy(&client, "web-kv", json!({ "http": { "key_from": "cookie:session" } })).await;
     let reply = client.send("PUT", "/w/web-kv/a", &[("cookie", "a=b; session=s1")], b"1").await;
     assert_eq!(reply.header("shardloom-shard"), shard("s1").0.to_string());
+    client.send("GET", "/w/web-kv/a", &[], b"").await.problem(400, "bad-request", "no");
+
+    deploy(&client, "web-kv", json!({ "http": { "key_from": "cookie:session,random" } })).await;
+    let reply = client.send("GET", "/w/web-kv/a", &[("cookie", "session=s1")], b"").await;
+    assert_eq!((reply.status, reply.header("shardloom-shard")), (200, shard("s1").0.to_string().as_str()));
+    let mut shards = std::collections::BTreeSet::new();
+    for _ in 0..64 {
+        let reply = client.send("GET", "/w/web-kv/b", &[], b"").await;
+        assert_eq!(reply.status, 404);
+        shards.insert(reply.header("shardloom-shard").to_owned());
+    }
+    assert!(shards.len() > 1, "{shards:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! The applications in `examples/`: their READMEs tell what they answer, and that is what they answer.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
@@ -45,6 +46,16 @@ fn leaderboard_answers_as_its_readme_says() {
 }
 
 #[test]
+fn session_store_answers_as_its_readme_says() {
+    if let Err(error) = artefacts::guest("session-store") {
+        let _ =
+            writeln!(std::io::stderr(), "skipped, it was not built for want of Node.js with npm: {error:#}");
+        return;
+    }
+    check(Options::of(3), |cluster| follow(cluster, "session-store"));
+}
+
+#[test]
 fn inventory_answers_as_its_readme_says() {
     check(Options::of(3), |cluster| follow(cluster, "inventory"));
 }
@@ -55,8 +66,9 @@ fn follow(cluster: &Cluster, example: &str) -> Result<()> {
     let readme = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let steps = steps(&readme)?;
     ensure!(!steps.is_empty(), "{} has no commands", path.display());
+    let files = tempfile::tempdir().context("a directory for what curl keeps")?;
     for Step { words, output } in steps {
-        let done = run(cluster, words.clone())?;
+        let done = run(cluster, files.path(), words.clone())?;
         let (printed, said) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
         let fails = output.starts_with(ERROR);
         ensure!(done.status.success() != fails, "{words:?} ended with {}: {said}", done.status);
@@ -66,19 +78,25 @@ fn follow(cluster: &Cluster, example: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command: ours, or curl against the node that it names.
-fn run(cluster: &Cluster, mut words: Vec<String>) -> Result<Output> {
+/// Runs a command: ours, or curl, in a directory of its own, against the node that its address stands for.
+fn run(cluster: &Cluster, files: &Path, mut words: Vec<String>) -> Result<Output> {
     let program = words.remove(0);
     if program == "curl" {
-        let url = |word: String| {
-            let node = NODES.iter().position(|node| word.starts_with(node));
-            node.map_or(word.clone(), |index| word.replacen(NODES[index], &cluster.url(index, ""), 1))
-        };
-        let words: Vec<String> = words.into_iter().map(url).collect();
-        return Command::new("curl").args(words).output().context("curl");
+        let mut curl = Command::new("curl");
+        // The addresses stay as they are written: cookies are kept for them.
+        for (index, node) in NODES.iter().enumerate() {
+            let (written, meant) = (plain(node), cluster.url(index, ""));
+            curl.args(["--connect-to", &format!("{written}:{}", plain(&meant))]);
+        }
+        return curl.current_dir(files).args(words).output().context("curl");
     }
     let words: Vec<String> = words.into_iter().map(here).collect::<Result<_>>()?;
     cluster.cli_output(&words.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// The host and port of a node's URL.
+fn plain(url: &str) -> &str {
+    url.trim_start_matches("http://")
 }
 
 /// A built component is where this build has it.

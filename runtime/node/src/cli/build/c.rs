@@ -11,15 +11,18 @@ use wit_parser::Resolve;
 use super::WIT;
 use super::tool::{run, tool, works};
 
-/// What handlers in C are compiled to.
-const WORLD: &str = "shard-handler";
+/// What shard handlers in C are compiled to.
+pub(super) const SHARD_HANDLER: &str = "shard-handler";
+
+/// What components of wasi:http in C are compiled to; of its imports those stay that are used.
+pub(super) const HTTP: &str = "http-proxy-placed";
 
 /// The C compiler that the SDK is tested with, as PyPI ships it.
 const COMPILER: &str = "ziglang==0.17.0";
 
-pub(super) fn build(directory: &Path, out: &Path) -> anyhow::Result<()> {
+pub(super) fn build(directory: &Path, out: &Path, world: &str) -> anyhow::Result<()> {
     let work = tempfile::tempdir().context("a directory to work in")?;
-    let linked = write_bindings(&directory.join(WIT), work.path())?;
+    let linked = write_bindings(&directory.join(WIT), world, work.path())?;
     let core = work.path().join("core.wasm");
     let mut zig = compiler(directory)?;
     zig.args(["cc", "-target", "wasm32-wasi", "-mexec-model=reactor", "-std=c11", "-Os", "-s"]);
@@ -64,10 +67,10 @@ fn sources(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// Writes header, source and type section of the world; returns what is to be compiled and linked.
-fn write_bindings(wit: &Path, work: &Path) -> anyhow::Result<Vec<PathBuf>> {
+fn write_bindings(wit: &Path, world: &str, work: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(wit).with_context(|| wit.display().to_string())?;
-    let world = resolve.select_world(&[package], Some(WORLD))?;
+    let world = resolve.select_world(&[package], Some(world))?;
     let mut files = Files::default();
     wit_bindgen_c::Opts::default().build().generate(&mut resolve, world, &mut files)?;
     let mut linked = Vec::new();

@@ -74,7 +74,9 @@ pub(super) fn build(directory: &Path, project: &Project) -> anyhow::Result<PathB
         Language::Rust => rust::build(directory, &out),
         Language::Javascript => javascript::build(directory, &out),
         Language::Python => python::build(directory, &out),
-        Language::C => c::build(directory, &out),
+        // Who takes requests by wasi:http says where their key is.
+        Language::C if project.deploy.key_from.is_some() => c::build(directory, &out, c::HTTP),
+        Language::C => c::build(directory, &out, c::SHARD_HANDLER),
     };
     built.with_context(|| format!("building {} ({})", project.name, project.language))?;
     Ok(out)

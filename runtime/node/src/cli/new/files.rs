@@ -3,6 +3,10 @@
 //! All of it is in the binary, so that the SDK is always that of the cluster's own version, and nothing has to be fetched for it.
 
 use super::super::project::{Language, Project};
+use super::embedded::{
+    C, C_BEGUN, C_HTTP_BEGUN, Embedded, JAVASCRIPT, JAVASCRIPT_BEGUN, JAVASCRIPT_HTTP_BEGUN, PYTHON,
+    PYTHON_BEGUN, PYTHON_HTTP_BEGUN, RUST, RUST_BEGUN, RUST_HTTP_BEGUN, WIT,
+};
 
 /// A file of a new directory.
 pub(super) struct File {
@@ -12,145 +16,52 @@ pub(super) struct File {
     pub(super) text: String,
 }
 
-/// A file that is in the binary: its place in the new directory, and what it holds.
-type Embedded = (&'static str, &'static str);
-
-const WIT: &[Embedded] = &[
-    ("handler.wit", include_str!("../../../../../wit/handler.wit")),
-    ("loads.wit", include_str!("../../../../../wit/loads.wit")),
-    ("shard-info.wit", include_str!("../../../../../wit/shard-info.wit")),
-    ("store.wit", include_str!("../../../../../wit/store.wit")),
-    ("world.wit", include_str!("../../../../../wit/world.wit")),
-    ("deps/wasi-config/store.wit", include_str!("../../../../../wit/deps/wasi-config/store.wit")),
-    (
-        "deps/wasi-keyvalue-draft/atomics.wit",
-        include_str!("../../../../../wit/deps/wasi-keyvalue-draft/atomics.wit"),
-    ),
-    (
-        "deps/wasi-keyvalue-draft/batch.wit",
-        include_str!("../../../../../wit/deps/wasi-keyvalue-draft/batch.wit"),
-    ),
-    (
-        "deps/wasi-keyvalue-draft/store.wit",
-        include_str!("../../../../../wit/deps/wasi-keyvalue-draft/store.wit"),
-    ),
-    (
-        "deps/wasi-keyvalue-draft2/atomics.wit",
-        include_str!("../../../../../wit/deps/wasi-keyvalue-draft2/atomics.wit"),
-    ),
-    (
-        "deps/wasi-keyvalue-draft2/batch.wit",
-        include_str!("../../../../../wit/deps/wasi-keyvalue-draft2/batch.wit"),
-    ),
-    (
-        "deps/wasi-keyvalue-draft2/store.wit",
-        include_str!("../../../../../wit/deps/wasi-keyvalue-draft2/store.wit"),
-    ),
-    ("deps/wasi-logging/logging.wit", include_str!("../../../../../wit/deps/wasi-logging/logging.wit")),
-];
-
-const RUST: &[Embedded] = &[
-    ("Cargo.toml", include_str!("../../../../../sdk/rust/Cargo.toml")),
-    ("README.md", include_str!("../../../../../sdk/rust/README.md")),
-    ("src/call.rs", include_str!("../../../../../sdk/rust/src/call.rs")),
-    ("src/failure.rs", include_str!("../../../../../sdk/rust/src/failure.rs")),
-    ("src/host.rs", include_str!("../../../../../sdk/rust/src/host.rs")),
-    ("src/imports.rs", include_str!("../../../../../sdk/rust/src/imports.rs")),
-    ("src/lib.rs", include_str!("../../../../../sdk/rust/src/lib.rs")),
-    ("src/map.rs", include_str!("../../../../../sdk/rust/src/map.rs")),
-    ("src/reply.rs", include_str!("../../../../../sdk/rust/src/reply.rs")),
-    ("src/state.rs", include_str!("../../../../../sdk/rust/src/state.rs")),
-    ("src/state_error.rs", include_str!("../../../../../sdk/rust/src/state_error.rs")),
-    ("src/testing.rs", include_str!("../../../../../sdk/rust/src/testing.rs")),
-    ("src/testing/bounds.rs", include_str!("../../../../../sdk/rust/src/testing/bounds.rs")),
-    ("src/testing/memory.rs", include_str!("../../../../../sdk/rust/src/testing/memory.rs")),
-];
-
-const JAVASCRIPT: &[Embedded] = &[
-    ("README.md", include_str!("../../../../../sdk/javascript/README.md")),
-    ("bin/componentize.js", include_str!("../../../../../sdk/javascript/bin/componentize.js")),
-    ("package.json", include_str!("../../../../../sdk/javascript/package.json")),
-    ("src/failure.js", include_str!("../../../../../sdk/javascript/src/failure.js")),
-    ("src/index.d.ts", include_str!("../../../../../sdk/javascript/src/index.d.ts")),
-    ("src/index.js", include_str!("../../../../../sdk/javascript/src/index.js")),
-    ("src/state.js", include_str!("../../../../../sdk/javascript/src/state.js")),
-    ("src/utf8.js", include_str!("../../../../../sdk/javascript/src/utf8.js")),
-    ("src/world.d.ts", include_str!("../../../../../sdk/javascript/src/world.d.ts")),
-    ("testing/hooks.js", include_str!("../../../../../sdk/javascript/testing/hooks.js")),
-    ("testing/register.js", include_str!("../../../../../sdk/javascript/testing/register.js")),
-    ("testing/world.d.ts", include_str!("../../../../../sdk/javascript/testing/world.d.ts")),
-    ("testing/world.js", include_str!("../../../../../sdk/javascript/testing/world.js")),
-];
-
-const PYTHON: &[Embedded] = &[
-    ("shardloom_componentize.py", include_str!("../../../../../sdk/python/shardloom_componentize.py")),
-    ("shardloom_guest/__init__.py", include_str!("../../../../../sdk/python/shardloom_guest/__init__.py")),
-    ("shardloom_guest/failure.py", include_str!("../../../../../sdk/python/shardloom_guest/failure.py")),
-    ("shardloom_guest/log.py", include_str!("../../../../../sdk/python/shardloom_guest/log.py")),
-    ("shardloom_guest/request.py", include_str!("../../../../../sdk/python/shardloom_guest/request.py")),
-    ("shardloom_guest/serve.py", include_str!("../../../../../sdk/python/shardloom_guest/serve.py")),
-    ("shardloom_guest/state.py", include_str!("../../../../../sdk/python/shardloom_guest/state.py")),
-    ("shardloom_guest/where.py", include_str!("../../../../../sdk/python/shardloom_guest/where.py")),
-    ("shardloom_testing.py", include_str!("../../../../../sdk/python/shardloom_testing.py")),
-];
-
-const C: &[Embedded] = &[("shardloom.h", include_str!("../../../../../sdk/c/shardloom.h"))];
-
 /// Where a project has the SDK, where that is a package of its own.
 const SDK: &str = "shardloom-guest";
 
 /// All files of a new project but its manifest.
 pub(super) fn files(project: &Project, http: bool) -> Vec<File> {
     let mut files = Files { name: &project.name, files: Vec::new() };
+    files.begin(begun(project.language, http));
     match project.language {
         Language::Rust if http => {
-            files.begin(&[
-                ("Cargo.toml.in", include_str!("../../../../../sdk/templates/rust-http/Cargo.toml.in")),
-                ("README.md", include_str!("../../../../../sdk/templates/rust-http/README.md")),
-            ]);
             files.below("src", &[("lib.rs", include_str!("../../../../../sdk/templates/rust-http/lib.rs"))]);
             files.below("wit", WIT);
         }
         Language::Rust => {
-            files.begin(&[
-                ("Cargo.toml.in", include_str!("../../../../../sdk/templates/rust/Cargo.toml.in")),
-                ("README.md", include_str!("../../../../../sdk/templates/rust/README.md")),
-            ]);
             files.below("src", &[("lib.rs", include_str!("../../../../../sdk/templates/rust/lib.rs"))]);
             files.below(SDK, RUST);
             files.below(&format!("{SDK}/wit"), WIT);
         }
         Language::Javascript => {
-            let own = &[
-                ("README.md", include_str!("../../../../../sdk/templates/javascript/README.md")),
-                ("handler.js", include_str!("../../../../../sdk/templates/javascript/handler.js")),
-                ("handler.test.js", include_str!("../../../../../sdk/templates/javascript/handler.test.js")),
-                ("package.json.in", include_str!("../../../../../sdk/templates/javascript/package.json.in")),
-            ];
-            files.begin(own);
             files.below(SDK, JAVASCRIPT);
             files.below("wit", WIT);
         }
         Language::Python => {
-            files.begin(&[
-                ("README.md", include_str!("../../../../../sdk/templates/python/README.md")),
-                ("handler.py", include_str!("../../../../../sdk/templates/python/handler.py")),
-                ("test_handler.py", include_str!("../../../../../sdk/templates/python/test_handler.py")),
-            ]);
             files.below("", PYTHON);
             files.below("wit", WIT);
         }
         Language::C => {
-            files.begin(&[
-                ("README.md", include_str!("../../../../../sdk/templates/c/README.md")),
-                ("handler.c", include_str!("../../../../../sdk/templates/c/handler.c")),
-            ]);
             files.below("", C);
             files.below("wit", WIT);
         }
     }
     files.put(".gitignore".into(), "*.wasm\n/target\n/node_modules\n/.venv\n__pycache__\n".into());
     files.files
+}
+
+/// What is the project's own from its beginning.
+fn begun(language: Language, http: bool) -> &'static [Embedded] {
+    match (language, http) {
+        (Language::Rust, false) => RUST_BEGUN,
+        (Language::Rust, true) => RUST_HTTP_BEGUN,
+        (Language::Javascript, false) => JAVASCRIPT_BEGUN,
+        (Language::Javascript, true) => JAVASCRIPT_HTTP_BEGUN,
+        (Language::Python, false) => PYTHON_BEGUN,
+        (Language::Python, true) => PYTHON_HTTP_BEGUN,
+        (Language::C, false) => C_BEGUN,
+        (Language::C, true) => C_HTTP_BEGUN,
+    }
 }
 
 struct Files<'a> {
@@ -228,6 +139,7 @@ mod tests {
             (JAVASCRIPT, "sdk/javascript", "src"),
             (JAVASCRIPT, "sdk/javascript", "testing"),
             (PYTHON, "sdk/python", "shardloom_guest"),
+            (PYTHON, "sdk/python", "shardloom_http"),
         ] {
             let there = below(&format!("{sdk}/{part}"), &["__pycache__"]);
             let there: BTreeSet<String> = there.into_iter().map(|name| format!("{part}/{name}")).collect();

@@ -1,5 +1,6 @@
 //! `shardloom new`: a directory that can be built, tested and deployed as it is.
 
+mod embedded;
 mod files;
 
 use std::fs;
@@ -19,14 +20,14 @@ use super::project::{DeployOptions, Language, MANIFEST, Project, check_name};
 #[derive(Args)]
 #[command(after_help = "Examples:
   shardloom new greeter --lang rust
-  shardloom new site --lang rust --http")]
+  shardloom new site --lang js --http")]
 pub(super) struct New {
     /// The workload's name; the directory is called so, too.
     name: String,
     /// What it is written in.
     #[arg(long, value_name = "LANGUAGE")]
     lang: Language,
-    /// A component of wasi:http instead of a shard handler; in Rust.
+    /// A component of wasi:http instead of a shard handler.
     #[arg(long)]
     http: bool,
 }
@@ -34,13 +35,6 @@ pub(super) struct New {
 impl New {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         check_name(&self.name)?;
-        if self.http && self.lang != Language::Rust {
-            bail!(
-                "--http is for Rust: a component of wasi:http in {} is built by that language's own tools for it, and \
-                 `shardloom deploy FILE --key-from path:1` takes it as it is",
-                self.lang
-            );
-        }
         let directory = PathBuf::from(&self.name);
         if directory.exists() {
             bail!("{} is there already; nothing was written", directory.display());
@@ -90,9 +84,6 @@ mod tests {
     fn what_is_written_is_a_project_whose_files_are_there_once() {
         for language in [Language::Rust, Language::Javascript, Language::Python, Language::C] {
             for http in [false, true] {
-                if http && language != Language::Rust {
-                    continue;
-                }
                 let directory = tempfile::tempdir().unwrap();
                 let project = Project { name: "greeter".into(), language, deploy: DeployOptions::default() };
                 write(directory.path(), &project, http).unwrap();

@@ -6,13 +6,15 @@ use axum::http::{HeaderMap, header};
 use shardloom_protocol::key_from::KeyFrom;
 
 use super::calls::decoded;
+use crate::server::calls::idempotency;
 use crate::server::problem::{Code, Problem};
 
 /// The key of a request; `path` is what follows the workload's name, with its slash.
 ///
 /// A segment that the path does not have is the empty key, so that a workload has a root. A header, parameter or cookie that
 /// is not there is an error: such requests would all meet on one shard, and never find what was kept under a key. So is one that is
-/// there twice: the component might go by the other one.
+/// there twice: the component might go by the other one. Where a request may lack it, one that does gets a random key, so that no
+/// shard has all of them; under an idempotency key, which is tried again through any node, it gets that one.
 ///
 /// # Errors
 /// `bad-request`, with the name of what is missing.
@@ -23,24 +25,51 @@ pub fn find(
     headers: &HeaderMap,
 ) -> Result<String, Problem> {
     let found = match key_from {
-        KeyFrom::WholePath => Some(decoded(path, "the path")?),
-        KeyFrom::Path(segment) => {
-            let index = usize::from(*segment).saturating_sub(1);
-            Some(decoded(path.split('/').skip(1).nth(index).unwrap_or_default(), "the path")?)
-        }
-        KeyFrom::Query(name) => {
-            one(parameters(query.unwrap_or_default(), name)?.into_iter().map(Ok), key_from)?
-        }
-        KeyFrom::Header(name) => {
-            let values = headers.get_all(name).iter();
-            one(values.map(|value| utf8(value.as_bytes(), name).map(str::to_owned)), key_from)?
-        }
-        KeyFrom::Cookie(name) => one(cookies(headers, name)?.into_iter().map(Ok), key_from)?,
+        KeyFrom::OrRandom(part) => match look(part, path, query, headers)? {
+            Some(key) => Some(key),
+            None => Some(made_up(headers)?),
+        },
+        _ => look(key_from, path, query, headers)?,
     };
     found.ok_or_else(|| {
         let words = format!("the request has no {key_from}, and this workload takes its key from there");
         Problem::new(Code::BadRequest, words)
     })
+}
+
+/// What the request has there, if it has anything.
+fn look(
+    key_from: &KeyFrom,
+    path: &str,
+    query: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<Option<String>, Problem> {
+    match key_from {
+        KeyFrom::WholePath => Ok(Some(decoded(path, "the path")?)),
+        KeyFrom::Path(segment) => {
+            let index = usize::from(*segment).saturating_sub(1);
+            Ok(Some(decoded(path.split('/').skip(1).nth(index).unwrap_or_default(), "the path")?))
+        }
+        KeyFrom::Query(name) => {
+            one(parameters(query.unwrap_or_default(), name)?.into_iter().map(Ok), key_from)
+        }
+        KeyFrom::Header(name) => {
+            let values = headers.get_all(name).iter();
+            one(values.map(|value| utf8(value.as_bytes(), name).map(str::to_owned)), key_from)
+        }
+        KeyFrom::Cookie(name) => one(cookies(headers, name)?.into_iter().map(Ok), key_from),
+        // What is parsed has one level only.
+        KeyFrom::OrRandom(part) => look(part, path, query, headers),
+    }
+}
+
+/// A key for a request that has none.
+fn made_up(headers: &HeaderMap) -> Result<String, Problem> {
+    if let Some(key) = headers.get(idempotency::HEADER) {
+        return Ok(utf8(key.as_bytes(), idempotency::HEADER)?.to_owned());
+    }
+    let random = getrandom::u64().map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
+    Ok(format!("{random:016x}"))
 }
 
 /// The one value, if there is one.
@@ -125,6 +154,16 @@ mod tests {
         assert_eq!(key("query:id", "/?a=1&id=x+y%21", &[]), of("x y!"));
         assert_eq!(key("header:X-Tenant", "/", &[("x-tenant", "t1")]), of("t1"));
         assert_eq!(key("cookie:s", "/", &[("cookie", "a=1; s=\"v\"; b=2")]), of("v"));
+    }
+
+    #[test]
+    fn a_request_that_may_lack_its_key_gets_one() {
+        let drawn = |headers| key("cookie:c,random", "/", headers).unwrap();
+        assert_eq!(drawn(&[("cookie", "c=1")]), "1");
+        assert_ne!(drawn(&[]), drawn(&[]));
+        assert_eq!(drawn(&[("idempotency-key", "again")]), "again");
+        assert_eq!(key("cookie:c,random", "/", &[("cookie", "c=1; c=2")]), Err(Code::BadRequest));
+        assert_eq!(key("query:id,random", "/?id=7", &[]), Ok("7".to_owned()));
     }
 
     #[test]

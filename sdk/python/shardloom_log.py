@@ -34,3 +34,14 @@ def error(message: object, context: str = CONTEXT) -> None:
 def critical(message: object, context: str = CONTEXT) -> None:
     """A fatal error."""
     logging.log(logging.Level.CRITICAL, context, str(message))
+
+
+def described(error: Exception) -> str:
+    """An exception and where it came about. `traceback` would look for the source, and a guest has no files."""
+    lines = [f"{type(error).__name__}: {error}"]
+    step = error.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        lines.append(f"  {code.co_filename}:{step.tb_lineno} in {code.co_name}")
+        step = step.tb_next
+    return "\n".join(lines)
