@@ -424,11 +424,20 @@ impl Cluster {
     /// # Errors
     /// If it cannot be started.
     pub fn cli_output(&self, words: &[&str]) -> Result<Output> {
+        self.cli_command(words)?.output().context("the command line")
+    }
+
+    /// The command line against the cluster, for those who have more to do with its process than to wait for it.
+    ///
+    /// # Errors
+    /// If the binary cannot be built.
+    pub fn cli_command(&self, words: &[&str]) -> Result<Command> {
         let servers: Vec<String> = self.running().map(|node| self.url(node.index, "")).collect();
         let mut command = Command::new(artefacts::binary()?);
         clean_environment(&mut command, self.directory.path());
         command.env("SHARDLOOM_SERVER", servers.join(",")).env("SHARDLOOM_ADMIN_TOKEN", &self.token);
-        command.args(words).output().context("the command line")
+        command.args(words);
+        Ok(command)
     }
 
     /// The data directories, for tests that look into them.

@@ -4,6 +4,7 @@
 
 mod backup;
 mod backup_dir;
+mod bench;
 mod build;
 mod call;
 mod client;
@@ -100,6 +101,7 @@ enum Command {
     Deploy(deploy::Deploy),
     Undeploy(undeploy::Undeploy),
     Call(call::Call),
+    Bench(bench::Bench),
     Status(status::Status),
     Nodes(nodes::Nodes),
     Shards(shards::Shards),
@@ -131,6 +133,7 @@ pub fn run() -> ExitCode {
         Command::Deploy(deploy) => deploy.run(&global),
         Command::Undeploy(undeploy) => undeploy.run(&global),
         Command::Call(call) => call.run(&global),
+        Command::Bench(bench) => bench.run(&global),
         Command::Status(status) => status.run(&global),
         Command::Nodes(nodes) => nodes.run(&global),
         Command::Shards(shards) => shards.run(&global),

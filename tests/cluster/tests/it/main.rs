@@ -2,6 +2,7 @@
 
 mod backup;
 mod balancing;
+mod benching;
 mod calling;
 mod damage;
 mod deploying;
