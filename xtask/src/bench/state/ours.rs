@@ -1,6 +1,7 @@
 //! Three nodes of Shardloom; clients speak HTTP, each to the next node in turn, or to the owner of each key once a reply has named it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
@@ -86,9 +87,7 @@ impl System for Ours {
         for request in requests {
             connection.exchange(&request)?;
             let owner: SocketAddr = connection.header(OWNER).context("a reply names no owner")?.parse()?;
-            if !client.connections.contains_key(&owner) {
-                client.connections.insert(owner, Connection::open(owner)?);
-            }
+            client.connect(owner)?;
             client.calls.push((owner, request));
         }
         Ok(Box::new(client))
@@ -121,6 +120,16 @@ struct DirectClient {
     calls: Vec<(SocketAddr, Vec<u8>)>,
 }
 
+impl DirectClient {
+    /// Makes a connection to a node that has none.
+    fn connect(&mut self, node: SocketAddr) -> Result<()> {
+        if let Entry::Vacant(vacant) = self.connections.entry(node) {
+            vacant.insert(Connection::open(node)?);
+        }
+        Ok(())
+    }
+}
+
 impl Client for DirectClient {
     fn call(&mut self, turn: usize) -> Result<()> {
         let (owner, request) = &mut self.calls[turn % KEYS];
@@ -131,9 +140,6 @@ impl Client for DirectClient {
             return Ok(());
         }
         *owner = said;
-        if !self.connections.contains_key(&said) {
-            self.connections.insert(said, Connection::open(said)?);
-        }
-        Ok(())
+        self.connect(said)
     }
 }

@@ -89,7 +89,7 @@ async fn measure(load: &Load, plan: &Plan<'_>, phase: &Phase) -> anyhow::Result<
 fn turns(seconds: u32, ways: usize) -> Vec<u32> {
     let turn = if ways > 1 { TURN_S } else { seconds };
     let whole = (0..seconds / turn).map(|_| turn);
-    whole.chain((seconds % turn > 0).then_some(seconds % turn)).collect()
+    whole.chain(Some(seconds % turn).filter(|rest| *rest > 0)).collect()
 }
 
 /// Shows how it goes, and listens for Ctrl-C. It ends only where it cannot listen.
