@@ -118,7 +118,8 @@ fn compare(keys: &[String], one: (NodeId, &Answers), other: (NodeId, &Answers)) 
 
 /// The keys: usual ones, and some that are drawn by the function's digest, the same on every node.
 fn keys(function: &Digest) -> Vec<String> {
-    let mut seed = function.0.iter().fold(0_u64, |seed, byte| seed.rotate_left(8) ^ u64::from(*byte));
+    let [a, b, c, d, e, f, g, h, ..] = function.0;
+    let mut seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
     let drawn = (0..DRAWN_KEYS).map(|number| {
         let word = draw(&mut seed);
         let (head, tail) = (word >> 44, word & 0xfff);
