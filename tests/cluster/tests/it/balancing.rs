@@ -134,7 +134,11 @@ fn weights_outlive_the_leader_and_the_next_one_weighs_on() {
         let leader = cluster.leader()?;
         let before = weights(cluster, leader)?;
         cluster.kill(leader)?;
-        let next = cluster.leader()?;
+        let next = cluster.wait("the next leader", LEVEL_MAX, |cluster| {
+            let next = cluster.leader()?;
+            ensure!(next != leader, "the node that died is still named");
+            Ok(next)
+        })?;
         let after = weights(cluster, next)?;
         ensure!(after.iter().max() > after.iter().min(), "before {before:?}, after {after:?}");
         cluster.wait_until_served(LEVEL_MAX)?;
