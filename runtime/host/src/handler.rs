@@ -173,7 +173,7 @@ impl HandlerInstance {
         .apply(&mut store);
 
         let _ticking = handler.ticker.keep_ticking();
-        store.data_mut().run_time.start(None);
+        let clock = store.data_mut().run_time.start(None);
         store.set_epoch_deadline(1);
         let made = async {
             match &handler.pre {
@@ -181,7 +181,7 @@ impl HandlerInstance {
                 Pre::Http(pre) => pre.instantiate(&mut store).await.map(Exports::Http),
             }
         };
-        let Ok(made) = tokio::time::timeout(START_MAX, made).await else {
+        let Ok(made) = tokio::time::timeout(START_MAX, clock.count(made)).await else {
             return Err(InstantiateError::Timeout(TimeoutKind::Deadline));
         };
         match made {
@@ -233,7 +233,7 @@ impl HandlerInstance {
         self.dead = true;
         let guest = self.store.data_mut();
         guest.bounds.forget_hit();
-        guest.run_time.start(Some(deadline));
+        let clock = guest.run_time.start(Some(deadline));
         self.store.set_epoch_deadline(1);
         let bounds = self.reply_bounds;
         let (store, exports) = (&mut self.store, &self.exports);
@@ -252,7 +252,7 @@ impl HandlerInstance {
             }
         };
         // A guest may wait, for a clock or for a response, and meets no check of the time meanwhile.
-        let (outcome, usable) = match tokio::time::timeout_at(deadline.into(), called).await {
+        let (outcome, usable) = match tokio::time::timeout_at(deadline.into(), clock.count(called)).await {
             Err(_) => (Err(CallError::Timeout(TimeoutKind::Deadline)), false),
             Ok(Ok(Ended { result, usable })) => (result, usable),
             Ok(Err(error)) => {
