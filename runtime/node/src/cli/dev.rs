@@ -1,11 +1,9 @@
 //! `shardloom dev`: a whole cluster in this process, on loopback, to try things on.
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -14,15 +12,14 @@ use tokio_util::sync::CancellationToken;
 use ureq::http::Method;
 
 use super::client::{Client, Outgoing, QUICK};
+use super::dev_home::Home;
 use super::replies::{StatusReply, typed};
 use super::watch::Watch;
 use super::{Global, node, progress};
 use crate::credentials::Credentials;
 use crate::server;
-use crate::server::config::{Bootstrap, HTTP_PORT, Join, Listen, LogFormat, NodeConfig};
+use crate::server::config::{Bootstrap, Join, LogFormat, NodeConfig};
 
-/// How far apart the ports of two nodes are.
-const PORT_STEP: u16 = 10;
 /// The most nodes: each needs ports, sockets and logs of its own.
 const NODES_MAX: u16 = 64;
 /// How long the cluster may take to serve.
@@ -47,9 +44,9 @@ pub(super) struct Dev {
     /// How many nodes.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=NODES_MAX.into()))]
     nodes: u16,
-    /// The first node's HTTP port; for a second cluster on this machine, take another one.
-    #[arg(long, value_name = "PORT", default_value_t = HTTP_PORT, value_parser = clap::value_parser!(u16).range(1..))]
-    http_port: u16,
+    /// The first node's HTTP port; left out, that of the cluster that is kept, or 7080. For a second cluster on this machine, take another one.
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    http_port: Option<u16>,
     /// How many shards a new cluster gets.
     #[arg(long, value_name = "N", default_value_t = 1024)]
     shards: u32,
@@ -77,9 +74,9 @@ impl Dev {
     fn run_in(&self, data: &Path) -> anyhow::Result<String> {
         // Before anything starts: a directory that cannot be watched is found out at once, and so is a port that is taken.
         let watch = self.watch.clone().map(Watch::new).transpose()?;
-        self.ports()?;
+        let home = Home::open(data, self.http_port, self.nodes)?;
         let mut cluster = Cluster::new()?;
-        let started = self.start(data, &mut cluster);
+        let started = self.start(&home, &mut cluster);
         let ended = started.and_then(|(status, client)| {
             print!("{}", self.described(&status, data));
             match watch {
@@ -91,20 +88,20 @@ impl Dev {
         cluster.end().and(ended)
     }
 
-    fn start(&self, data: &Path, cluster: &mut Cluster) -> anyhow::Result<(StatusReply, Client)> {
+    fn start(&self, home: &Home<'_>, cluster: &mut Cluster) -> anyhow::Result<(StatusReply, Client)> {
         let wait = progress::wait("the nodes start");
-        let token_file = directory(data, 1).join("admin.token");
+        let token_file = home.token_file();
         // Nodes that were here before find their cluster by themselves, and it may need them to begin.
-        let returning = |index: u16| token_file.exists() && directory(data, index).join("gossip.db").exists();
+        let returning = |index: u16| token_file.exists() && home.directory(index).join("gossip.db").exists();
         let (old, new): (Vec<u16>, Vec<u16>) = (2..=self.nodes).partition(|index| returning(*index));
         let bootstrap = Bootstrap { shards: self.shards, ..Bootstrap::default() };
-        cluster.start(NodeConfig { bootstrap: Some(bootstrap), ..self.config(data, 1) });
-        old.into_iter().for_each(|index| cluster.start(self.config(data, index)));
+        cluster.start(NodeConfig { bootstrap: Some(bootstrap), ..home.config(1) });
+        old.into_iter().for_each(|index| cluster.start(home.config(index)));
 
         let token = cluster.wait("the first node's admin token", || {
             std::fs::read_to_string(&token_file).ok().filter(|token| !token.trim().is_empty())
         })?;
-        let server = format!("http://{}", self.config(data, 1).http_address());
+        let server = format!("http://{}", home.config(1).http_address());
         let client = Client::open(&[server], Some(token.trim().to_owned()), None)?;
         if !new.is_empty() {
             let ready = || Outgoing::new(Method::GET, "/readyz").without_token();
@@ -113,8 +110,8 @@ impl Dev {
         for index in new {
             let reply = client.write(Method::POST, "/v1/admin/tokens", &Value::Null, QUICK)?;
             let token = reply["token"].as_str().context("the node's reply holds no token")?.to_owned();
-            let join = Join { addresses: vec![self.config(data, 1).peer_address()], token };
-            cluster.start(NodeConfig { join: Some(join), ..self.config(data, index) });
+            let join = Join { addresses: vec![home.config(1).peer_address()], token };
+            cluster.start(NodeConfig { join: Some(join), ..home.config(index) });
         }
         let status = cluster.wait("all nodes and shards", || {
             let status: StatusReply = typed(&client.read("/v1/status").ok()?).ok()?;
@@ -139,43 +136,6 @@ impl Dev {
         let kept = if self.data.is_some() { "data in" } else { "Ctrl-C ends it and removes" };
         text.push_str(&format!("{kept} {}\n", data.display()));
         text
-    }
-
-    /// Each node's three ports follow each other, and those of the nodes in steps.
-    fn listen(&self, index: u16) -> Listen {
-        let first = self.http_port + (index - 1) * PORT_STEP;
-        let address = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        Listen {
-            http: address(first),
-            peer: address(first + 1),
-            gossip: address(first + 2),
-            ..Listen::default()
-        }
-    }
-
-    fn config(&self, data: &Path, index: u16) -> NodeConfig {
-        let mut config = NodeConfig::new(directory(data, index));
-        config.listen = self.listen(index);
-        config
-    }
-
-    /// Whether all ports can be had. A node would find out, too, but after the others have begun.
-    fn ports(&self) -> anyhow::Result<()> {
-        let last = u32::from(self.http_port) + u32::from(self.nodes - 1) * u32::from(PORT_STEP) + 2;
-        ensure!(
-            last <= u32::from(u16::MAX),
-            "--http-port {} is too high: {} node(s) need ports up to {last}, and there are {}",
-            self.http_port,
-            self.nodes,
-            u16::MAX
-        );
-        for index in 1..=self.nodes {
-            let Listen { http, peer, gossip, .. } = self.listen(index);
-            TcpListener::bind(http).map(drop).map_err(|error| taken(http, "TCP", &error))?;
-            UdpSocket::bind(peer).map(drop).map_err(|error| taken(peer, "UDP", &error))?;
-            UdpSocket::bind(gossip).map(drop).map_err(|error| taken(gossip, "UDP", &error))?;
-        }
-        Ok(())
     }
 }
 
@@ -268,58 +228,5 @@ fn early(ended: Result<anyhow::Result<()>, tokio::task::JoinError>) -> anyhow::E
         Ok(Ok(())) => anyhow!("a node ended though nobody told it to"),
         Ok(Err(error)) => error.context("a node ended"),
         Err(error) => anyhow::Error::from(error).context("a node ended"),
-    }
-}
-
-/// Why a port cannot be had, and what to do.
-fn taken(address: SocketAddr, protocol: &str, error: &io::Error) -> anyhow::Error {
-    let why = match error.kind() {
-        io::ErrorKind::AddrInUse => "is taken, by another cluster perhaps",
-        io::ErrorKind::PermissionDenied => "is not for everybody",
-        _ => "cannot be had",
-    };
-    anyhow!("{protocol} port {} {why} ({error}): give another --http-port", address.port())
-}
-
-fn directory(data: &Path, index: u16) -> PathBuf {
-    data.join(format!("node-{index}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        dev: Dev,
-    }
-
-    fn dev(line: &str) -> Dev {
-        Line::try_parse_from(line.split(' ')).unwrap().dev
-    }
-
-    #[test]
-    fn nodes_have_the_default_ports_unless_told_otherwise() {
-        assert_eq!(dev("dev").listen(1), Listen::default());
-        let Listen { http, peer, gossip, .. } = dev("dev --http-port 9080").listen(3);
-        assert_eq!([http, peer, gossip].map(|address| address.port()), [9100, 9101, 9102]);
-    }
-
-    #[test]
-    fn a_port_that_is_taken_is_said_with_what_to_do() {
-        let held = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = held.local_addr().unwrap().port();
-        // As the first node's peer port; where its HTTP port is taken as well, that is said.
-        let words = dev(&format!("dev --nodes 1 --http-port {}", port - 1)).ports().unwrap_err().to_string();
-        assert!(words.contains("is taken") && words.contains("--http-port"), "{words}");
-    }
-
-    #[test]
-    fn ports_that_there_are_not_are_said() {
-        let words = dev("dev --http-port 65530").ports().unwrap_err().to_string();
-        assert!(words.contains("too high") && words.contains("65552"), "{words}");
     }
 }

@@ -10,6 +10,7 @@ mod call;
 mod client;
 mod deploy;
 mod dev;
+mod dev_home;
 mod endpoints;
 mod inspect;
 mod login;
