@@ -9,6 +9,8 @@
 #[path = "../tests/it/many.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod many;
+#[path = "../tests/it/ports.rs"]
+mod ports;
 
 use std::time::Instant;
 

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on has failed")]
 
+#[path = "../tests/it/ports.rs"]
+mod ports;
 #[allow(dead_code, reason = "the tests use more of it")]
 #[path = "../tests/it/world.rs"]
 mod world;

@@ -6,6 +6,7 @@ mod failover;
 #[allow(dead_code, reason = "the bench `fifty` uses more of it")]
 mod many;
 mod partition;
+mod ports;
 mod snapshots;
 mod state;
 mod world;

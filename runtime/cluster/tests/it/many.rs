@@ -1,7 +1,7 @@
 //! Several nodes in one process: real sockets on loopback, real logs on disk, the real protocol; no HTTP and no guests.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use shardloom_cluster::control::{Addresses, JoinPolicy};
@@ -13,6 +13,8 @@ use shardloom_sharding::ids::{NodeId, ShardId};
 use shardloom_sharding::protocol::timing::Timing;
 use shardloom_store::{SpaceMarks, WalOptions};
 use tempfile::TempDir;
+
+use crate::ports::next_address;
 
 /// How long something may take that happens by itself, on a machine that does much else.
 pub(crate) const HEAL_MAX: Duration = Duration::from_secs(60);
@@ -55,7 +57,7 @@ impl World {
                 token: self.handle(0).create_token(TOKEN_LIFE).await.unwrap(),
             },
         };
-        let (peer, gossip) = (free_port(), free_port());
+        let (peer, gossip) = (next_address(), next_address());
         self.nodes.push(Node { cluster: None, peer, gossip });
         let index = self.nodes.len() - 1;
         let cluster = shardloom_cluster::start(self.options(index, beginning)).await.unwrap();
@@ -175,9 +177,4 @@ impl World {
             tokio::time::sleep(POLL).await;
         }
     }
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> SocketAddr {
-    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }

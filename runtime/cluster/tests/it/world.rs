@@ -1,7 +1,7 @@
 //! A cluster of real nodes.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -19,6 +19,8 @@ use shardloom_sharding::protocol::timing::Timing;
 use shardloom_store::{SpaceMarks, WalOptions};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+
+use crate::ports::next_address;
 
 /// How long anything may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -116,12 +118,8 @@ pub(crate) struct World {
 
 impl Place {
     fn new() -> Place {
-        Place { data: TempDir::new().unwrap(), peer: free_port(), gossip: free_port(), running: None }
+        Place { data: TempDir::new().unwrap(), peer: next_address(), gossip: next_address(), running: None }
     }
-}
-
-fn free_port() -> SocketAddr {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 impl World {

@@ -121,10 +121,12 @@ fn taken(address: SocketAddr, protocol: &str, error: &io::Error) -> anyhow::Erro
 mod tests {
     use super::*;
 
-    /// A port from which on three are free, as far as can be told.
-    fn free_port() -> u16 {
-        let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        held.local_addr().unwrap().port().clamp(1, 60_000)
+    /// Ports from which on three are free, below those that the kernel gives to whoever asks for none.
+    fn free_ports() -> impl Iterator<Item = u16> {
+        let begin = 12_000 + std::process::id() % 1_800 * 10;
+        let begin = u16::try_from(begin).unwrap();
+        let is_free = |port: &u16| Home::open(tempfile::tempdir().unwrap().path(), Some(*port), 1).is_ok();
+        (begin..32_000).step_by(10).filter(is_free)
     }
 
     #[test]
@@ -156,11 +158,12 @@ mod tests {
     #[test]
     fn a_cluster_that_is_kept_stays_at_its_ports() {
         let directory = tempfile::tempdir().unwrap();
-        let port = free_port();
+        let mut free = free_ports();
+        let port = free.next().unwrap();
         let open = |wanted| Home::open(directory.path(), wanted, 1).map(|home| home.http_port);
         assert_eq!(open(Some(port)).unwrap(), port);
         // Nothing was started yet, so there is nothing that would look for anybody.
-        let other = free_port();
+        let other = free.next().unwrap();
         assert_eq!(open(Some(other)).unwrap(), other);
         fs::create_dir(directory.path().join("node-1")).unwrap();
         fs::write(directory.path().join("node-1/admin.token"), "token").unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shardloom_client::{Call, Client, Executed, Failure, Reason};
 
-use crate::node::{Answer, Node, nobody};
+use crate::node::{Answer, NOBODY, Node};
 
 const RAN: Answer = Answer::Ran { node: 1, shard: 0, epoch: 1, http: None };
 const LOST: Answer =
@@ -120,7 +120,7 @@ async fn a_doubt_is_told_even_if_the_last_attempt_met_a_refusal() {
 
 #[tokio::test]
 async fn where_nobody_can_be_reached_nothing_has_run() {
-    let client = Client::builder().node(nobody().await).attempts(3).build().unwrap();
+    let client = Client::builder().node(NOBODY).attempts(3).build().unwrap();
     let error = client.call(&call()).await.unwrap_err();
     assert!(matches!(error.reason, Reason::Unreachable { .. }), "{error}");
     assert_eq!(error.executed, Executed::No);
