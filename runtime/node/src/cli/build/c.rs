@@ -9,7 +9,7 @@ use wit_component::ComponentEncoder;
 use wit_parser::Resolve;
 
 use super::WIT;
-use super::tool::{run, tool, works};
+use super::tool::{PYTHON, pip_install, run, tool, works};
 
 /// What shard handlers in C are compiled to.
 pub(super) const SHARD_HANDLER: &str = "shard-handler";
@@ -48,7 +48,11 @@ fn compiler(directory: &Path) -> anyhow::Result<Command> {
             return Ok(by_python(python));
         }
     }
-    bail!("zig is not there: python3 -m venv .venv && .venv/bin/pip install {COMPILER}")
+    let install = pip_install(directory, COMPILER);
+    if !works(tool("python3", directory).arg("--version")) {
+        bail!("zig is not there, nor is Python, which can install it: install {PYTHON}, then `{install}`");
+    }
+    bail!("zig is not there: `{install}`")
 }
 
 fn sources(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {

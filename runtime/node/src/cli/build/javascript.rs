@@ -12,7 +12,9 @@ const HANDLERS: [&str; 2] = ["handler.ts", "handler.js"];
 
 pub(super) fn build(directory: &Path, out: &Path) -> anyhow::Result<()> {
     if !works(tool("npm", directory).arg("--version")) {
-        bail!("npm is not there: install Node.js 20.6 or later, with npm (https://nodejs.org)");
+        bail!(
+            "npm is not there: install Node.js 20.6 or later, with npm (Debian, Ubuntu: `apt-get install nodejs npm`; else https://nodejs.org/en/download)"
+        );
     }
     let Some(handler) = HANDLERS.into_iter().find(|handler| directory.join(handler).exists()) else {
         bail!("there is neither {} nor {}", HANDLERS[0], HANDLERS[1]);

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::bail;
 
 use super::WIT;
-use super::tool::{run, tool, works};
+use super::tool::{PYTHON, pip_install, run, tool, works};
 
 /// The compiler that the SDK is tested with.
 const COMPILER: &str = "componentize-py==0.25.1";
@@ -18,9 +18,9 @@ pub(super) fn build(directory: &Path, out: &Path) -> anyhow::Result<()> {
     let has = |python: &&str| works(tool(python, directory).args(["-c", "import componentize_py"]));
     let Some(python) = PYTHONS.into_iter().filter(own).find(|python| has(python)) else {
         if !works(tool("python3", directory).arg("--version")) {
-            bail!("python3 is not there: install Python 3.10 or later, with pip");
+            bail!("python3 is not there: install {PYTHON}");
         }
-        bail!("componentize-py is not there: python3 -m venv .venv && .venv/bin/pip install {COMPILER}");
+        bail!("componentize-py is not there: `{}`", pip_install(directory, COMPILER));
     };
     let out = std::path::absolute(out)?;
     let mut script = tool(python, directory);

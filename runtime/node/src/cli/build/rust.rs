@@ -21,10 +21,12 @@ struct Message {
 
 pub(super) fn build(directory: &Path, out: &Path) -> anyhow::Result<()> {
     if !works(tool("cargo", directory).arg("--version")) {
-        bail!("cargo is not there: install Rust by rustup (https://rustup.rs)");
+        bail!(
+            "cargo is not there: install Rust by rustup (https://rustup.rs): `curl -sSf https://sh.rustup.rs | sh`"
+        );
     }
     let Some(target) = TARGETS.into_iter().find(|target| has_std(directory, target)) else {
-        bail!("Rust has no WebAssembly target here: rustup target add {}", TARGETS[0]);
+        bail!("Rust has no WebAssembly target here: `rustup target add {}`", TARGETS[0]);
     };
     let mut cargo = tool("cargo", directory);
     cargo.args(["build", "--release", "--message-format=json-render-diagnostics", "--target", target]);
@@ -68,7 +70,7 @@ fn component_linker(directory: &Path) -> anyhow::Result<[String; 2]> {
     let linkers = Path::new(&sysroot).join("lib/rustlib").join(host).join("bin");
     let linker = linkers.join("wasm-component-ld");
     if !linker.exists() {
-        bail!("{} is not there: rustup target add {}", linker.display(), TARGETS[0]);
+        bail!("{} is not there: `rustup target add {}`", linker.display(), TARGETS[0]);
     }
     Ok([
         format!("-Clinker={}", linker.display()),

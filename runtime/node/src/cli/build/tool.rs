@@ -5,6 +5,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
+/// How Python comes onto a machine that has none.
+pub(super) const PYTHON: &str = "Python 3.10 or later, with pip and venv (Debian, Ubuntu: `apt-get install python3-venv`; else https://www.python.org/downloads)";
+
 /// A command in a project's directory, by this program.
 pub(super) fn tool(program: impl AsRef<std::ffi::OsStr>, directory: &Path) -> Command {
     let mut command = Command::new(program);
@@ -18,6 +21,12 @@ pub(super) fn works(command: &mut Command) -> bool {
     quiet.status().is_ok_and(|status| status.success())
 }
 
+/// The command that puts a package of PyPI where a project's build finds it, and nothing else does.
+pub(super) fn pip_install(directory: &Path, package: &str) -> String {
+    let venv = directory.join(".venv");
+    format!("python3 -m venv {0} && {0}/bin/pip install {package}", venv.display())
+}
+
 /// Runs a command; what it prints goes to standard error, so that standard output is ours.
 ///
 /// # Errors
@@ -29,4 +38,15 @@ pub(super) fn run(command: &mut Command) -> anyhow::Result<()> {
         bail!("{program} ended with {status}");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_is_installed_where_the_build_looks_from_wherever_it_is_called() {
+        let command = pip_install(Path::new("apps/greeter"), "it==1");
+        assert_eq!(command, "python3 -m venv apps/greeter/.venv && apps/greeter/.venv/bin/pip install it==1");
+    }
 }
