@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::foreign_guest::FOREIGN_GUESTS;
 use crate::made::Made;
 use crate::wasm_target::{self, TARGET, Toolchain, repository, run};
 use crate::{c_guest, javascript_guest, python_guest};
@@ -89,6 +90,11 @@ pub(crate) fn build_all(toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
         let component = c_guest::build(&source, c_guest::SHARD_HANDLER, &["-I", &include], &work)
             .with_context(|| format!("building examples/{name}"))?;
         built.push(install(&components, name, &component)?);
+    }
+    for guest in &FOREIGN_GUESTS {
+        let name = guest.name;
+        let component = guest.build(toolchain, &build.join("foreign").join(name));
+        built.push(install(&components, name, &component.with_context(|| format!("building {name}"))?)?);
     }
     for (name, module) in PYTHON_EXAMPLES {
         let module = repository().join("examples").join(name).join(module);

@@ -6,6 +6,7 @@ mod check;
 mod conformance;
 mod demo;
 mod faults;
+mod foreign_guest;
 mod guests;
 mod javascript_guest;
 mod made;

@@ -65,6 +65,9 @@ pub enum CallError {
     /// The guest refused; the instance lives.
     #[error(transparent)]
     Failure(#[from] Failure),
+    /// A component of wasi:http has ended without a whole response; the instance may live.
+    #[error("{0}")]
+    NoResponse(String),
     /// The guest trapped.
     #[error("the guest trapped: {}", .0.reason)]
     Trap(GuestTrap),

@@ -260,7 +260,8 @@ impl HandlerInstance {
                 (Err(guest.stop_reason(&error, self.stack_bytes, bounds.reply_bytes).into()), false)
             }
         };
-        self.dead = !(usable && matches!(outcome, Ok(_) | Err(CallError::Failure(_))));
+        self.dead =
+            !(usable && matches!(outcome, Ok(_) | Err(CallError::Failure(_) | CallError::NoResponse(_))));
         outcome
     }
 

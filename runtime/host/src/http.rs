@@ -17,9 +17,6 @@ use crate::call::{CallError, Ended, Reply, ReplyBounds, Request};
 use crate::guest::Guest;
 use crate::stop::{LimitHit, cut};
 
-/// The status of a response that stands for one that did not come.
-const STATUS_BAD_GATEWAY: u16 = 502;
-
 /// What is said of a response that broke off.
 const UNFINISHED: &str = "the body of the response did not come to its end";
 
@@ -197,10 +194,9 @@ fn to_http(request: Request) -> Result<http::Request<Full<Bytes>>, String> {
     builder.body(Full::new(Bytes::from(body))).map_err(|error| format!("the request: {error}"))
 }
 
-/// What the caller hears of a component that gave no response: it is the gateway's to say.
+/// There is no response; words of the component's may be among those that say why.
 fn failed(words: String) -> Result<Reply, CallError> {
-    let headers = vec![("content-type".to_owned(), "text/plain; charset=utf-8".to_owned())];
-    Ok(Reply { status: STATUS_BAD_GATEWAY, headers, body: cut(words).into_bytes() })
+    Err(CallError::NoResponse(cut(words)))
 }
 
 /// Polls a future one single time.

@@ -18,11 +18,10 @@ use crate::web::{end, send, web};
 async fn a_component_without_a_response_is_answered_for() {
     let (fixture, state) = (Fixture::new(), State::default());
     let mut instance = fixture.instance("web-faulty").await;
-    let (status, words) = send(&state, &mut instance, web("GET", "/silent", "")).await;
-    assert_eq!((status, words.as_str()), (502, "the component gave no response"));
-    let (status, words) = send(&state, &mut instance, web("GET", "/error", "")).await;
-    assert_eq!(status, 502);
-    assert!(words.contains("on purpose"), "{words}");
+    let silent = end(&state, &mut instance, web("GET", "/silent", "")).await;
+    assert_eq!(silent, Err(CallError::NoResponse("the component gave no response".into())));
+    let ended = end(&state, &mut instance, web("GET", "/error", "")).await;
+    assert!(matches!(&ended, Err(CallError::NoResponse(words)) if words.contains("on purpose")), "{ended:?}");
     assert!(!instance.is_dead());
 }
 
@@ -30,9 +29,9 @@ async fn a_component_without_a_response_is_answered_for() {
 async fn a_body_that_is_left_open_holds_nobody_up() {
     let (fixture, state) = (Fixture::new(), State::default());
     let mut instance = fixture.instance("web-faulty").await;
-    let (status, words) = send(&state, &mut instance, web("GET", "/open", "")).await;
-    assert_eq!(status, 502);
-    assert!(words.contains("did not come to its end"), "{words}");
+    let ended = end(&state, &mut instance, web("GET", "/open", "")).await;
+    let said = |words: &str| words.contains("did not come to its end");
+    assert!(matches!(&ended, Err(CallError::NoResponse(words)) if said(words)), "{ended:?}");
     assert!(instance.is_dead());
 }
 

@@ -42,6 +42,8 @@ pub enum Code {
     GuestTrap,
     /// The guest went over one of its limits.
     GuestLimit,
+    /// A component of wasi:http gave no whole response.
+    NoResponse,
     /// The workload's shard function gave no shard.
     ShardFunctionFailed,
     /// Nobody leads, so leases run out.
@@ -72,7 +74,7 @@ pub enum Code {
 
 impl Code {
     /// All codes, in the order of the contract's table.
-    pub const ALL: [Code; 29] = [
+    pub const ALL: [Code; 30] = [
         Code::Invalid,
         Code::NotFound,
         Code::Conflict,
@@ -89,6 +91,7 @@ impl Code {
         Code::HeadTooLarge,
         Code::GuestTrap,
         Code::GuestLimit,
+        Code::NoResponse,
         Code::ShardFunctionFailed,
         Code::NoLeader,
         Code::Resharding,
@@ -124,6 +127,7 @@ impl Code {
             Code::HeadTooLarge => ("too-large", 431, "The headers are too large", No),
             Code::GuestTrap => ("guest-trap", 500, "The workload's guest trapped", RolledBack),
             Code::GuestLimit => ("guest-limit", 500, "The workload's guest went over a limit", RolledBack),
+            Code::NoResponse => ("no-response", 502, "The component gave no response", RolledBack),
             Code::ShardFunctionFailed => ("shard-function-failed", 500, "The shard function failed", No),
             Code::NoLeader => ("no-leader", 503, "The cluster has no leader now", No),
             Code::Resharding => ("resharding", 503, "The shard is being handed over", No),

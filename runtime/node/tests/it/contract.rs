@@ -61,6 +61,11 @@ async fn every_described_operation_exists_and_nothing_else_does() {
     }
     let description = client.admin("GET", "/v1/openapi.json", b"").await.json();
     assert!(description["paths"]["/v1/call/{workload}/{key}"]["post"].is_object());
+    let of_components = &description["paths"]["/w/{workload}/{path}"];
+    for method in ["get", "head", "post", "put", "patch", "delete", "options"] {
+        assert!(of_components[method].is_object(), "{method} is not described");
+    }
+    assert!(of_components["any"].is_null(), "no such method can be described");
 }
 
 #[tokio::test(flavor = "multi_thread")]

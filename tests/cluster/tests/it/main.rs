@@ -8,6 +8,7 @@ mod damage;
 mod deploying;
 mod examples;
 mod failing;
+mod foreign;
 mod forming;
 mod full_disk;
 mod granting;

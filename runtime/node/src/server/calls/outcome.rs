@@ -90,6 +90,7 @@ pub fn sort(result: Result<Reply, CallError>) -> Result<Result<GuestReply, Guest
         Err(error) => Err(match &error {
             CallError::Limit(_) => Problem::new(Code::GuestLimit, error.to_string()),
             CallError::Timeout(_) => Problem::new(Code::GuestTimeout, error.to_string()),
+            CallError::NoResponse(_) => Problem::new(Code::NoResponse, error.to_string()),
             CallError::Dead => Problem::new(Code::Internal, error.to_string()).executed(Executed::No),
             // The instance is dead, and with it all that the call has done.
             CallError::Host(_) => {

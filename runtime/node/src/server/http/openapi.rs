@@ -14,10 +14,15 @@ pub enum Guard {
     Admin,
 }
 
+/// The method of a path that leaves it to the component which methods there are.
+pub const ANY: &str = "any";
+/// All methods that a description can name.
+const METHODS: [&str; 8] = ["get", "head", "post", "put", "patch", "delete", "options", "trace"];
+
 /// One operation of the API.
 #[derive(Debug, Clone, Copy)]
 pub struct Operation {
-    /// The HTTP method, in lower case.
+    /// The HTTP method, in lower case; [`ANY`] stands for all that there are.
     pub method: &'static str,
     /// The path, parameters in braces.
     pub path: &'static str,
@@ -43,7 +48,7 @@ pub const OPERATIONS: [Operation; 32] = {
         operation(Open, "post", "/v1/call/{workload}/{key}", "Call a workload's handler; body in, body out"),
         operation(
             Open,
-            "get",
+            ANY,
             "/w/{workload}/{path}",
             "Send a request, by any method, to a component of wasi:http",
         ),
@@ -115,7 +120,9 @@ pub fn description() -> Value {
     let mut paths = serde_json::Map::new();
     for operation in OPERATIONS {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
-        path[operation.method] = described(&operation);
+        for method in METHODS.iter().filter(|method| [**method, ANY].contains(&operation.method)) {
+            path[*method] = described(&operation);
+        }
     }
     let mut codes: Vec<&str> = Code::ALL.iter().map(|code| code.name()).collect();
     codes.dedup();
