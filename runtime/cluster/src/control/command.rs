@@ -12,6 +12,7 @@ use shardloom_protocol::workload::WorkloadSpec;
 use shardloom_sharding::ids::{ClusterId, DiskId, Epoch, NodeId, ShardId, Term};
 use shardloom_sharding::protocol::control::NothingLeft;
 
+use super::access::{AccessError, TokenRole};
 use super::settings::Setting;
 
 /// Whether nodes that join with a token are added at once, or wait for `shardloom node add`.
@@ -196,6 +197,20 @@ pub enum ControlCommand {
         /// What becomes of shards of which it names no committed replica.
         nothing_left: NothingLeft,
     },
+    /// A token of the API is made.
+    CreateAccessToken {
+        /// Its name.
+        name: String,
+        /// What its holder may do.
+        role: TokenRole,
+        /// Digest of its secret.
+        digest: Digest,
+    },
+    /// A token of the API is good no longer.
+    RevokeAccessToken {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// Why an entry had no effect.
@@ -263,6 +278,9 @@ pub enum Refused {
         /// Which, and what it can have.
         reason: String,
     },
+    /// A token of the API cannot be made or revoked.
+    #[error(transparent)]
+    Access(#[from] AccessError),
 }
 
 /// What the writer of an entry gets back once it is applied.

@@ -1,9 +1,14 @@
 //! The control log's contents: commands, and the state that they add up to.
 
+mod access;
 mod command;
 mod settings;
 mod state;
 
+pub use access::{
+    ACCESS_NAME_BYTES_MAX, ACCESS_TOKENS_MAX, AccessError, AccessToken, AccessTokens, FOUNDER,
+    ParseRoleError, TokenRole,
+};
 pub use command::{
     Addresses, ControlCommand, ControlReply, Founding, JoinPolicy, Member, MemberStanding, Outcome, Refused,
 };

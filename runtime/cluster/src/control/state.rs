@@ -10,6 +10,7 @@ use shardloom_sharding::map_codec::decode_changes;
 use shardloom_sharding::plan::WEIGHT_MAX;
 use shardloom_sharding::protocol::control::ShardControl;
 
+use super::access::AccessTokens;
 use super::command::{ControlCommand, Founding, Member, Outcome, Refused};
 use super::settings::Settings;
 
@@ -61,13 +62,15 @@ pub struct ControlState {
     /// Shard functions (none: the built-in one) that names ran under which are not deployed now: what such a name has left on shards is where this
     /// function put it.
     pub left_by: BTreeMap<String, Option<Digest>>,
+    /// Who may do what through the API.
+    pub access: AccessTokens,
 }
 
 /// What an entry changed: shards whose assignment differs now, for the protocol's shells.
 pub type ChangedShards = Vec<ShardId>;
 
 impl ControlState {
-    fn found(founding: Founding) -> ControlState {
+    fn found(index: u64, founding: Founding) -> ControlState {
         let founder = founding.founder.clone();
         ControlState {
             members: BTreeMap::from([(founder.node, founder)]),
@@ -80,6 +83,7 @@ impl ControlState {
             shards: ShardControl::new(founding.shard_count),
             settings: Settings::founded(founding.replicas),
             left_by: BTreeMap::new(),
+            access: AccessTokens::founded(founding.admin_token, index),
             founding,
         }
     }
@@ -94,7 +98,7 @@ impl ControlState {
         let mut changed = ChangedShards::new();
         let outcome = match (state.as_mut(), command) {
             (None, ControlCommand::Found(founding)) => {
-                *state = Some(ControlState::found(*founding));
+                *state = Some(ControlState::found(index, *founding));
                 Ok(Outcome::Done)
             }
             (None, _) => Err(Refused::NotFounded),
@@ -177,6 +181,14 @@ impl ControlState {
                 Ok(()) => Ok(Outcome::Done),
                 Err(bad) => Err(Refused::BadSetting { reason: bad.to_string() }),
             },
+            ControlCommand::CreateAccessToken { name, role, digest } => {
+                self.access.create(name, role, digest, index)?;
+                Ok(Outcome::Done)
+            }
+            ControlCommand::RevokeAccessToken { name } => {
+                self.access.revoke(&name)?;
+                Ok(Outcome::Done)
+            }
         }
     }
 

@@ -411,7 +411,10 @@ fn refusal(reply: &Reply) -> ClientError {
         }
     };
     let hint = match problem.code.as_str() {
-        "unauthenticated" | "forbidden" => {
+        "forbidden" => {
+            "; an admin makes one of another role with `shardloom token create --role ROLE --name NAME`"
+        }
+        "unauthenticated" => {
             "; set SHARDLOOM_ADMIN_TOKEN, or run `shardloom login` with the token from admin.token in the data \
              directory of the node that made the cluster"
         }

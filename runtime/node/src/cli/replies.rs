@@ -123,6 +123,18 @@ pub(super) struct ShardReply {
     pub(super) weight: u64,
 }
 
+/// One token of the API.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct AccessReply {
+    /// Its name.
+    pub(super) name: String,
+    /// What its holder may do.
+    pub(super) role: String,
+    /// The index of the entry that made it.
+    pub(super) since: u64,
+}
+
 /// One address of a node.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

@@ -180,6 +180,10 @@ fn log_command(command: ControlCommand) -> Option<LogCommand> {
             LogCommand::RemoveMember { node, force: force == Force::Orphan }
         }
         ControlCommand::SetSettings(values) => LogCommand::SetSettings { values },
+        ControlCommand::CreateAccess { name, role, digest } => {
+            LogCommand::CreateAccessToken { name, role, digest }
+        }
+        ControlCommand::RevokeAccess { name } => LogCommand::RevokeAccessToken { name },
         ControlCommand::RepairShards { changes, nothing_left } => {
             LogCommand::RepairShards { changes: encode_changes(&changes).ok()?.into(), nothing_left }
         }
@@ -251,7 +255,7 @@ fn picture(cluster: &ClusterHandle) -> View {
             // A weigher that has given none yet has left those of the one before.
             .filter(|weigher| weigher.weights_since > 0 || state.weights.iter().any(|weight| *weight != 1))
             .map(|_| Arc::new(state.weights.clone())),
-        admin_token_sha256: state.founding.admin_token.0,
+        access: Arc::new(state.access.clone()),
         lease_live,
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use shardloom_cluster::control::Setting;
+use shardloom_cluster::control::{Setting, TokenRole};
 use shardloom_protocol::digest::Digest;
 use shardloom_protocol::peer::LogEnds;
 use shardloom_protocol::workload::WorkloadSpec;
@@ -203,6 +203,20 @@ pub enum ControlCommand {
         changes: Vec<Change>,
         /// What becomes of shards of which nothing is left.
         nothing_left: NothingLeft,
+    },
+    /// Makes a token of the API.
+    CreateAccess {
+        /// Its name.
+        name: String,
+        /// What its holder may do.
+        role: TokenRole,
+        /// The sha256 of its secret.
+        digest: Digest,
+    },
+    /// Revokes a token of the API.
+    RevokeAccess {
+        /// Its name.
+        name: String,
     },
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
-use shardloom_cluster::control::Settings;
+use shardloom_cluster::control::{AccessTokens, Settings};
 use shardloom_cluster::leading::MovesNews;
 use shardloom_protocol::digest::Digest;
 use shardloom_protocol::workload::{Reuse, WorkloadSpec};
@@ -48,8 +48,8 @@ pub struct View {
     pub weigher: Option<Weigher>,
     /// One weight per shard, or none while all weigh 1.
     pub weights: Option<Arc<Vec<u32>>>,
-    /// The sha256 of the admin token.
-    pub admin_token_sha256: [u8; 32],
+    /// Who may do what through the API.
+    pub access: Arc<AccessTokens>,
     /// Nodes without room on their disks.
     pub full: BTreeSet<NodeId>,
     /// Whether this node holds a live lease. A hint: [`Permit`](super::fabric::Permit) is what counts.

@@ -20,8 +20,9 @@ use shardloom::server::metrics::Metrics;
 use shardloom::server::state::ShardState;
 use shardloom::server::view::{Member, MemberState, Role, View, Weigher, Workload};
 use shardloom::server::{NodeServer, chores};
-use shardloom_cluster::control::{BadSetting, Settings};
+use shardloom_cluster::control::{AccessError, AccessTokens, BadSetting, Settings};
 use shardloom_host::{Compiler, Host, HostOptions};
+use shardloom_protocol::digest::Digest;
 use shardloom_protocol::peer::LogEnds;
 use shardloom_sharding::ids::{ClusterId, DiskId, Epoch, NodeId, Replica, ShardId, Tail, Term};
 use shardloom_sharding::map::ShardMap;
@@ -148,6 +149,14 @@ impl Shared {
             ControlCommand::SetSettings(values) => {
                 let bad = |bad: BadSetting| ControlError::Refused(bad.to_string());
                 control.settings.set(&values).map_err(bad)?;
+            }
+            ControlCommand::CreateAccess { name, role, digest } => {
+                let bad = |bad: AccessError| ControlError::Refused(bad.to_string());
+                Arc::make_mut(&mut control.access).create(name, role, digest, index).map_err(bad)?;
+            }
+            ControlCommand::RevokeAccess { name } => {
+                let bad = |bad: AccessError| ControlError::Refused(bad.to_string());
+                Arc::make_mut(&mut control.access).revoke(&name).map_err(bad)?;
             }
             ControlCommand::RepairShards { .. } => {}
             ControlCommand::RemoveNode { node, .. } => {
@@ -326,7 +335,7 @@ fn first_view(map: ShardMap) -> View {
         left_by: BTreeMap::new(),
         weigher: None,
         weights: None,
-        admin_token_sha256: Sha256::digest(ADMIN_TOKEN).into(),
+        access: Arc::new(AccessTokens::founded(Digest(Sha256::digest(ADMIN_TOKEN).into()), 1)),
         lease_live: true,
         full: std::collections::BTreeSet::new(),
         warnings: Vec::new(),

@@ -169,7 +169,7 @@ async fn take(
         return Err(body_too_large(body_max));
     }
     let room = server.router.in_flight.enter(announced)?;
-    let mut passed = headers::for_guest(request.headers(), &view.admin_token_sha256)?;
+    let mut passed = headers::for_guest(request.headers(), &view.access)?;
     idempotency::check(&passed)?;
     let body = read(request.into_body(), body_max, deadline).await?;
     let Target { key, method, http, .. } = target;

@@ -1,6 +1,7 @@
 //! Which headers pass between callers and guests.
 
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use shardloom_cluster::control::AccessTokens;
 use shardloom_protocol::call::Given;
 use shardloom_sharding::ids::Epoch;
 
@@ -47,11 +48,11 @@ fn passes(name: &str) -> bool {
     !HOP_BY_HOP.contains(&name) && !name.starts_with(OWN_PREFIX) && name != REPLAYED.as_str()
 }
 
-/// The caller's headers for the guest: without hop-by-hop ones, those that `connection` names, ours, and the admin token.
+/// The caller's headers for the guest: without hop-by-hop ones, those that `connection` names, ours, and a token of the API.
 ///
 /// # Errors
 /// `bad-request` for a value that is not UTF-8.
-pub fn for_guest(headers: &HeaderMap, token_sha256: &[u8; 32]) -> Result<Vec<(String, String)>, Problem> {
+pub fn for_guest(headers: &HeaderMap, tokens: &AccessTokens) -> Result<Vec<(String, String)>, Problem> {
     let named: Vec<String> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -62,7 +63,7 @@ pub fn for_guest(headers: &HeaderMap, token_sha256: &[u8; 32]) -> Result<Vec<(St
     let mut passed = Vec::with_capacity(headers.len());
     for (name, value) in headers {
         let dropped = !passes(name.as_str()) || named.iter().any(|dropped| dropped == name.as_str());
-        if dropped || (name == header::AUTHORIZATION && carries_token(headers, token_sha256)) {
+        if dropped || (name == header::AUTHORIZATION && carries_token(headers, tokens)) {
             continue;
         }
         let value = std::str::from_utf8(value.as_bytes()).map_err(|_| {
@@ -73,8 +74,8 @@ pub fn for_guest(headers: &HeaderMap, token_sha256: &[u8; 32]) -> Result<Vec<(St
     Ok(passed)
 }
 
-fn carries_token(headers: &HeaderMap, token_sha256: &[u8; 32]) -> bool {
-    auth::bearer(headers).is_some_and(|token| auth::is_token(token, token_sha256))
+fn carries_token(headers: &HeaderMap, tokens: &AccessTokens) -> bool {
+    auth::bearer(headers).is_some_and(|token| tokens.holder(&auth::digest(token)).is_some())
 }
 
 /// The guest's headers for the caller: what is not a valid header, or not the guest's to set, is left out.
@@ -120,6 +121,8 @@ pub fn add_epoch(headers: &mut HeaderMap, epoch: Epoch) {
 
 #[cfg(test)]
 mod tests {
+    use shardloom_protocol::digest::Digest;
+
     use super::*;
 
     #[test]
@@ -135,18 +138,17 @@ mod tests {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         let kept = vec![("x-kept".to_owned(), "grüße".to_owned())];
-        assert_eq!(for_guest(&headers, &[0; 32]).unwrap(), kept);
+        assert_eq!(for_guest(&headers, &AccessTokens::default()).unwrap(), kept);
         headers.insert("x-bad", HeaderValue::from_bytes(b"\xff").unwrap());
-        assert_eq!(for_guest(&headers, &[0; 32]).unwrap_err().code, Code::BadRequest);
+        assert_eq!(for_guest(&headers, &AccessTokens::default()).unwrap_err().code, Code::BadRequest);
     }
 
     #[test]
-    fn a_guest_never_sees_the_admin_token_but_sees_any_other() {
-        use sha2::Digest;
-        let sha256 = sha2::Sha256::digest(b"secret").into();
+    fn a_guest_never_sees_a_token_of_the_api_but_sees_any_other() {
+        let tokens = AccessTokens::founded(Digest(auth::digest(b"secret")), 1);
         let with = |value| HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))]);
-        assert_eq!(for_guest(&with("Bearer secret"), &sha256).unwrap(), vec![]);
-        assert_eq!(for_guest(&with("Bearer other"), &sha256).unwrap().len(), 1);
+        assert_eq!(for_guest(&with("Bearer secret"), &tokens).unwrap(), vec![]);
+        assert_eq!(for_guest(&with("Bearer other"), &tokens).unwrap().len(), 1);
     }
 
     #[test]

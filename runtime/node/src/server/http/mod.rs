@@ -1,9 +1,10 @@
 //! The HTTP contract: routes, their guards, and how requests and replies look.
 //!
-//! In reading order: [`routes`] is the table of all of them; [`auth`] guards; [`calls`] are calls of workloads, [`web`] requests of components of wasi:http, with [`web_key`]; [`state`] shows
-//! the cluster, [`logs`] what guests say; [`components`], [`workloads`], [`nodes`] and [`weigher`] change it; [`backup`] carries states out and in, [`repair`] gives up what is lost; [`openapi`] describes everything;
+//! In reading order: [`routes`] lists all of them, in the [`table`] that gives each its guard; [`auth`] guards; [`calls`] are calls of workloads, [`web`] requests of components of wasi:http, with [`web_key`]; [`state`] shows
+//! the cluster, [`logs`] what guests say; [`components`], [`workloads`], [`nodes`], [`access`] and [`weigher`] change it; [`backup`] carries states out and in, [`repair`] gives up what is lost; [`openapi`] describes everything;
 //! `serve` and [`connection`] serve sockets, and `plain_words` sees to it that even what is not HTTP is told so.
 
+pub mod access;
 pub mod auth;
 pub mod backup;
 pub mod calls;
@@ -20,6 +21,7 @@ pub mod routes;
 mod serve;
 pub mod settings;
 pub mod state;
+pub mod table;
 pub mod web;
 pub mod web_key;
 pub mod weigher;

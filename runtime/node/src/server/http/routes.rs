@@ -1,56 +1,176 @@
-//! The table of routes.
+//! All routes of a node, each with its guard.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
-use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post, put};
+use shardloom_cluster::control::TokenRole;
 
+use super::auth::Guard;
+use super::table::{Table, Verb};
 use super::{
-    auth, backup, calls, components, logs, nodes, openapi, repair, settings, state, web, weigher, workloads,
+    access, backup, calls, components, logs, nodes, repair, settings, state, web, weigher, workloads,
 };
 use crate::server::NodeServer;
 use crate::server::problem::{Code, Problem};
 
+const OPEN: Guard = Guard::Open;
+/// Sees, and changes nothing.
+const READER: Guard = Guard::Role(TokenRole::Reader);
+/// Changes what runs.
+const DEPLOYER: Guard = Guard::Role(TokenRole::Deployer);
+/// Changes the cluster, or sees what workloads keep.
+const ADMIN: Guard = Guard::Role(TokenRole::Admin);
+
 /// All routes of a node, for one server.
 pub fn routes(server: Arc<NodeServer>) -> Router {
-    let guarded = Router::new()
-        .route("/v1/status", get(state::status))
-        .route("/v1/nodes", get(state::nodes))
-        .route("/v1/shards", get(state::shards))
-        .route("/v1/moves", get(state::moves))
-        .route("/v1/endpoints", get(state::endpoints))
-        .route("/v1/logs", get(logs::logs))
-        .route("/v1/workloads", get(state::workloads))
-        .route("/v1/components/{sha256}", put(components::upload).get(components::download))
-        .route("/v1/workloads/{name}", put(workloads::deploy).delete(workloads::undeploy))
-        .route("/v1/admin/tokens", post(nodes::create_token))
-        .route("/v1/admin/step-down", post(nodes::step_down))
-        .route("/v1/admin/nodes/{id}/add", post(nodes::add))
-        .route("/v1/admin/nodes/{id}/drain", post(nodes::drain))
-        .route("/v1/admin/nodes/{id}/remove", post(nodes::remove))
-        .route("/v1/admin/weigher", get(weigher::show).post(weigher::set).delete(weigher::unset))
-        .route("/v1/admin/weigher/run", post(weigher::run))
-        .route("/v1/admin/settings", get(settings::show).put(settings::set))
-        .route("/v1/admin/backup/shards/{shard}", get(backup::read))
-        .route("/v1/admin/restore/shards/{shard}", post(backup::restore))
-        .route("/v1/admin/repair/shards", get(repair::show).post(repair::repair))
-        .route("/v1/openapi.json", get(openapi::serve))
-        .route("/metrics", get(metrics))
-        .method_not_allowed_fallback(method_not_allowed)
-        .route_layer(middleware::from_fn_with_state(Arc::clone(&server), auth::admin_only));
-    Router::new()
-        .route("/v1/call/{*rest}", post(calls::call))
-        .route("/w/{*rest}", any(web::serve))
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .method_not_allowed_fallback(method_not_allowed)
-        .merge(guarded)
-        .fallback(unknown_route)
-        .with_state(server)
+    let (router, server) = table(server).into_router();
+    router.method_not_allowed_fallback(method_not_allowed).fallback(unknown_route).with_state(server)
+}
+
+/// The table of them.
+pub fn table(server: Arc<NodeServer>) -> Table {
+    use Verb::{Any, Delete, Get, Post};
+    let table = Table::new(server)
+        .add_under(
+            "/v1/call/{*rest}",
+            OPEN,
+            Post,
+            "/v1/call/{workload}/{key}",
+            "Call a workload's handler; body in, body out",
+            calls::call,
+        )
+        .add_under(
+            "/w/{*rest}",
+            OPEN,
+            Any,
+            "/w/{workload}/{path}",
+            "Send a request, by any method, to a component of wasi:http",
+            web::serve,
+        )
+        .add(OPEN, Get, "/healthz", "Whether the process answers", healthz)
+        .add(OPEN, Get, "/readyz", "Whether the node serves: it has a lease and a committed map", readyz)
+        .add(READER, Get, "/metrics", "Metrics for Prometheus", metrics);
+    let table = watching(table);
+    let table = deploying(table);
+    let table = administration(table);
+    let table = table
+        .add(READER, Get, "/v1/admin/weigher", "The weigher, and how it fared", weigher::show)
+        .add(
+            DEPLOYER,
+            Post,
+            "/v1/admin/weigher",
+            "Set the weigher, and run it: `component` is a digest, or `built_in` is uniform or by-load",
+            weigher::set,
+        )
+        .add(DEPLOYER, Delete, "/v1/admin/weigher", "Unset the weigher and its weights", weigher::unset)
+        .add(
+            DEPLOYER,
+            Post,
+            "/v1/admin/weigher/run",
+            "Run the weigher now; dry, it writes nothing, and the body may name another",
+            weigher::run,
+        );
+    table.describe(READER, "/v1/openapi.json", "This description")
+}
+
+/// How the cluster fares.
+fn watching(table: Table) -> Table {
+    use Verb::Get;
+    table
+        .add(READER, Get, "/v1/status", "The cluster as a whole", state::status)
+        .add(READER, Get, "/v1/nodes", "The nodes", state::nodes)
+        .add(READER, Get, "/v1/shards", "The shards, with owners and replicas", state::shards)
+        .add(
+            READER,
+            Get,
+            "/v1/moves",
+            "The moves of data under way, with progress and time left",
+            state::moves,
+        )
+        .add(READER, Get, "/v1/endpoints", "The addresses of all nodes", state::endpoints)
+        .add(READER, Get, "/v1/logs", "What guests of this node say, one JSON object a line", logs::logs)
+        .add(READER, Get, "/v1/workloads", "What is deployed", state::workloads)
+}
+
+/// What runs.
+fn deploying(table: Table) -> Table {
+    use Verb::{Delete, Get, Put};
+    table
+        .add(DEPLOYER, Put, "/v1/components/{sha256}", "Upload a component by its digest", components::upload)
+        .add(READER, Get, "/v1/components/{sha256}", "Download a component", components::download)
+        .add(
+            DEPLOYER,
+            Put,
+            "/v1/workloads/{name}",
+            "Deploy a workload on all nodes at once",
+            workloads::deploy,
+        )
+        .add(
+            DEPLOYER,
+            Delete,
+            "/v1/workloads/{name}",
+            "Take a workload away, and its state where asked",
+            workloads::undeploy,
+        )
+}
+
+/// The cluster itself, and what workloads keep.
+fn administration(table: Table) -> Table {
+    use Verb::{Delete, Get, Post, Put};
+    table
+        .add(ADMIN, Post, "/v1/admin/tokens", "Make a join token", nodes::create_token)
+        .add(ADMIN, Get, "/v1/admin/access", "The tokens of the API, without their secrets", access::list)
+        .add(
+            ADMIN,
+            Post,
+            "/v1/admin/access",
+            "Make a token of the API: `name`, and `role` reader, deployer or admin",
+            access::create,
+        )
+        .add(ADMIN, Delete, "/v1/admin/access/{name}", "Revoke a token of the API", access::revoke)
+        .add(ADMIN, Post, "/v1/admin/step-down", "Have another node lead", nodes::step_down)
+        .add(ADMIN, Post, "/v1/admin/nodes/{id}/add", "Let a pending node in", nodes::add)
+        .add(ADMIN, Post, "/v1/admin/nodes/{id}/drain", "Move everything off a node", nodes::drain)
+        .add(ADMIN, Post, "/v1/admin/nodes/{id}/remove", "Take a node out of the cluster", nodes::remove)
+        .add(READER, Get, "/v1/admin/settings", "What is set for the whole cluster", settings::show)
+        .add(
+            ADMIN,
+            Put,
+            "/v1/admin/settings",
+            "Set some of it: a JSON object of names and values",
+            settings::set,
+        )
+        .add(
+            ADMIN,
+            Get,
+            "/v1/admin/backup/shards/{shard}",
+            "Read the state of a shard as it stands now, while it is served",
+            backup::read,
+        )
+        .add(
+            ADMIN,
+            Post,
+            "/v1/admin/restore/shards/{shard}",
+            "Write rows of a backup into a shard of a cluster without workloads",
+            backup::restore,
+        )
+        .add(
+            READER,
+            Get,
+            "/v1/admin/repair/shards",
+            "The shards that have lost too many replicas",
+            repair::show,
+        )
+        .add(
+            ADMIN,
+            Post,
+            "/v1/admin/repair/shards",
+            "Accept the loss of data, and recover from who is left",
+            repair::repair,
+        )
 }
 
 async fn healthz() -> &'static str {
