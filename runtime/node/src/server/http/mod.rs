@@ -16,6 +16,7 @@ pub mod logs;
 pub mod nodes;
 pub mod openapi;
 mod plain_words;
+pub mod plans;
 pub mod repair;
 pub mod routes;
 mod serve;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use shardloom_cluster::control::TokenRole;
+use shardloom_sharding::plan::Reason;
 
 use super::auth::Guard;
 use super::table::{Operation, Verb};
@@ -30,6 +31,7 @@ pub fn description(operations: &[Operation]) -> Value {
                 "TokenRole": { "type": "string", "enum": TokenRole::ALL.map(TokenRole::name) },
                 "NodeRole": { "type": "string", "enum": ["leader", "voter", "learner"] },
                 "MoveState": { "type": "string", "enum": ["learning", "holding", "handing-over"] },
+                "MoveReason": { "type": "string", "enum": Reason::NAMES },
                 "ShardState": { "type": "string", "enum": ["served", "resharding", "unavailable"] },
             },
         },
@@ -68,6 +70,12 @@ fn described(operation: &Operation) -> Value {
             parameters.push(parameter("query", "workload", "string"));
             parameters.push(parameter("query", "tail", "integer"));
             parameters.push(parameter("query", "follow", "boolean"));
+        }
+        "/v1/admin/plan" => {
+            parameters.push(parameter("query", "without", "string"));
+            parameters.push(parameter("query", "with_nodes", "integer"));
+            parameters.push(parameter("query", "component", "string"));
+            parameters.push(parameter("query", "built_in", "string"));
         }
         "/v1/admin/weigher/run" => parameters.push(parameter("query", "dry", "boolean")),
         "/v1/workloads/{name}" if operation.verb == Verb::Delete => {

@@ -11,7 +11,7 @@ use shardloom_cluster::control::TokenRole;
 use super::auth::Guard;
 use super::table::{Table, Verb};
 use super::{
-    access, backup, calls, components, logs, nodes, repair, settings, state, web, weigher, workloads,
+    access, backup, calls, components, logs, nodes, plans, repair, settings, state, web, weigher, workloads,
 };
 use crate::server::NodeServer;
 use crate::server::problem::{Code, Problem};
@@ -73,7 +73,28 @@ pub fn table(server: Arc<NodeServer>) -> Table {
             "Run the weigher now; dry, it writes nothing, and the body may name another",
             weigher::run,
         );
+    let table = placement(table);
     table.describe(READER, "/v1/openapi.json", "This description")
+}
+
+/// Where shards are.
+fn placement(table: Table) -> Table {
+    use Verb::{Get, Post};
+    table
+        .add(
+            READER,
+            Get,
+            "/v1/admin/plan",
+            "What the leader would move, why, and what it would copy; or if nodes or weights were others",
+            plans::plan,
+        )
+        .add(
+            ADMIN,
+            Post,
+            "/v1/admin/rebalance",
+            "Carry out just that `plan`, or level everything now where none is named",
+            plans::rebalance,
+        )
 }
 
 /// How the cluster fares.
