@@ -286,7 +286,8 @@ impl Cluster {
         }
     }
 
-    /// Hands over everything that this node owns, and the lead; what is not gone after `wait` is taken over when the lease runs out.
+    /// Hands over everything that this node owns, and then the lead; what is not gone after `wait` is taken over when the lease runs out, and so is
+    /// a lead that nobody takes within as long again.
     ///
     /// # Cancel safety
     ///
@@ -308,8 +309,13 @@ impl Cluster {
             }
         }
         let leads = self.standing.read().leader.is_some_and(|(leader, _)| leader == self.me);
-        if leads && let Err(error) = self.step_down.step_down().await {
-            tracing::info!(%error, "the lead was not handed over");
+        if !leads {
+            return;
+        }
+        match tokio::time::timeout(wait, self.step_down.step_down()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::info!(%error, "the lead was not handed over"),
+            Err(_) => tracing::info!("nobody took the lead in time"),
         }
     }
 

@@ -64,6 +64,9 @@ fn check_kind(bytes: &[u8]) -> Result<(), Refusal> {
     if wasmtime::Engine::detect_precompiled(bytes).is_some() || bytes.starts_with(b"\x7fELF") {
         return Err(Refusal::Native);
     }
+    if !bytes.starts_with(b"\0asm") {
+        return Err(Refusal::Invalid("it does not even begin as WebAssembly does".to_owned()));
+    }
     Ok(())
 }
 

@@ -162,6 +162,11 @@ impl ShardMap {
         self.table.iter().filter(|row| row.replica.node == node).map(|row| row.uses.owned).sum()
     }
 
+    /// How many shards a node has a replica of, on any disk.
+    pub fn held(&self, node: NodeId) -> u32 {
+        self.table.iter().filter(|row| row.replica.node == node).map(|row| row.uses.held).sum()
+    }
+
     /// Returns every replica that the map names, with the shards it owns and the shards it holds, in ascending order.
     pub fn holders(&self) -> Vec<Holder> {
         let mut holders: Vec<Holder> = self

@@ -40,7 +40,7 @@ pub(super) struct Deploy {
     /// A limit of the guest, such as deadline_ms or memory_bytes; may be repeated.
     #[arg(long, value_name = "LIMIT=NUMBER", value_parser = pair)]
     limit: Vec<(String, String)>,
-    /// Where the key of a request is, for a component of wasi:http: path:N (the Nth part of the path), header:NAME, query:NAME,
+    /// Where the key of a request is, for a component of wasi:http: path:N (the Nth part of the path, from 1; a path that has none has the empty key), header:NAME, query:NAME,
     /// cookie:NAME or whole-path. With ,random behind it (cookie:NAME,random) a request without one goes to some shard, instead of
     /// being refused.
     #[arg(long, value_name = "WHERE")]

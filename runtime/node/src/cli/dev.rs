@@ -145,6 +145,8 @@ struct Cluster {
     nodes: JoinSet<anyhow::Result<()>>,
     shutdown: CancellationToken,
     interrupted: CancellationToken,
+    /// Interrupted once more.
+    given_up: CancellationToken,
     _listener: JoinSet<()>,
 }
 
@@ -152,16 +154,19 @@ impl Cluster {
     fn new() -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let interrupted = CancellationToken::new();
+        let given_up = CancellationToken::new();
         let mut listener = JoinSet::new();
-        let told = interrupted.clone();
+        let told = [interrupted.clone(), given_up.clone()];
         let listen = async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                told.cancel();
+            for told in told {
+                if tokio::signal::ctrl_c().await.is_ok() {
+                    told.cancel();
+                }
             }
         };
         listener.spawn_on(listen, runtime.handle());
         let (nodes, shutdown) = (JoinSet::new(), CancellationToken::new());
-        Ok(Self { runtime, nodes, shutdown, interrupted, _listener: listener })
+        Ok(Self { runtime, nodes, shutdown, interrupted, given_up, _listener: listener })
     }
 
     fn start(&mut self, config: NodeConfig) {
@@ -210,14 +215,20 @@ impl Cluster {
         })
     }
 
-    /// Ends all nodes and waits for them.
+    /// Ends all nodes and waits for them, unless interrupted once more.
     fn end(mut self) -> anyhow::Result<()> {
         self.shutdown.cancel();
+        eprintln!("ending");
         self.runtime.block_on(async {
-            while let Some(ended) = self.nodes.join_next().await {
-                ended??;
+            loop {
+                tokio::select! {
+                    ended = self.nodes.join_next() => match ended {
+                        Some(ended) => ended??,
+                        None => return Ok(()),
+                    },
+                    () = self.given_up.cancelled() => bail!("interrupted a second time: ended in the middle of ending"),
+                }
             }
-            Ok(())
         })
     }
 }

@@ -9,6 +9,9 @@ use anyhow::{Context, anyhow, ensure};
 
 use crate::server::config::{HTTP_PORT, Listen, NodeConfig};
 
+/// How long a node's end may take, in milliseconds: all nodes end together, so there is nobody to hand shards over to.
+const SHUTDOWN_MS: u64 = 1_000;
+
 /// How far apart the ports of two nodes are.
 const PORT_STEP: u16 = 10;
 
@@ -63,6 +66,7 @@ impl<'a> Home<'a> {
     pub(super) fn config(&self, index: u16) -> NodeConfig {
         let mut config = NodeConfig::new(self.directory(index));
         config.listen = self.listen(index);
+        config.timings.shutdown_ms = SHUTDOWN_MS;
         config
     }
 

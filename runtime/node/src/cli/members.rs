@@ -21,14 +21,14 @@ const DRAIN_SECONDS: u64 = 600;
 /// What an administrator does to a member.
 #[derive(Subcommand)]
 pub(super) enum Member {
-    /// Let a node in that waits under the manual join policy.
+    /// Let a node in that waits under the manual join policy, or take one back that was drained.
     #[command(after_help = "Example:
   shardloom node add 3f09b1c2d4e5f607")]
     Add {
         /// The node's id, as `shardloom nodes` shows it.
         id: String,
     },
-    /// Move everything off a node, and wait until it owns nothing.
+    /// Move everything off a node, and wait until it can be stopped: it owns nothing, and holds no copy that the others need.
     #[command(after_help = "Example:
   shardloom node drain 3f09b1c2d4e5f607")]
     Drain {
@@ -57,12 +57,14 @@ impl Member {
             let path = format!("/v1/admin/nodes/{}/{act}", segment(id));
             client.write(Method::POST, &path, &Value::Null, SLOW)
         };
+        let mut note = "";
         let reply = match &self {
             Self::Add { id } => act(id, "add")?,
             Self::Drain { id, wait } => {
                 let reply = act(id, "drain")?;
                 if *wait > 0 {
                     drained(&client, id, Duration::from_secs(*wait))?;
+                    note = "; nothing is on it any more, so it can be stopped and removed (`shardloom node add` takes it back)";
                 }
                 reply
             }
@@ -71,7 +73,7 @@ impl Member {
         };
         global.output().print(&reply, |reply| {
             Ok(format!(
-                "{}: {}",
+                "{}: {}{note}",
                 reply["id"].as_str().unwrap_or_default(),
                 reply["state"].as_str().unwrap_or("done")
             ))
@@ -79,22 +81,27 @@ impl Member {
     }
 }
 
-/// Waits until a node owns no shard.
+/// Waits until a node owns no shard and holds no replica.
 fn drained(client: &Client, id: &str, within: Duration) -> anyhow::Result<()> {
     let end = Instant::now() + within;
     let mut bar = None;
     loop {
         let nodes: Vec<NodeReply> = typed(&client.read("/v1/nodes")?)?;
-        let owned = nodes.iter().find(|node| node.id == id).map_or(0, |node| node.shards_owned);
-        let (bar, first) = bar.get_or_insert_with(|| (progress::count("shards handed over", owned), owned));
-        bar.set_position(first.saturating_sub(owned));
-        if owned == 0 {
+        let left = nodes.iter().find(|node| node.id == id);
+        let (owned, held) = left.map_or((0, 0), |node| (node.shards_owned, node.shards_held));
+        let (bar, first) =
+            bar.get_or_insert_with(|| (progress::count("shards moved off the node", held), held));
+        bar.set_position(first.saturating_sub(held));
+        if owned == 0 && held == 0 {
             bar.finish_and_clear();
             return Ok(());
         }
         if Instant::now() >= end {
             bar.finish_and_clear();
-            bail!("{id} still owns {owned} shard(s) after {within:?}; it goes on, see `shardloom nodes`");
+            bail!(
+                "{id} still owns {owned} shard(s) and has copies of {held} after {within:?}, so do not stop it yet; it goes on, see \
+                 `shardloom moves` and `shardloom nodes`"
+            );
         }
         thread::sleep(POLL);
     }

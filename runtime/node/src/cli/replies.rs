@@ -111,6 +111,8 @@ pub(super) struct NodeReply {
     pub(super) labels: BTreeMap<String, String>,
     /// How many shards it owns.
     pub(super) shards_owned: u64,
+    /// How many shards it has a replica of.
+    pub(super) shards_held: u64,
 }
 
 /// One shard.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
-use shardloom_host::{GuestLine, LogLevel, LogSink};
+use shardloom_host::{GuestLine, GuestTrap, LogLevel, LogSink};
 use shardloom_sharding::ids::ShardId;
 use tokio::sync::broadcast;
 
@@ -15,6 +15,9 @@ pub const KEPT_MAX: usize = 1_000;
 const KEPT_BYTES_MAX: usize = 4 << 20;
 /// Lines that one who follows may be behind before it misses some.
 const BEHIND_MAX: usize = 1_024;
+
+/// What groups the lines that say that a guest has trapped.
+const TRAP: &str = "trap";
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -27,7 +30,7 @@ pub struct Line {
     pub shard: ShardId,
     /// How much it matters.
     pub level: &'static str,
-    /// Any text that groups lines; `stdout` and `stderr` for what was printed.
+    /// Any text that groups lines; `stdout` and `stderr` for what was printed, `trap` for what the node says of a trap.
     pub context: String,
     /// The text.
     pub message: String,
@@ -60,9 +63,8 @@ impl GuestLines {
         let (lines, workload): (_, Arc<str>) = (Arc::clone(self), Arc::from(workload));
         LogSink::new(move |line: GuestLine<'_>| {
             trace(&workload, shard, &line);
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             lines.take(Line {
-                at_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+                at_ms: now_ms(),
                 workload: Arc::clone(&workload),
                 shard,
                 level: name(line.level),
@@ -71,6 +73,20 @@ impl GuestLines {
                 dropped: line.dropped,
             });
         })
+    }
+
+    /// Notes that a guest has trapped: who looks at its lines wants to know where they end, and why.
+    pub fn trapped(&self, workload: &str, shard: ShardId, trap: &GuestTrap) {
+        tracing::warn!(workload, %shard, reason = trap.reason, backtrace = trap.backtrace, "a guest trapped");
+        self.take(Line {
+            at_ms: now_ms(),
+            workload: Arc::from(workload),
+            shard,
+            level: name(LogLevel::Error),
+            context: TRAP.to_owned(),
+            message: format!("the guest trapped: {}\n{}", trap.reason, trap.backtrace).trim_end().to_owned(),
+            dropped: 0,
+        });
     }
 
     fn take(&self, line: Line) {
@@ -104,6 +120,11 @@ impl Line {
     fn bytes(&self) -> usize {
         self.context.len() + self.message.len()
     }
+}
+
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn name(level: LogLevel) -> &'static str {

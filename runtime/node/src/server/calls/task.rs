@@ -259,8 +259,7 @@ impl ShardTask {
         let CallEnd { result, writes } = warm.instance.call(request, until, view).await;
         self.load.ran(started.elapsed());
         if let Err(CallError::Trap(trap)) = &result {
-            tracing::warn!(workload = job.workload.name, shard = %self.shard, reason = trap.reason,
-                backtrace = trap.backtrace, "a guest trapped");
+            self.bench.guests.lines().trapped(&job.workload.name, self.shard, trap);
         }
         let (epoch, version) = (warm.epoch, warm.version);
         let answer = outcome::sort(result);

@@ -25,6 +25,15 @@ const EPOCH: HeaderName = HeaderName::from_static("shardloom-epoch");
 /// Which version of the workload.
 const VERSION: HeaderName = HeaderName::from_static("shardloom-workload-version");
 
+/// What every reply of a call carries of ours, as far as it is known.
+pub const OF_REPLIES: [&str; 5] = [
+    "shardloom-node",
+    "shardloom-node-http",
+    "shardloom-shard",
+    "shardloom-epoch",
+    "shardloom-workload-version",
+];
+
 /// The answer was made for an earlier request under the same idempotency key.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 

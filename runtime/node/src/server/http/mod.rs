@@ -1,7 +1,7 @@
 //! The HTTP contract: routes, their guards, and how requests and replies look.
 //!
 //! In reading order: [`routes`] lists all of them, in the [`table`] that gives each its guard; [`auth`] guards; [`calls`] are calls of workloads, [`web`] requests of components of wasi:http, with [`web_key`]; [`state`] shows
-//! the cluster, [`logs`] what guests say; [`components`], [`workloads`], [`nodes`], [`access`] and [`weigher`] change it; [`backup`] carries states out and in, [`repair`] gives up what is lost; [`openapi`] describes everything;
+//! the cluster, [`logs`] what guests say; [`components`], [`workloads`], [`nodes`], [`access`] and [`weigher`] change it; [`backup`] carries states out and in, [`repair`] gives up what is lost; [`openapi`] describes everything, with `request_bodies`;
 //! `serve` and [`connection`] serve sockets, and `plain_words` sees to it that even what is not HTTP is told so.
 
 pub mod access;
@@ -18,6 +18,7 @@ pub mod openapi;
 mod plain_words;
 pub mod plans;
 pub mod repair;
+mod request_bodies;
 pub mod routes;
 mod serve;
 pub mod settings;

@@ -6,6 +6,7 @@ use shardloom_sharding::plan::Reason;
 
 use super::auth::Guard;
 use super::table::{Operation, Verb};
+use super::{headers, request_bodies};
 use crate::server::problem::Code;
 
 /// The description of these operations.
@@ -61,6 +62,7 @@ fn described(operation: &Operation) -> Value {
         "/v1/call/{workload}/{key}" => {
             parameters.push(parameter("query", "method", "string"));
             parameters.push(parameter("header", "shardloom-timeout-ms", "integer"));
+            parameters.push(parameter("header", "idempotency-key", "string"));
         }
         "/v1/admin/restore/shards/{shard}" => {
             parameters.push(parameter("query", "backup", "string"));
@@ -95,6 +97,14 @@ fn described(operation: &Operation) -> Value {
             },
         },
     });
+    if let Some(body) = request_bodies::of(operation) {
+        described["requestBody"] = body;
+    }
+    if operation.path == "/v1/call/{workload}/{key}" {
+        let text = json!({ "schema": { "type": "string" } });
+        let names = headers::OF_REPLIES.map(|name| (name.to_owned(), text.clone()));
+        described["responses"]["2XX"]["headers"] = Value::Object(names.into_iter().collect());
+    }
     if let Guard::Role(role) = operation.guard {
         described["security"] = json!([{ "token": [role.name()] }]);
     }

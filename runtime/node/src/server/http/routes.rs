@@ -74,7 +74,7 @@ pub fn table(server: Arc<NodeServer>) -> Table {
             weigher::run,
         );
     let table = placement(table);
-    table.describe(READER, "/v1/openapi.json", "This description")
+    table.describe(OPEN, "/v1/openapi.json", "This description")
 }
 
 /// Where shards are.

@@ -130,6 +130,7 @@ pub fn node_row(view: &View, node: NodeId, member: &Member) -> Value {
         "capacity": member.capacity,
         "labels": member.labels,
         "shards_owned": view.map.owned(node),
+        "shards_held": view.map.held(node),
     })
 }
 
