@@ -3,9 +3,13 @@
 mod command;
 mod settings;
 mod state;
+mod versions;
 
 pub use command::{
     Addresses, ControlCommand, ControlReply, Founding, JoinPolicy, Member, MemberStanding, Outcome, Refused,
 };
 pub use settings::{BadSetting, Setting, Settings, Unit};
-pub use state::{ChangedShards, ControlState, WeigherState, Workload};
+pub use state::{ChangedShards, ControlState, WeigherState};
+pub use versions::{
+    Canary, VERSIONS_KEPT, VersionChange, VersionRefused, Workload, WorkloadVersion, can_be_canary,
+};

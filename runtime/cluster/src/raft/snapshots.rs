@@ -7,7 +7,7 @@
 //! +-----------+---------+----------+---------------------------------------------+
 //! ```
 //!
-//! The checksum covers what follows it. Version 1 ends before the last part of the state, `left_by`. The same bytes travel to members that are too far behind for the log.
+//! The checksum covers what follows it. Versions before 3 know one version of a workload, and are read no more. The same bytes travel to members that are too far behind for the log.
 
 use std::time::Duration;
 
@@ -20,9 +20,7 @@ use super::config::LogId;
 use crate::control::ControlState;
 
 const MAGIC: [u8; 4] = *b"SLcs";
-const VERSION: u8 = 2;
-/// How postcard writes a map with nothing in it.
-const EMPTY_MAP: u8 = 0;
+const VERSION: u8 = 3;
 const HEADER_BYTES: usize = 9;
 const KEY: &[u8] = b"control";
 /// Room that the database has before a snapshot is written, in bytes, whatever its length.
@@ -44,6 +42,14 @@ pub enum SnapshotError {
     /// Written by a newer build.
     #[error("the snapshot is of format {found}, this build reads up to {VERSION}: start a newer one")]
     NewerVersion {
+        /// Its version.
+        found: u8,
+    },
+    /// Written by an older build.
+    #[error(
+        "the snapshot is of format {found}, which this build, of format {VERSION}, reads no more: begin a new cluster"
+    )]
+    OlderVersion {
         /// Its version.
         found: u8,
     },
@@ -144,7 +150,7 @@ impl SnapshotStore {
     ///
     /// # Errors
     ///
-    /// It is damaged or of a newer format.
+    /// It is damaged or of another format.
     pub fn decode(bytes: &[u8]) -> Result<AppliedState, SnapshotError> {
         let (header, body) = bytes.split_at_checked(HEADER_BYTES).ok_or(SnapshotError::Damaged)?;
         if header[..4] != MAGIC {
@@ -153,19 +159,13 @@ impl SnapshotStore {
         if header[4] > VERSION {
             return Err(SnapshotError::NewerVersion { found: header[4] });
         }
+        if header[4] < VERSION {
+            return Err(SnapshotError::OlderVersion { found: header[4] });
+        }
         if header[5..] != crc32fast::hash(body).to_le_bytes() {
             return Err(SnapshotError::Damaged);
         }
         type Body = (Option<LogId>, StoredMembership<NodeId, EmptyNode>, Option<ControlState>);
-        let mut completed;
-        let body = match header[4] {
-            1 => {
-                completed = body.to_vec();
-                completed.push(EMPTY_MAP);
-                &completed
-            }
-            _ => body,
-        };
         let (last, membership, control): Body = postcard::from_bytes(body)?;
         Ok(AppliedState { last, membership, control })
     }
@@ -179,21 +179,16 @@ mod tests {
     use crate::control::{ControlCommand, Founding};
 
     #[test]
-    fn a_snapshot_of_the_version_before_is_read_and_a_newer_one_is_not() {
+    fn a_snapshot_reads_back_and_one_of_another_version_is_refused() {
         let mut state = AppliedState::default();
         let found = ControlCommand::Found(Box::new(Founding::example()));
         ControlState::apply(&mut state.control, 1, Term(1), found).0.unwrap();
         let mut bytes = SnapshotStore::encode(&state).unwrap();
-        let newest = SnapshotStore::decode(&bytes).unwrap().control;
-
-        assert_eq!(bytes.pop(), Some(EMPTY_MAP), "what version 1 lacks comes last");
-        bytes[4] = 1;
-        let sum = crc32fast::hash(&bytes[HEADER_BYTES..]).to_le_bytes();
-        bytes[5..HEADER_BYTES].copy_from_slice(&sum);
-        let older = SnapshotStore::decode(&bytes).unwrap().control;
-        assert_eq!(format!("{older:?}"), format!("{newest:?}"));
-
+        let read = SnapshotStore::decode(&bytes).unwrap().control;
+        assert_eq!(format!("{read:?}"), format!("{:?}", state.control));
         bytes[4] = VERSION + 1;
         assert!(matches!(SnapshotStore::decode(&bytes), Err(SnapshotError::NewerVersion { .. })));
+        bytes[4] = VERSION - 1;
+        assert!(matches!(SnapshotStore::decode(&bytes), Err(SnapshotError::OlderVersion { .. })));
     }
 }

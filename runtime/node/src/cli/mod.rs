@@ -23,9 +23,11 @@ mod nodes;
 mod output;
 mod progress;
 mod project;
+mod promote;
 mod repair;
 mod replies;
 mod restore;
+mod rollback;
 mod segment;
 mod settings;
 mod shards;
@@ -100,6 +102,8 @@ enum Command {
     Dev(dev::Dev),
     Node(node::Node),
     Deploy(deploy::Deploy),
+    Promote(promote::Promote),
+    Rollback(rollback::Rollback),
     Undeploy(undeploy::Undeploy),
     Call(call::Call),
     Bench(bench::Bench),
@@ -132,6 +136,8 @@ pub fn run() -> ExitCode {
         Command::Dev(dev) => dev.run(&global),
         Command::Node(node) => node.run(&global),
         Command::Deploy(deploy) => deploy.run(&global),
+        Command::Promote(promote) => promote.run(&global),
+        Command::Rollback(rollback) => rollback.run(&global),
         Command::Undeploy(undeploy) => undeploy.run(&global),
         Command::Call(call) => call.run(&global),
         Command::Bench(bench) => bench.run(&global),

@@ -18,3 +18,4 @@ mod moving;
 mod repairing;
 mod returning;
 mod sick;
+mod versions;

@@ -37,7 +37,7 @@ const fn operation(
 }
 
 /// All operations. A test holds it against the routes.
-pub const OPERATIONS: [Operation; 32] = {
+pub const OPERATIONS: [Operation; 35] = {
     use Guard::{Admin, Open};
     [
         operation(Open, "post", "/v1/call/{workload}/{key}", "Call a workload's handler; body in, body out"),
@@ -60,8 +60,26 @@ pub const OPERATIONS: [Operation; 32] = {
         operation(Admin, "get", "/v1/workloads", "What is deployed"),
         operation(Admin, "put", "/v1/components/{sha256}", "Upload a component by its digest"),
         operation(Admin, "get", "/v1/components/{sha256}", "Download a component"),
-        operation(Admin, "put", "/v1/workloads/{name}", "Deploy a workload on all nodes at once"),
+        operation(
+            Admin,
+            "put",
+            "/v1/workloads/{name}",
+            "Deploy a workload on all nodes at once, or on a share of the shards",
+        ),
         operation(Admin, "delete", "/v1/workloads/{name}", "Take a workload away, and its state where asked"),
+        operation(
+            Admin,
+            "get",
+            "/v1/workloads/{name}",
+            "A workload's versions, and how they fare side by side",
+        ),
+        operation(Admin, "post", "/v1/workloads/{name}/promote", "Put the canary on all shards"),
+        operation(
+            Admin,
+            "post",
+            "/v1/workloads/{name}/rollback",
+            "End the canary, or go back to an earlier version",
+        ),
         operation(Admin, "post", "/v1/admin/tokens", "Make a join token"),
         operation(Admin, "post", "/v1/admin/step-down", "Have another node lead"),
         operation(Admin, "post", "/v1/admin/nodes/{id}/add", "Let a pending node in"),
@@ -130,6 +148,7 @@ pub fn description() -> Value {
                 "NodeState": { "type": "string", "enum": ["live", "silent", "draining", "pending"] },
                 "NodeRole": { "type": "string", "enum": ["leader", "voter", "learner"] },
                 "MoveState": { "type": "string", "enum": ["learning", "holding", "handing-over"] },
+                "VersionState": { "type": "string", "enum": ["current", "canary", "kept"] },
                 "ShardState": { "type": "string", "enum": ["served", "resharding", "unavailable"] },
             },
         },
@@ -173,6 +192,7 @@ fn described(operation: &Operation) -> Value {
         "/v1/workloads/{name}" if operation.method == "delete" => {
             parameters.push(parameter("query", "delete_state", "boolean"));
         }
+        "/v1/workloads/{name}/rollback" => parameters.push(parameter("query", "to", "integer")),
         "/v1/admin/nodes/{id}/remove" => parameters.push(parameter("query", "force", "boolean")),
         _ => {}
     }

@@ -26,7 +26,12 @@ pub fn routes(server: Arc<NodeServer>) -> Router {
         .route("/v1/logs", get(logs::logs))
         .route("/v1/workloads", get(state::workloads))
         .route("/v1/components/{sha256}", put(components::upload).get(components::download))
-        .route("/v1/workloads/{name}", put(workloads::deploy).delete(workloads::undeploy))
+        .route(
+            "/v1/workloads/{name}",
+            put(workloads::deploy).delete(workloads::undeploy).get(workloads::show),
+        )
+        .route("/v1/workloads/{name}/promote", post(workloads::promote))
+        .route("/v1/workloads/{name}/rollback", post(workloads::roll_back))
         .route("/v1/admin/tokens", post(nodes::create_token))
         .route("/v1/admin/step-down", post(nodes::step_down))
         .route("/v1/admin/nodes/{id}/add", post(nodes::add))
