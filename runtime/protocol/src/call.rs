@@ -13,8 +13,8 @@ pub struct Call {
     pub id: u128,
     /// The workload by name.
     pub workload: String,
-    /// The version that the router knows; an owner that has applied less waits for it.
-    pub version: u64,
+    /// The control-log index of the last change of what runs of the workload, as the router knows it; an owner that has applied less waits for it.
+    pub activation: u64,
     /// The shard that the router found for the key.
     pub shard: ShardId,
     /// The epoch that the router went by.

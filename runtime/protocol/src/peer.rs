@@ -59,6 +59,8 @@ pub enum PeerRequest {
     Plan(PlanAsk),
     /// You lead: carry out a plan.
     Order(Order),
+    /// Tell how the versions of this workload fare on the shards that you serve.
+    VersionCounts(String),
 }
 
 /// The answer to the request of the same name.
@@ -100,6 +102,23 @@ pub enum PeerReply {
     Plan(Result<Box<Preview>, PlanRefusal>),
     /// What is carried out, or why nothing is.
     Order(Result<Ordered, PlanRefusal>),
+    /// What was counted, for each version that has had calls.
+    VersionCounts(Vec<VersionCount>),
+}
+
+/// How a version of a workload has fared on one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionCount {
+    /// The version.
+    pub version: u64,
+    /// Counted from this activation of the workload on.
+    pub activation: u64,
+    /// Calls that it has answered, or failed at.
+    pub calls: u64,
+    /// Those that it failed at.
+    pub errors: u64,
+    /// How long they took: a count for each bucket.
+    pub latencies: Vec<u64>,
 }
 
 /// A shard function that gave no shard for some keys, as one node has seen it.
@@ -292,7 +311,7 @@ mod tests {
         PeerRequest::Call(Call {
             id: 1 << 100,
             workload: "w".into(),
-            version: 2,
+            activation: 2,
             shard: ShardId(3),
             epoch: Epoch(4),
             hops: 1,

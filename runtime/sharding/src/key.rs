@@ -56,7 +56,7 @@ fn fold(a: u64, b: u64) -> u64 {
 
 /// Hashes bytes as wyhash does: folded products over words, read as little-endian on every machine.
 #[inline]
-fn hash(key: &[u8]) -> u64 {
+pub(crate) fn hash(key: &[u8]) -> u64 {
     let mut seed = SECRET[0];
     let (first, last) = match key.len() {
         0 => (0, 0),

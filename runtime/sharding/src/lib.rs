@@ -8,10 +8,12 @@
 //! - [`map`]: from a shard to its owner and replicas, each under an epoch.
 //! - [`change`]: what a proposal sets anew.
 //! - [`map_codec`]: both of them as bytes.
+//! - [`canary`]: which shards try a new version first.
 //! - [`plan`]: which changes are wanted, given the members and the weights.
 //! - [`route`]: what a node does with a request, given what it knows.
 //! - [`protocol`]: how the map changes and logs are kept, as step functions.
 
+pub mod canary;
 pub mod change;
 pub mod ids;
 pub mod key;

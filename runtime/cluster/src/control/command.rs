@@ -14,6 +14,7 @@ use shardloom_sharding::protocol::control::NothingLeft;
 
 use super::access::{AccessError, TokenRole};
 use super::settings::Setting;
+use super::versions::VersionChange;
 
 /// Whether nodes that join with a token are added at once, or wait for `shardloom node add`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,7 +157,7 @@ pub enum ControlCommand {
         name: String,
         /// What runs from this entry on.
         spec: WorkloadSpec,
-        /// The version that the deploy replaces; 0 for none. Another one: conflict.
+        /// The activation that the deploy goes by; 0 where nothing of the name is deployed. Another one: conflict.
         replaces: u64,
     },
     /// A workload is taken away.
@@ -211,6 +212,15 @@ pub enum ControlCommand {
         /// Its name.
         name: String,
     },
+    /// Other versions of a workload run from this entry on.
+    ChangeVersion {
+        /// Its name.
+        name: String,
+        /// The activation that this goes by; another one: conflict.
+        base: u64,
+        /// What changes.
+        change: VersionChange,
+    },
 }
 
 /// Why an entry had no effect.
@@ -253,9 +263,9 @@ pub enum Refused {
         /// The name asked for.
         name: String,
     },
-    /// Somebody else deployed the same workload in between.
+    /// Somebody else has changed what runs of the same workload in between.
     #[error(
-        "workload {name:?} was deployed by somebody else meanwhile (it is at version {version}): deploy again"
+        "somebody else has changed what runs of workload {name:?} meanwhile (it is at version {version}): try again"
     )]
     DeployConflict {
         /// Its name.
@@ -281,6 +291,12 @@ pub enum Refused {
     /// A token of the API cannot be made or revoked.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// The versions of a workload cannot change so.
+    #[error("{reason}")]
+    Version {
+        /// Why, and what to do.
+        reason: String,
+    },
 }
 
 /// What the writer of an entry gets back once it is applied.
@@ -288,7 +304,7 @@ pub enum Refused {
 pub struct ControlReply {
     /// The entry's index in the control log.
     pub index: u64,
-    /// What became of it; for a deploy the workload's version.
+    /// What became of it; for a deploy and what is like it the version that it is about.
     pub outcome: Result<Outcome, Refused>,
 }
 
@@ -297,7 +313,7 @@ pub struct ControlReply {
 pub enum Outcome {
     /// It took effect.
     Done,
-    /// The workload has this version now.
+    /// The workload has this version now, or, as a canary, on some shards.
     Deployed {
         /// Counts from 1 for each name.
         version: u64,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use shardloom_protocol::digest::Digest;
 use shardloom_protocol::workload::WorkloadSpec;
+use shardloom_sharding::canary;
 use shardloom_sharding::ids::{NodeId, ShardId, Term};
 use shardloom_sharding::map_codec::decode_changes;
 use shardloom_sharding::plan::WEIGHT_MAX;
@@ -13,17 +14,7 @@ use shardloom_sharding::protocol::control::ShardControl;
 use super::access::AccessTokens;
 use super::command::{ControlCommand, Founding, Member, Outcome, Refused};
 use super::settings::Settings;
-
-/// A workload as it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Workload {
-    /// How often the name was deployed; the current version.
-    pub version: u64,
-    /// Index of the entry that made it current.
-    pub since: u64,
-    /// What runs.
-    pub spec: WorkloadSpec,
-}
+use super::versions::{VersionChange, VersionRefused, Workload};
 
 /// The weigher that is plugged in, and how it fares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,8 +147,8 @@ impl ControlState {
             }
             ControlCommand::RemoveWorkload { name } => match self.workloads.remove(&name) {
                 Some(workload) => {
-                    self.retired.insert(name.clone(), workload.version);
-                    self.left_by.insert(name, workload.spec.shard_function);
+                    self.retired.insert(name.clone(), workload.newest);
+                    self.left_by.insert(name, workload.current.spec.shard_function);
                     Ok(Outcome::Done)
                 }
                 None => Err(Refused::UnknownWorkload { name }),
@@ -188,6 +179,9 @@ impl ControlState {
             ControlCommand::RevokeAccessToken { name } => {
                 self.access.revoke(&name)?;
                 Ok(Outcome::Done)
+            }
+            ControlCommand::ChangeVersion { name, base, change } => {
+                self.change_version(index, name, base, change)
             }
         }
     }
@@ -243,14 +237,44 @@ impl ControlState {
         spec: WorkloadSpec,
         replaces: u64,
     ) -> Result<Outcome, Refused> {
-        let current = self.workloads.get(&name).map_or(0, |w| w.version);
-        if current != replaces {
-            return Err(Refused::DeployConflict { name, version: current });
+        let found = self.workloads.get_mut(&name);
+        let activation = found.as_ref().map_or(0, |workload| workload.activation);
+        if activation != replaces {
+            let version = found.map_or(0, |workload| workload.current.version);
+            return Err(Refused::DeployConflict { name, version });
+        }
+        if let Some(workload) = found {
+            return deployed(workload.deploy(&name, index, spec));
         }
         self.left_by.remove(&name);
-        let version = current.max(self.retired.remove(&name).unwrap_or(0)) + 1;
-        self.workloads.insert(name, Workload { version, since: index, spec });
+        let begun = Workload::begin(self.retired.remove(&name).unwrap_or(0), index, spec);
+        let version = begun.newest;
+        self.workloads.insert(name, begun);
         Ok(Outcome::Deployed { version })
+    }
+
+    fn change_version(
+        &mut self,
+        index: u64,
+        name: String,
+        base: u64,
+        change: VersionChange,
+    ) -> Result<Outcome, Refused> {
+        let Some(workload) = self.workloads.get_mut(&name) else {
+            return Err(Refused::UnknownWorkload { name });
+        };
+        if workload.activation != base {
+            return Err(Refused::DeployConflict { name, version: workload.current.version });
+        }
+        deployed(match change {
+            VersionChange::Canary { spec, share } => {
+                let map = self.shards.committed();
+                let shards = canary::choose(map, share, &name, workload.newest + 1);
+                workload.begin_canary(&name, index, spec, (share, shards))
+            }
+            VersionChange::Promote => workload.promote(&name, index),
+            VersionChange::RollBack { to } => workload.roll_back(&name, index, to),
+        })
     }
 
     fn set_weights(&mut self, index: u64, component: Digest, weights: Vec<u32>) -> Result<Outcome, Refused> {
@@ -271,6 +295,13 @@ impl ControlState {
         weigher.alarm = None;
         self.weights = weights;
         Ok(Outcome::Done)
+    }
+}
+
+fn deployed(changed: Result<u64, VersionRefused>) -> Result<Outcome, Refused> {
+    match changed {
+        Ok(version) => Ok(Outcome::Deployed { version }),
+        Err(refused) => Err(Refused::Version { reason: refused.to_string() }),
     }
 }
 
@@ -334,5 +365,34 @@ mod tests {
             assert_eq!(state.weights, vec![WEIGHT_MAX; count]);
             assert!(state.weigher.as_ref().unwrap().alarm.is_some());
         }
+    }
+
+    #[test]
+    fn a_change_of_versions_goes_by_the_one_before_it_and_a_canary_is_on_its_shards() {
+        let mut state = founded();
+        let spec = WorkloadSpec {
+            component: Digest([1; 32]),
+            shard_function: None,
+            config: BTreeMap::new(),
+            limits: WorkloadLimits::default(),
+            http: None,
+            grants: Vec::new(),
+        };
+        let change = |base, change| ControlCommand::ChangeVersion { name: "w".into(), base, change };
+        let back = || VersionChange::RollBack { to: None };
+        assert!(matches!(apply(&mut state, 2, change(0, back())), Err(Refused::UnknownWorkload { .. })));
+        let deploy =
+            |replaces| ControlCommand::DeployWorkload { name: "w".into(), spec: spec.clone(), replaces };
+        apply(&mut state, 3, deploy(0)).unwrap();
+        assert!(matches!(apply(&mut state, 4, deploy(0)), Err(Refused::DeployConflict { version: 1, .. })));
+        let canary = || VersionChange::Canary { spec: spec.clone(), share: "50%".parse().unwrap() };
+        assert_eq!(apply(&mut state, 5, change(3, canary())), Ok(Outcome::Deployed { version: 2 }));
+        let found = &state.as_ref().unwrap().workloads["w"];
+        assert_eq!((found.canary.as_ref().unwrap().shards.len(), found.activation), (2, 5));
+        assert!(matches!(apply(&mut state, 6, change(3, back())), Err(Refused::DeployConflict { .. })));
+        assert!(matches!(apply(&mut state, 6, deploy(5)), Err(Refused::Version { .. })));
+        assert_eq!(apply(&mut state, 7, change(5, back())), Ok(Outcome::Deployed { version: 1 }));
+        apply(&mut state, 8, ControlCommand::RemoveWorkload { name: "w".into() }).unwrap();
+        assert_eq!(apply(&mut state, 9, deploy(0)), Ok(Outcome::Deployed { version: 3 }), "none comes twice");
     }
 }

@@ -24,7 +24,7 @@ use crate::slots;
 
 const ENTRY_MAGIC: [u8; 4] = *b"SLce";
 const REGISTER_MAGIC: [u8; 4] = *b"SLcr";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Bytes of entries that one read returns at most; more come with the next read.
 const READ_BYTES_MAX: usize = 4 << 20;
 
@@ -80,13 +80,18 @@ enum Unreadable {
     Foreign,
     #[error("the control log is of format {0}, this build reads up to {VERSION}: start a newer one")]
     Newer(u8),
+    #[error(
+        "the control log is of format {0}, which this build, of format {VERSION}, reads no more: begin a new cluster"
+    )]
+    Older(u8),
     #[error("an entry of the control log does not decode")]
     Body(#[from] postcard::Error),
 }
 
 fn decode<T: DeserializeOwned>(magic: [u8; 4], bytes: &[u8]) -> Storage<T> {
     let body = match bytes.split_at_checked(5) {
-        Some((head, body)) if head[..4] == magic && head[4] <= VERSION => Ok(body),
+        Some((head, body)) if head[..4] == magic && head[4] == VERSION => Ok(body),
+        Some((head, _)) if head[..4] == magic && head[4] < VERSION => Err(Unreadable::Older(head[4])),
         Some((head, _)) if head[..4] == magic => Err(Unreadable::Newer(head[4])),
         _ => Err(Unreadable::Foreign),
     };

@@ -45,8 +45,10 @@ pub enum SnapshotError {
         /// Its version.
         found: u8,
     },
-    /// Written by a build from before the first release.
-    #[error("the snapshot is of format {found}, which this build does not read: begin a new cluster")]
+    /// Written by an older build.
+    #[error(
+        "the snapshot is of format {found}, which this build, of format {VERSION}, reads no more: begin a new cluster"
+    )]
     OlderVersion {
         /// Its version.
         found: u8,
@@ -148,7 +150,7 @@ impl SnapshotStore {
     ///
     /// # Errors
     ///
-    /// It is damaged or of a newer format.
+    /// It is damaged or of another format.
     pub fn decode(bytes: &[u8]) -> Result<AppliedState, SnapshotError> {
         let (header, body) = bytes.split_at_checked(HEADER_BYTES).ok_or(SnapshotError::Damaged)?;
         if header[..4] != MAGIC {
@@ -189,5 +191,7 @@ mod tests {
         assert!(matches!(SnapshotStore::decode(&bytes), Err(SnapshotError::OlderVersion { .. })));
         bytes[4] = VERSION + 1;
         assert!(matches!(SnapshotStore::decode(&bytes), Err(SnapshotError::NewerVersion { .. })));
+        bytes[4] = VERSION - 1;
+        assert!(matches!(SnapshotStore::decode(&bytes), Err(SnapshotError::OlderVersion { .. })));
     }
 }

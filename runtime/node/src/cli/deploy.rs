@@ -8,11 +8,12 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use shardloom_protocol::grant::Grant;
 use shardloom_protocol::key_from::KeyFrom;
+use shardloom_sharding::canary::Share;
 use ureq::http::Method;
 
 use super::client::{Client, Outgoing, SLOW};
 use super::project::{DeployOptions, Project};
-use super::replies::{WorkloadReply, typed};
+use super::replies::{DeployReply, typed};
 use super::segment::segment;
 use super::{Global, progress};
 
@@ -23,6 +24,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 #[derive(Args)]
 #[command(after_help = "Examples:
   shardloom deploy target/guests/word-count.wasm --name word-count
+  shardloom deploy target/guests/word-count.wasm --name word-count --canary 5%
   shardloom deploy shop.wasm --name shop --shard-function by-tenant.wasm --config currency=EUR
   shardloom deploy site.wasm --name site --key-from path:1 --grant http:api.example.com")]
 pub(super) struct Deploy {
@@ -51,6 +53,9 @@ pub(super) struct Deploy {
     /// A host that the component may send requests to, as http:HOST or http:HOST:PORT; may be repeated.
     #[arg(long, value_name = "http:HOST")]
     grant: Vec<Grant>,
+    /// Run the new version on this share of the shards only, beside the current one, until it is promoted or rolled back.
+    #[arg(long, value_name = "PERCENT")]
+    canary: Option<Share>,
 }
 
 impl Deploy {
@@ -86,6 +91,9 @@ impl Deploy {
         if let Some(file) = &self.shard_function {
             manifest.insert("shard_function".into(), upload(&client, file)?.into());
         }
+        if let Some(share) = self.canary {
+            manifest.insert("canary".into(), share.to_string().into());
+        }
         let reply = deploy(&client, &name, &component, manifest)?;
         global.output().print(&reply, told)
     }
@@ -93,9 +101,15 @@ impl Deploy {
 
 /// What a deploy has come to, in words.
 pub(super) fn told(reply: &Value) -> anyhow::Result<String> {
-    let workload: WorkloadReply = typed(reply)?;
-    let (name, version, nodes) = (workload.name, workload.version, workload.confirmed_by.len());
-    Ok(format!("{name} version {version} is deployed, confirmed by {nodes} node(s)"))
+    let DeployReply { name, version, canary, confirmed_by } = typed(reply)?;
+    let confirmed = format!("confirmed by {} node(s)", confirmed_by.len());
+    Ok(match canary {
+        None => format!("{name} version {version} is deployed, {confirmed}"),
+        Some(share) => format!(
+            "{name} version {version} is a canary on {share} of the shards, {confirmed}; `shardloom workloads {name}` shows how it fares, \
+             `shardloom promote {name}` puts it on all shards, `shardloom rollback {name}` ends it"
+        ),
+    })
 }
 
 /// Uploads a component, and has all nodes switch to it.

@@ -24,10 +24,12 @@ mod output;
 mod plan;
 mod progress;
 mod project;
+mod promote;
 mod rebalance;
 mod repair;
 mod replies;
 mod restore;
+mod rollback;
 mod segment;
 mod settings;
 mod shards;
@@ -102,6 +104,8 @@ enum Command {
     Dev(dev::Dev),
     Node(node::Node),
     Deploy(deploy::Deploy),
+    Promote(promote::Promote),
+    Rollback(rollback::Rollback),
     Undeploy(undeploy::Undeploy),
     Call(call::Call),
     Bench(bench::Bench),
@@ -136,6 +140,8 @@ pub fn run() -> ExitCode {
         Command::Dev(dev) => dev.run(&global),
         Command::Node(node) => node.run(&global),
         Command::Deploy(deploy) => deploy.run(&global),
+        Command::Promote(promote) => promote.run(&global),
+        Command::Rollback(rollback) => rollback.run(&global),
         Command::Undeploy(undeploy) => undeploy.run(&global),
         Command::Call(call) => call.run(&global),
         Command::Bench(bench) => bench.run(&global),

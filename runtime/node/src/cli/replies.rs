@@ -171,8 +171,84 @@ pub(super) struct WorkloadReply {
     pub(super) shard_function: Option<String>,
     /// Its settings.
     pub(super) config: Value,
-    /// How many nodes have confirmed the last deploy.
+    /// What runs in its place on some shards.
+    pub(super) canary: Option<CanaryReply>,
+    /// How many shards there are.
+    pub(super) shard_count: u64,
+    /// From which entry of the control log on it is current.
+    pub(super) since: u64,
+    /// From which on calls are counted.
+    pub(super) counted_since: u64,
+    /// Nodes that did not tell what they have counted.
+    pub(super) not_counted_on: Vec<String>,
+    /// Its versions, where one workload was asked for.
+    pub(super) versions: Vec<VersionReply>,
+}
+
+/// A deploy that has taken effect.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct DeployReply {
+    /// The workload.
+    pub(super) name: String,
+    /// Its new version.
+    pub(super) version: u64,
+    /// The share of the shards that it is on, if not on all.
+    pub(super) canary: Option<String>,
+    /// The nodes that have confirmed it.
     pub(super) confirmed_by: Vec<String>,
+}
+
+/// A version that runs on some shards.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct CanaryReply {
+    /// The version.
+    pub(super) version: u64,
+    /// The share that was asked for.
+    pub(super) share: String,
+    /// The shards.
+    pub(super) shards: Vec<u32>,
+}
+
+/// A version that is kept.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct VersionReply {
+    /// The version.
+    pub(super) version: u64,
+    /// Whether it runs.
+    pub(super) state: String,
+    /// On how many shards.
+    pub(super) shards: u64,
+    /// The digest of its component.
+    pub(super) component: String,
+    /// Its settings.
+    pub(super) config: Value,
+    /// Calls since the last change of what runs.
+    pub(super) calls: u64,
+    /// Those that it failed at.
+    pub(super) errors: u64,
+    /// Their part.
+    pub(super) error_rate: Option<f64>,
+    /// Half of the calls took less.
+    pub(super) p50_ms: Option<f64>,
+    /// All but a hundredth took less.
+    pub(super) p99_ms: Option<f64>,
+}
+
+/// Another version has become current.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct VersionChangeReply {
+    /// The workload.
+    pub(super) name: String,
+    /// The version that is current.
+    pub(super) version: u64,
+    /// The one that was.
+    pub(super) before: u64,
+    /// The canary that is none any more.
+    pub(super) canary: Option<u64>,
 }
 
 /// Weights, in outline.

@@ -44,6 +44,7 @@ async fn follow(server: &NodeServer) {
     loop {
         if let Some(slots) = server.router.started_slots() {
             slots.follow(&server.fabric.view());
+            server.router.version_counts.follow(&server.fabric.view());
         }
         if changed.changed().await.is_err() {
             return;
@@ -51,28 +52,31 @@ async fn follow(server: &NodeServer) {
     }
 }
 
-/// Has every deployed component ready before the first call for it comes: a node that comes later fetches them here.
+/// Has the components of all versions that are kept here and compiled, and what runs ready before the first call for it comes: a node that comes later fetches them here.
 async fn have_components(server: &NodeServer) {
     let mut changed = server.fabric.changed();
     let mut ready = BTreeSet::new();
     let mut pause = COMPONENT_RETRY_MIN;
     loop {
         let wanted = components(&server.fabric.view());
-        ready.retain(|component| wanted.iter().any(|(wanted, _)| wanted == component));
-        server.guests.forget_all_but(|component| wanted.iter().any(|(wanted, _)| wanted == component));
+        let at_hand =
+            |component: &Digest| wanted.iter().any(|one| one.at_hand && one.component == *component);
+        ready.retain(|component| wanted.iter().any(|one| one.component == *component));
+        server.guests.forget_all_but(at_hand);
         let mut missing = false;
-        for (component, role) in wanted {
-            if ready.contains(&component) {
+        for Wanted { component, role, .. } in &wanted {
+            if ready.contains(component) {
                 continue;
             }
-            match server.guests.ready(&component, role).await {
-                Ok(()) => missing |= !ready.insert(component),
+            match server.guests.ready(component, *role).await {
+                Ok(()) => missing |= !ready.insert(*component),
                 Err(error) => {
                     tracing::warn!(%error, "a deployed component is not ready here yet");
                     missing = true;
                 }
             }
         }
+        server.guests.forget_all_but(at_hand);
         if missing {
             let _ = timeout(pause, changed.changed()).await;
             // Changes may come in quick succession: no more than one attempt a second.
@@ -87,17 +91,33 @@ async fn have_components(server: &NodeServer) {
     }
 }
 
-fn components(view: &View) -> Vec<(Digest, ComponentRole)> {
+/// A component that is to be here.
+struct Wanted {
+    component: Digest,
+    role: ComponentRole,
+    /// In memory, too: it runs, or a rollback goes there first. What else is kept is a file to be mapped.
+    at_hand: bool,
+}
+
+fn components(view: &View) -> Vec<Wanted> {
     let mut components = Vec::new();
     for workload in view.workloads.values() {
-        components.push((workload.spec.component, ComponentRole::Handler));
-        components
-            .extend(workload.spec.shard_function.map(|function| (function, ComponentRole::ShardFunction)));
+        let canary = workload.canary.as_ref().map(|canary| canary.workload.version);
+        let current = workload.kept.iter().find(|kept| kept.version == workload.version);
+        let before = current.and_then(|current| current.before);
+        for kept in &workload.kept {
+            let at_hand = [Some(workload.version), canary, before].contains(&Some(kept.version));
+            let wanted = |component, role| Wanted { component, role, at_hand };
+            components.push(wanted(kept.spec.component, ComponentRole::Handler));
+            let function = kept.spec.shard_function;
+            components.extend(function.map(|function| wanted(function, ComponentRole::ShardFunction)));
+        }
     }
     let weigher = view.weigher.as_ref().map(|weigher| weigher.component);
     // A built-in one has nothing to be fetched.
     let weigher = weigher.filter(|component| BuiltInWeigher::of(component).is_none());
-    components.extend(weigher.map(|component| (component, ComponentRole::Weigher)));
+    let wanted = |component| Wanted { component, role: ComponentRole::Weigher, at_hand: true };
+    components.extend(weigher.map(wanted));
     components
 }
 

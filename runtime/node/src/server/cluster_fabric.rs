@@ -174,6 +174,9 @@ fn log_command(command: ControlCommand) -> Option<LogCommand> {
             LogCommand::DeployWorkload { name, spec: *spec, replaces: base.unwrap_or(0) }
         }
         ControlCommand::RemoveWorkload { name } => LogCommand::RemoveWorkload { name },
+        ControlCommand::ChangeVersion { name, base, change } => {
+            LogCommand::ChangeVersion { name, base, change: *change }
+        }
         ControlCommand::SetWeigher { component } => LogCommand::SetWeigher { component },
         ControlCommand::SetWeights { component, weights } => LogCommand::SetWeights { component, weights },
         ControlCommand::RaiseWeigherAlarm { component, text } => {
@@ -250,7 +253,7 @@ fn picture(cluster: &ClusterHandle) -> View {
         workloads: state
             .workloads
             .iter()
-            .map(|(name, w)| (name.clone(), Arc::new(workload(name, w))))
+            .map(|(name, found)| (name.clone(), Arc::new(Workload::of(name, found))))
             .collect(),
         left_by: state.left_by.clone(),
         weigher: state.weigher.as_ref().map(|weigher| Weigher {
@@ -308,10 +311,6 @@ fn unsettled(state: &ControlState, standing: &ClusterStanding) -> BTreeMap<Shard
     let pending = state.shards.pendings().map(|(shard, _)| (shard, Progress::Resharding));
     let unavailable = standing.unavailable.iter().map(|shard| (*shard, Progress::Unavailable));
     pending.chain(unavailable).collect()
-}
-
-fn workload(name: &str, workload: &shardloom_cluster::control::Workload) -> Workload {
-    Workload { name: name.to_owned(), version: workload.version, spec: workload.spec.clone() }
 }
 
 /// How many replicas the nodes allow that are there to stay: at most as many as are wanted.

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use shardloom_cluster::control::{VersionChange, can_be_canary};
 use shardloom_host as host;
 use shardloom_host::{Admitted, World, outgoing_http};
 use shardloom_protocol::peer::{ComponentRole, PeerReply, PeerRequest, Trial};
 use shardloom_protocol::workload::WorkloadSpec;
+use shardloom_sharding::canary::Share;
 use shardloom_sharding::ids::NodeId;
 use tokio::time::{Instant, timeout_at};
 
@@ -14,6 +16,7 @@ use super::fabric::{Class, ControlCommand, ControlReply};
 use super::guests::{self, GuestError};
 use super::node_server::NodeServer;
 use super::problem::{Code, Problem};
+use super::view::Workload;
 use super::{erase, sample_keys, state_of_names};
 
 /// How long a deploy waits for the other nodes to have applied it, so that the next call through any of them finds it.
@@ -35,14 +38,31 @@ pub struct Deployed {
     pub confirmed_by: Vec<NodeId>,
 }
 
+/// On how many shards a new version runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// On all.
+    All,
+    /// On this share of them, beside the current version.
+    Canary(Share),
+}
+
 /// Deploys a workload on all live nodes.
 ///
 /// # Errors
 /// Nothing has changed then, unless `executed` is `unknown`.
-pub async fn deploy(server: &NodeServer, name: &str, spec: WorkloadSpec) -> Result<Deployed, Problem> {
+pub async fn deploy(
+    server: &NodeServer,
+    name: &str,
+    spec: WorkloadSpec,
+    reach: Reach,
+) -> Result<Deployed, Problem> {
     check(name, &spec)?;
     let _under_way = server.deploys.begin(name)?;
-    let base = server.fabric.view().workloads.get(name).map(|workload| workload.version);
+    let view = server.fabric.view();
+    let current = view.workloads.get(name);
+    fits_beside(name, current.map(|current| &**current), &spec, reach)?;
+    let base = current.map(|current| current.activation);
     state_of_names::may_have_function(server, name, spec.shard_function).await?;
     let confirmed_by = confirm(server, &trials(name, &spec)).await?;
     fits(server, name, &spec).await?;
@@ -52,7 +72,14 @@ pub async fn deploy(server: &NodeServer, name: &str, spec: WorkloadSpec) -> Resu
     // Once more: to compile takes a while, in which calls may have written what was not there before.
     state_of_names::may_have_function(server, name, spec.shard_function).await?;
 
-    let command = ControlCommand::DeployWorkload { name: name.to_owned(), base, spec: Box::new(spec) };
+    let name = name.to_owned();
+    let command = match reach {
+        Reach::All => ControlCommand::DeployWorkload { name, base, spec: Box::new(spec) },
+        Reach::Canary(share) => {
+            let change = Box::new(VersionChange::Canary { spec, share });
+            ControlCommand::ChangeVersion { name, base: base.unwrap_or(0), change }
+        }
+    };
     match write_everywhere(server, command).await? {
         ControlReply::Deployed { version, .. } => Ok(Deployed { version, confirmed_by }),
         other => Err(Problem::new(Code::Internal, format!("deployed, but got {other:?}"))),
@@ -114,6 +141,31 @@ fn check(name: &str, spec: &WorkloadSpec) -> Result<(), Problem> {
         return bad(format!("the config has {config_bytes} bytes; at most {CONFIG_BYTES_MAX} are taken"));
     }
     guests::limits(&spec.limits).check().or_else(|error| bad(error.to_string()))
+}
+
+/// Says early, before nodes compile anything, what the control log would refuse.
+fn fits_beside(
+    name: &str,
+    current: Option<&Workload>,
+    spec: &WorkloadSpec,
+    reach: Reach,
+) -> Result<(), Problem> {
+    let refused = |detail: String| Err(Problem::new(Code::Refused, detail));
+    match (current, reach) {
+        (None, Reach::All) => Ok(()),
+        (None, Reach::Canary(_)) => refused(format!(
+            "{name} is not deployed, so nothing could run on the other shards: deploy it without --canary first"
+        )),
+        (Some(Workload { canary: Some(canary), .. }), _) => refused(format!(
+            "version {} of {name} is a canary still: `shardloom promote {name}` puts it on all shards, `shardloom rollback {name}` ends it; \
+             then deploy again",
+            canary.workload.version
+        )),
+        (Some(_), Reach::All) => Ok(()),
+        (Some(current), Reach::Canary(_)) => {
+            can_be_canary(name, &current.spec, spec).or_else(|error| refused(error.to_string()))
+        }
+    }
 }
 
 /// Checks that the workload is told what its component needs: where a request's key is, and what it may reach.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use shardloom_cluster::control::{Setting, TokenRole};
+use shardloom_cluster::control::{Setting, TokenRole, VersionChange};
 use shardloom_protocol::digest::Digest;
 use shardloom_protocol::peer::LogEnds;
 use shardloom_protocol::workload::WorkloadSpec;
@@ -161,7 +161,7 @@ pub enum ControlCommand {
     DeployWorkload {
         /// The workload.
         name: String,
-        /// The version that the deploy started from (`None`: there was none); if another one is there by now, it conflicts.
+        /// The activation that the deploy started from (`None`: nothing was deployed); if another one is there by now, it conflicts.
         base: Option<u64>,
         /// What the new version consists of.
         spec: Box<WorkloadSpec>,
@@ -170,6 +170,15 @@ pub enum ControlCommand {
     RemoveWorkload {
         /// The workload.
         name: String,
+    },
+    /// Has other versions of a workload run, for all nodes from one log index on.
+    ChangeVersion {
+        /// The workload.
+        name: String,
+        /// The activation that this started from; if another one is there by now, it conflicts.
+        base: u64,
+        /// What changes.
+        change: Box<VersionChange>,
     },
     /// Makes a join token: the cluster draws the secret, and logs its hash only.
     CreateToken {
@@ -250,9 +259,9 @@ pub enum ControlReply {
         /// The index.
         index: u64,
     },
-    /// A workload's new version, from this index on.
+    /// Other versions of a workload run from this index on.
     Deployed {
-        /// The version.
+        /// The new version, or the one that is current again.
         version: u64,
         /// The index.
         index: u64,
@@ -282,8 +291,8 @@ pub enum ControlError {
     /// Nobody leads, so nothing was written.
     #[error("the cluster has no leader now")]
     NoLeader,
-    /// Another deploy of the workload came first; nothing changed.
-    #[error("another deploy of {name} came first")]
+    /// Another deploy of the workload, or what is like it, came first; nothing changed.
+    #[error("somebody else has changed what runs of {name} meanwhile: try again")]
     Conflict {
         /// The workload.
         name: String,

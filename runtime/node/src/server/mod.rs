@@ -19,6 +19,7 @@ pub mod function_alarms;
 pub mod guest_lines;
 pub mod guests;
 pub mod http;
+pub mod latencies;
 pub mod limits;
 pub mod loads;
 pub mod metrics;
@@ -36,6 +37,8 @@ pub mod serving;
 pub mod state;
 pub mod state_of_names;
 mod tls;
+pub mod version_survey;
+pub mod versions;
 pub mod view;
 pub mod weigh;
 

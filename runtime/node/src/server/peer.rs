@@ -64,6 +64,9 @@ impl NodeServer {
                 let answers = sample_keys::own_answers(&self.guests, &function, keys, shard_count);
                 PeerReply::SampledShards(Box::pin(answers).await)
             }
+            PeerRequest::VersionCounts(name) => {
+                PeerReply::VersionCounts(self.router.version_counts.read(&name))
+            }
             PeerRequest::StateSizes(name) => PeerReply::StateSizes(state_of_names::own_sizes(self, &name)),
             PeerRequest::FunctionAlarms => {
                 PeerReply::FunctionAlarms(self.router.failed_functions.raised(&self.fabric.view()))

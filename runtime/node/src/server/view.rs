@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
-use shardloom_cluster::control::{AccessTokens, Settings};
+use shardloom_cluster::control::{self, AccessTokens, Settings, WorkloadVersion};
 use shardloom_cluster::leading::MovesNews;
 use shardloom_protocol::digest::Digest;
 use shardloom_protocol::workload::{Reuse, WorkloadSpec};
+use shardloom_sharding::canary::Share;
 use shardloom_sharding::ids::{ClusterId, Epoch, NodeId, ShardId, Term};
 use shardloom_sharding::map::ShardMap;
 use shardloom_sharding::route::{Leader, Lease, Progress, ShardView};
@@ -107,15 +108,34 @@ pub enum Role {
     Learner,
 }
 
-/// A deployed workload at its newest version.
+/// A deployed workload at one of its versions: in [`View::workloads`] the current one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workload {
     /// Its name, which is also its key in [`View::workloads`].
     pub name: String,
-    /// Counts up with each deploy of the name, and never back, also across a removal.
+    /// The version. Counts up with each deploy of the name, also across a removal; a rollback goes back.
     pub version: u64,
+    /// The control-log index of the last change of what runs of the name, on any shard: never goes back.
+    pub activation: u64,
     /// What it consists of.
     pub spec: WorkloadSpec,
+    /// What runs in its place on some shards.
+    pub canary: Option<Canary>,
+    /// The control-log index from which on it is current.
+    pub since: u64,
+    /// All versions of the name that are kept, ascending.
+    pub kept: Vec<Arc<WorkloadVersion>>,
+}
+
+/// A version that runs on some shards only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Canary {
+    /// The workload as it is there.
+    pub workload: Arc<Workload>,
+    /// The part of all shards that was asked for.
+    pub share: Share,
+    /// The shards, ascending.
+    pub shards: Vec<ShardId>,
 }
 
 /// What weighs shards, and how it fared.
@@ -130,6 +150,33 @@ pub struct Weigher {
 }
 
 impl Workload {
+    /// The workload as the control state has it.
+    pub fn of(name: &str, found: &control::Workload) -> Workload {
+        let at = |version: &WorkloadVersion, since| Workload {
+            name: name.to_owned(),
+            version: version.version,
+            activation: found.activation,
+            spec: version.spec.clone(),
+            canary: None,
+            since,
+            kept: Vec::new(),
+        };
+        let canary = found.canary.as_ref().map(|canary| Canary {
+            workload: Arc::new(at(&canary.tried, canary.tried.deployed)),
+            share: canary.share,
+            shards: canary.shards.clone(),
+        });
+        Workload { canary, kept: found.kept(), ..at(&found.current, found.since) }
+    }
+
+    /// The workload as it is on this shard.
+    pub fn on(self: &Arc<Workload>, shard: ShardId) -> Arc<Workload> {
+        match &self.canary {
+            Some(canary) if canary.shards.binary_search(&shard).is_ok() => Arc::clone(&canary.workload),
+            _ => Arc::clone(self),
+        }
+    }
+
     /// Whether an instance that fares well answers the next call too.
     pub fn keeps_instances(&self) -> bool {
         self.spec.http.as_ref().is_none_or(|http| http.reuse == Reuse::Always)

@@ -13,6 +13,7 @@ mod idempotency;
 mod settings;
 mod shard_functions;
 mod state;
+mod versions;
 mod web;
 mod weigher;
 mod world;

@@ -20,10 +20,13 @@ use shardloom::server::metrics::Metrics;
 use shardloom::server::state::ShardState;
 use shardloom::server::view::{Member, MemberState, Role, View, Weigher, Workload};
 use shardloom::server::{NodeServer, chores};
-use shardloom_cluster::control::{AccessError, AccessTokens, BadSetting, Settings};
+use shardloom_cluster::control::{
+    self, AccessError, AccessTokens, BadSetting, Settings, VersionChange, VersionRefused,
+};
 use shardloom_host::{Compiler, Host, HostOptions};
 use shardloom_protocol::digest::Digest;
 use shardloom_protocol::peer::LogEnds;
+use shardloom_sharding::canary;
 use shardloom_sharding::ids::{ClusterId, DiskId, Epoch, NodeId, Replica, ShardId, Tail, Term};
 use shardloom_sharding::map::ShardMap;
 use shardloom_sharding::protocol::leader::{Order, Ordered, PlanAsk, PlanRefusal, Preview};
@@ -67,6 +70,8 @@ struct NodeState {
 /// What all nodes share.
 struct Shared {
     control: Mutex<View>,
+    /// What is deployed, and how.
+    versions: Mutex<BTreeMap<String, control::Workload>>,
     nodes: Vec<Arc<NodeState>>,
     /// One a shard.
     states: Vec<Arc<TestState>>,
@@ -112,18 +117,46 @@ impl Shared {
         let mut reply = ControlReply::Applied { index };
         match command {
             ControlCommand::DeployWorkload { name, base, spec } => {
-                if control.workloads.get(&name).map(|workload| workload.version) != base {
+                if control.workloads.get(&name).map(|workload| workload.activation) != base {
                     return Err(ControlError::Conflict { name });
                 }
                 control.left_by.remove(&name);
-                let workload = Workload { name: name.clone(), version: index, spec: *spec };
-                control.workloads.insert(name, Arc::new(workload));
-                reply = ControlReply::Deployed { version: index, index };
+                let mut versions = self.versions.lock().unwrap();
+                match versions.get_mut(&name) {
+                    Some(found) => found.deploy(&name, index, *spec).map(drop).map_err(refused)?,
+                    // The index stands for all versions that there may have been.
+                    None => {
+                        drop(versions.insert(name.clone(), control::Workload::begin(index - 1, index, *spec)))
+                    }
+                }
+                let found = &versions[&name];
+                reply = ControlReply::Deployed { version: found.newest, index };
+                control.workloads.insert(name.clone(), Arc::new(Workload::of(&name, found)));
+            }
+            ControlCommand::ChangeVersion { name, base, change } => {
+                let mut versions = self.versions.lock().unwrap();
+                let Some(found) = versions.get_mut(&name) else {
+                    return Err(ControlError::UnknownWorkload { name });
+                };
+                if found.activation != base {
+                    return Err(ControlError::Conflict { name });
+                }
+                let version = match *change {
+                    VersionChange::Canary { spec, share } => {
+                        let shards = canary::choose(&control.map, share, &name, found.newest + 1);
+                        found.begin_canary(&name, index, spec, (share, shards))
+                    }
+                    VersionChange::Promote => found.promote(&name, index),
+                    VersionChange::RollBack { to } => found.roll_back(&name, index, to),
+                };
+                reply = ControlReply::Deployed { version: version.map_err(refused)?, index };
+                control.workloads.insert(name.clone(), Arc::new(Workload::of(&name, found)));
             }
             ControlCommand::RemoveWorkload { name } => {
                 let Some(gone) = control.workloads.remove(&name) else {
                     return Err(ControlError::UnknownWorkload { name });
                 };
+                self.versions.lock().unwrap().remove(&name);
                 control.left_by.insert(name, gone.spec.shard_function);
             }
             ControlCommand::CreateToken { life } => {
@@ -169,6 +202,10 @@ impl Shared {
     }
 }
 
+fn refused(refused: VersionRefused) -> ControlError {
+    ControlError::Refused(refused.to_string())
+}
+
 impl World {
     /// Starts so many nodes; shard s is owned by node s modulo their number, under epoch 1.
     pub(crate) async fn start(count: usize) -> World {
@@ -201,6 +238,7 @@ impl World {
         });
         let shared = Arc::new(Shared {
             control: Mutex::new(first_view(map.clone())),
+            versions: Mutex::default(),
             nodes: nodes.collect(),
             states: (0..shards).map(|_| Arc::default()).collect(),
         });

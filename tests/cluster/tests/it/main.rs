@@ -20,3 +20,4 @@ mod planning;
 mod repairing;
 mod returning;
 mod sick;
+mod versions;

@@ -46,7 +46,7 @@ pub async fn forward(
     let call = Call {
         id: trip.taken.id,
         workload: workload.name.clone(),
-        version: workload.version,
+        activation: workload.activation,
         shard: owner.shard,
         epoch: owner.epoch,
         hops: trip.travel.hops + 1,

@@ -10,6 +10,7 @@ use shardloom_sharding::ids::Position;
 use tokio::sync::{oneshot, watch};
 
 use super::outcome::Outcome;
+use super::version_counts::Tally;
 use crate::server::fabric::Permit;
 use crate::server::state::ShardState;
 
@@ -30,6 +31,8 @@ pub struct Gated {
     pub wrote: Wrote,
     /// Up to where the log must be committed first.
     pub upto: Position,
+    /// Where it is counted.
+    pub tally: Tally,
 }
 
 /// Whether a call has put something into the log.
@@ -47,6 +50,7 @@ impl Gated {
         if self.permit.may_answer() {
             // The permit goes first: a hand-over that waits for this call need not wait for the caller to read it.
             drop(self.permit);
+            self.tally.note(&self.outcome);
             let _ = self.reply.send(self.outcome);
         } else {
             self.lose();

@@ -4,7 +4,7 @@
 //! of one call; [`dispatch`] hands a call to a shard task here, [`forward`] to the owner elsewhere, [`wait`] keeps it;
 //! [`slots`] holds the shard tasks, [`task`] is one of them, [`gate`] keeps its results until they may leave,
 //! [`idempotency`] finds the first reply of a call that is made again, [`outcome`] turns what the host says into what callers hear,
-//! [`failed_functions`] remembers keys that have no shard.
+//! [`version_counts`] says how each version fares, [`failed_functions`] remembers keys that have no shard.
 
 pub mod dispatch;
 pub mod failed_functions;
@@ -17,4 +17,5 @@ pub mod router;
 pub mod slots;
 pub mod task;
 pub mod trip;
+pub mod version_counts;
 pub mod wait;

@@ -21,6 +21,7 @@ use super::outcome::{Answer, to_wire};
 use super::slots::Slots;
 use super::task::{Attempt, Bench};
 use super::trip::{Step, Taken, Trip};
+use super::version_counts::VersionCounts;
 use super::wait::{AFTER_NO_CHANGE, AFTER_REFUSAL, WaitingRoom, refused};
 use crate::server::fabric::{Fabric, Permit};
 use crate::server::guests::Guests;
@@ -29,7 +30,7 @@ use crate::server::metrics::Metrics;
 use crate::server::problem::{Code, Problem};
 use crate::server::view::{View, Workload};
 
-/// How long an owner waits to learn what the sender of a call knows already: a newer epoch or version. Longer is no lag but
+/// How long an owner waits to learn what the sender of a call knows already: a newer epoch or activation. Longer is no lag but
 /// a fault, and the sender can look again.
 const CATCH_UP_MAX: Duration = Duration::from_millis(500);
 
@@ -41,6 +42,8 @@ pub struct CallRouter {
     waiting: WaitingRoom,
     /// Shard functions that have failed here.
     pub failed_functions: FailedFunctions,
+    /// How the versions of workloads fare here.
+    pub version_counts: Arc<VersionCounts>,
     /// What calls are in flight here, those of peers included.
     pub in_flight: Arc<InFlight>,
     /// Made with the first call, when the cluster's shard count is known.
@@ -79,6 +82,7 @@ impl CallRouter {
                 metrics.calls_in_flight.clone(),
             ),
             failed_functions: FailedFunctions::default(),
+            version_counts: Arc::default(),
             waiting: WaitingRoom::new(Arc::clone(&metrics), per_shard_max),
             slots: OnceLock::new(),
             tasks_max: count(limits.instances_max),
@@ -173,11 +177,11 @@ impl CallRouter {
             Err(problem) => return to_wire(Err(problem)),
         };
         // A component picks the shard, or the workload has changed on the way: both nodes must come to the same one.
-        if workload.spec.shard_function.is_some() || workload.version != call.version {
+        if workload.spec.shard_function.is_some() || workload.activation != call.activation {
             match self.place(&view, &workload, &call.request.key).await {
                 Ok(shard) if shard == call.shard => {}
-                // The other node goes by a version that is over, with another shard function.
-                Ok(_) if workload.version != call.version => return moved,
+                // The other node goes by what is over, with another shard function.
+                Ok(_) if workload.activation != call.activation => return moved,
                 Ok(shard) => {
                     let reason = format!(
                         "it says shard {shard} on node {}, and shard {} on the node that took the call",
@@ -228,15 +232,15 @@ impl CallRouter {
         self.waiting.wait(&*self.fabric, slot, shard, trip, pause_max).await
     }
 
-    /// The shard of the call's key: asked for once for each version, since a shard function may change where there is no state.
+    /// The shard of the call's key: asked for once for each activation, since a shard function may change where there is no state.
     async fn shard(&self, view: &View, workload: &Workload, trip: &mut Trip) -> Result<ShardId, Problem> {
-        if let Some((version, shard)) = trip.shard
-            && version == workload.version
+        if let Some((activation, shard)) = trip.shard
+            && activation == workload.activation
         {
             return Ok(shard);
         }
         let shard = self.place(view, workload, &trip.taken.request.key).await?;
-        trip.shard = Some((workload.version, shard));
+        trip.shard = Some((workload.activation, shard));
         Ok(shard)
     }
 
@@ -262,12 +266,15 @@ impl CallRouter {
         Problem::new(Code::ShardFunctionFailed, format!("{}: {reason}", workload.name))
     }
 
-    /// Waits until this node knows the epoch and the version that the sender went by.
+    /// Waits until this node knows the epoch and the activation that the sender went by.
     async fn catch_up(&self, call: &Call, deadline: Instant) -> Arc<View> {
         let knows = |view: &View| {
             call.shard.0 >= view.shard_count()
                 || view.map.epoch(call.shard) >= call.epoch
-                    && view.workloads.get(&call.workload).is_some_and(|found| found.version >= call.version)
+                    && view
+                        .workloads
+                        .get(&call.workload)
+                        .is_some_and(|found| found.activation >= call.activation)
         };
         let until = deadline.min(Instant::now() + CATCH_UP_MAX);
         self.view_when(knows, until).await
@@ -298,6 +305,7 @@ impl CallRouter {
                 shard_count: view.shard_count(),
                 guests: Arc::clone(&self.guests),
                 metrics: Arc::clone(&self.metrics),
+                version_counts: Arc::clone(&self.version_counts),
             };
             Slots::new(Arc::new(bench), self.tasks_max, self.queue_max, self.tasks.clone())
         })

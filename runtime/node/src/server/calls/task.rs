@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::gate::{Gate, Gated, Wrote};
 use super::idempotency::Idempotent;
 use super::outcome::{self, Outcome};
+use super::version_counts::{Counts, Tally, VersionCounts};
 use crate::server::fabric::{Fabric, Permit};
 use crate::server::guests::{self, Guests};
 use crate::server::loads::LoadCounter;
@@ -98,6 +99,8 @@ pub struct Bench {
     pub guests: Arc<Guests>,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// How versions fare.
+    pub version_counts: Arc<VersionCounts>,
 }
 
 struct Warm {
@@ -145,6 +148,8 @@ pub struct ShardTask {
     gate: Gate,
     /// What the last instance was made for.
     setting: Option<Setting>,
+    /// Where the last call was counted.
+    counts: Option<Arc<Counts>>,
 }
 
 impl ShardTask {
@@ -156,7 +161,8 @@ impl ShardTask {
         unfinished: Arc<AtomicU32>,
     ) -> ShardTask {
         let gate = Gate::default();
-        ShardTask { bench, shard, load, unfinished, warm: None, opened: None, gate, setting: None }
+        let (warm, opened, setting, counts) = (None, None, None, None);
+        ShardTask { bench, shard, load, unfinished, warm, opened, gate, setting, counts }
     }
 
     /// Runs calls until nobody can send any more and every result has left.
@@ -189,18 +195,43 @@ impl ShardTask {
         if !job.ticket.start() {
             return 1;
         }
-        let lost = match self.open(&job) {
-            Ok(lost) => lost,
+        let begun = self.now(&job).and_then(|workload| Ok((workload, self.open(&job)?)));
+        let (workload, lost) = match begun {
+            Ok(begun) => begun,
             Err(outcome) => {
                 drop(job.permit);
                 let _ = job.reply.send(outcome);
                 return 1;
             }
         };
+        let tally = self.tally(&workload);
         let mut gate = std::mem::take(&mut self.gate);
-        let (Ended { outcome, wrote, upto }, left) = beside(self.call(&job), &mut gate).await;
+        let (Ended { outcome, wrote, upto }, left) = beside(self.call(&job, &workload), &mut gate).await;
         self.gate = gate;
-        lost + left + self.gate.pass(Gated { permit: job.permit, outcome, reply: job.reply, wrote, upto })
+        let gated = Gated { permit: job.permit, outcome, reply: job.reply, wrote, upto, tally };
+        lost + left + self.gate.pass(gated)
+    }
+
+    /// Where a call that begins now is counted.
+    fn tally(&mut self, workload: &Workload) -> Tally {
+        let counts = match self.counts.take().filter(|counts| counts.is_of(workload)) {
+            Some(counts) => counts,
+            None => self.bench.version_counts.of(workload),
+        };
+        self.counts = Some(Arc::clone(&counts));
+        Tally { counts, since: Instant::now() }
+    }
+
+    /// The workload as it is on this shard by all that this node has applied: the router may have read less. Since that only ever grows, what answers
+    /// on this shard goes back by the control log alone.
+    fn now(&self, job: &Job) -> Result<Arc<Workload>, Outcome> {
+        let view = self.bench.fabric.view();
+        match view.workloads.get(&job.workload.name) {
+            // What it writes will be refused.
+            None => Ok(Arc::clone(&job.workload)),
+            Some(now) if now.spec.shard_function != job.workload.spec.shard_function => Err(Outcome::NotRun),
+            Some(now) => Ok(now.on(self.shard)),
+        }
     }
 
     /// Turns to the state of the job's epoch; says how many calls of an older one are lost by that.
@@ -221,7 +252,7 @@ impl ShardTask {
     }
 
     /// Runs one call on the state that is open, and says up to where the log must be committed before its result may leave.
-    async fn call(&mut self, job: &Job) -> Ended {
+    async fn call(&mut self, job: &Job, workload: &Arc<Workload>) -> Ended {
         let nothing = |outcome, upto| Ended { outcome, wrote: Wrote::Nothing, upto };
         let Some(opened) = &self.opened else { return nothing(Outcome::NotRun, Position(0)) };
         let (state, view) = (Arc::clone(&opened.state), Arc::clone(&opened.view));
@@ -229,11 +260,11 @@ impl ShardTask {
         if job.attempt == Attempt::Repeated
             && let Some((upto, reply)) = state.reply_of(job.id)
         {
-            let (epoch, version) = (job.permit.epoch(), job.workload.version);
+            let (epoch, version) = (job.permit.epoch(), workload.version);
             let outcome = outcome::remembered(&reply, epoch, version);
             return Ended { outcome, wrote: Wrote::Something, upto };
         }
-        let name = &job.workload.name;
+        let name = &workload.name;
         let idempotent = Idempotent::of(&job.request);
         if let Some(call) = &idempotent {
             match call.look_up(&*state, name).map(|known| outcome::known(known, job.permit.epoch())) {
@@ -243,7 +274,7 @@ impl ShardTask {
                 Err(error) => return nothing(trouble(error, job), state.last()),
             }
         }
-        let mut warm = match self.warm_up(job).await {
+        let mut warm = match self.warm_up(job.permit.epoch(), workload).await {
             Ok(warm) => warm,
             Err(problem) => {
                 return nothing(Outcome::Failed(problem.at(job.permit.epoch())), state.last());
@@ -252,14 +283,14 @@ impl ShardTask {
         let request = to_host(&job.request);
         let started = Instant::now();
         let mut until = started + CALL_HOLDS_SHARD_MAX;
-        if !job.workload.keeps_instances() {
+        if !workload.keeps_instances() {
             // Nobody else has a use for the instance.
             until = until.min(job.deadline);
         }
         let CallEnd { result, writes } = warm.instance.call(request, until, view).await;
         self.load.ran(started.elapsed());
         if let Err(CallError::Trap(trap)) = &result {
-            self.bench.guests.lines().trapped(&job.workload.name, self.shard, trap);
+            self.bench.guests.lines().trapped(&workload.name, self.shard, trap);
         }
         let (epoch, version) = (warm.epoch, warm.version);
         let answer = outcome::sort(result);
@@ -275,7 +306,7 @@ impl ShardTask {
             }
             _ => Ok(Wrote::Nothing),
         };
-        let fares_well = written.is_ok() && !warm.instance.is_dead() && job.workload.keeps_instances();
+        let fares_well = written.is_ok() && !warm.instance.is_dead() && workload.keeps_instances();
         let worn = fares_well && warm.is_worn();
         if worn {
             self.bench.metrics.instances_recycled.inc();
@@ -300,7 +331,7 @@ impl ShardTask {
                 let (code, executed) = match error {
                     NotWritten::TooLarge(_) => (Code::GuestLimit, Executed::RolledBack),
                     // Nothing is left of it, and its instance goes: as if it had not run, unless it may have sent something out.
-                    NotWritten::DiskFull { .. } if job.workload.spec.grants.is_empty() => {
+                    NotWritten::DiskFull { .. } if workload.spec.grants.is_empty() => {
                         (Code::DiskFull, Executed::No)
                     }
                     NotWritten::DiskFull { .. } => (Code::DiskFull, Executed::RolledBack),
@@ -325,18 +356,15 @@ impl ShardTask {
     }
 
     /// Takes the warm instance, or makes one where there is none of this epoch and version.
-    async fn warm_up(&mut self, job: &Job) -> Result<Warm, Problem> {
-        let epoch = job.permit.epoch();
+    async fn warm_up(&mut self, epoch: Epoch, workload: &Workload) -> Result<Warm, Problem> {
         match self.warm.take() {
-            // A call that was routed before a deploy reached this node runs on the newer version.
-            Some(warm) if warm.epoch == epoch && warm.version >= job.workload.version => return Ok(warm),
+            Some(warm) if warm.epoch == epoch && warm.version == workload.version => return Ok(warm),
             Some(stale) => {
                 self.warm = Some(stale);
                 self.chill();
             }
             None => {}
         }
-        let workload = &job.workload;
         let handler = self.bench.guests.handler(&workload.spec.component).await.map_err(|error| {
             Problem::new(Code::Internal, format!("workload {}: {error}", workload.name))
                 .executed(Executed::No)

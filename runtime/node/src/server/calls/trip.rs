@@ -28,7 +28,7 @@ pub struct Taken {
 pub struct Trip {
     /// The call.
     pub taken: Taken,
-    /// The key's shard, once it is found, and the version of the workload that says so.
+    /// The key's shard, once it is found, and the activation of the workload that says so.
     pub shard: Option<(u64, ShardId)>,
     /// What it has met so far.
     pub travel: Travel,

@@ -33,6 +33,7 @@ pub fn description(operations: &[Operation]) -> Value {
                 "NodeRole": { "type": "string", "enum": ["leader", "voter", "learner"] },
                 "MoveState": { "type": "string", "enum": ["learning", "holding", "handing-over"] },
                 "MoveReason": { "type": "string", "enum": Reason::NAMES },
+                "VersionState": { "type": "string", "enum": ["current", "canary", "kept"] },
                 "ShardState": { "type": "string", "enum": ["served", "resharding", "unavailable"] },
             },
         },
@@ -83,6 +84,7 @@ fn described(operation: &Operation) -> Value {
         "/v1/workloads/{name}" if operation.verb == Verb::Delete => {
             parameters.push(parameter("query", "delete_state", "boolean"));
         }
+        "/v1/workloads/{name}/rollback" => parameters.push(parameter("query", "to", "integer")),
         "/v1/admin/nodes/{id}/remove" => parameters.push(parameter("query", "force", "boolean")),
         _ => {}
     }

@@ -118,7 +118,7 @@ fn watching(table: Table) -> Table {
 
 /// What runs.
 fn deploying(table: Table) -> Table {
-    use Verb::{Delete, Get, Put};
+    use Verb::{Delete, Get, Post, Put};
     table
         .add(DEPLOYER, Put, "/v1/components/{sha256}", "Upload a component by its digest", components::upload)
         .add(READER, Get, "/v1/components/{sha256}", "Download a component", components::download)
@@ -135,6 +135,27 @@ fn deploying(table: Table) -> Table {
             "/v1/workloads/{name}",
             "Take a workload away, and its state where asked",
             workloads::undeploy,
+        )
+        .add(
+            READER,
+            Get,
+            "/v1/workloads/{name}",
+            "The versions of a workload, and how they fare",
+            workloads::show,
+        )
+        .add(
+            DEPLOYER,
+            Post,
+            "/v1/workloads/{name}/promote",
+            "Put the canary on all shards",
+            workloads::promote,
+        )
+        .add(
+            DEPLOYER,
+            Post,
+            "/v1/workloads/{name}/rollback",
+            "End the canary, or make an earlier version current again",
+            workloads::roll_back,
         )
 }
 

@@ -115,6 +115,11 @@ pub fn workload_row(workload: &Workload) -> Value {
         "limits": workload.spec.limits,
         "http": workload.spec.http,
         "grants": workload.spec.grants,
+        "canary": workload.canary.as_ref().map(|canary| json!({
+            "version": canary.workload.version,
+            "share": canary.share,
+            "since": canary.workload.since,
+        })),
     })
 }
 
