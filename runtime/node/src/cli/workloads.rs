@@ -2,6 +2,7 @@
 
 use clap::Args;
 use serde_json::Value;
+use shardloom_protocol::workload::{Bodies, HttpSpec, Reuse};
 
 use super::Global;
 use super::replies::{WorkloadReply, typed};
@@ -25,6 +26,7 @@ impl Workloads {
                 ("VERSION", Align::Right),
                 ("COMPONENT", Align::Left),
                 ("SHARD FUNCTION", Align::Left),
+                ("HTTP", Align::Left),
                 ("CONFIG", Align::Left),
             ]);
             for workload in typed::<Vec<WorkloadReply>>(reply)? {
@@ -34,6 +36,7 @@ impl Workloads {
                     workload.version.to_string(),
                     shortened(&workload.component),
                     function,
+                    workload.http.map_or_else(|| "-".to_owned(), |http| by_http(&http)),
                     settings(&workload.config),
                 ]);
             }
@@ -44,6 +47,13 @@ impl Workloads {
 
 fn shortened(digest: &str) -> String {
     digest.chars().take(DIGEST_SHOWN).collect()
+}
+
+/// Where its requests' keys are, and what is not as it is by default.
+fn by_http(http: &HttpSpec) -> String {
+    let reuse = if http.reuse == Reuse::Always { ", reuse" } else { "" };
+    let bodies = if http.bodies == Bodies::Streamed { ", stream" } else { "" };
+    format!("{}{reuse}{bodies}", http.key_from)
 }
 
 fn settings(config: &Value) -> String {

@@ -65,6 +65,10 @@ async fn every_described_operation_exists_and_nothing_else_does() {
     for method in ["get", "head", "post", "put", "patch", "delete", "options"] {
         assert!(of_components[method].is_object(), "{method} is not described");
     }
+    assert!(
+        of_components["put"]["responses"]["307"].is_object(),
+        "who streams may send its callers elsewhere"
+    );
     assert!(of_components["any"].is_null(), "no such method can be described");
 }
 

@@ -12,6 +12,7 @@ mod idempotency;
 mod settings;
 mod shard_functions;
 mod state;
+mod streaming;
 mod web;
 mod weigher;
 mod world;

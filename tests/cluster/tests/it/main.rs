@@ -19,3 +19,4 @@ mod moving;
 mod repairing;
 mod returning;
 mod sick;
+mod streaming;

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::dispatch::dispatch;
+use super::elsewhere::{elsewhere, spent};
 use super::failed_functions::FailedFunctions;
 use super::forward::{Owner, forward};
 use super::in_flight::InFlight;
@@ -118,6 +119,9 @@ impl CallRouter {
 
     async fn travel(&self, trip: &mut Trip) -> Result<Answer, Problem> {
         loop {
+            if let Some(problem) = spent(trip) {
+                return Err(problem);
+            }
             let view = self.fabric.view();
             let workload = workload(&view, &trip.taken.workload)?;
             let shard = self.shard(&view, &workload, trip).await?;
@@ -133,6 +137,9 @@ impl CallRouter {
                         trip.attempt,
                     )
                     .await
+                }
+                Next::Forward(owner) if trip.taken.exchange.is_some() => {
+                    Step::Done(elsewhere(&view, owner, &workload, &trip.taken))
                 }
                 Next::Forward(owner) => {
                     self.metrics.calls_forwarded.inc();
@@ -189,7 +196,8 @@ impl CallRouter {
             }
         }
         let Next::Dispatch(permit) = self.next(&view, call.shard, travel) else { return moved };
-        let taken = Taken { id: call.id, workload: call.workload, request: call.request, deadline };
+        let Call { id, workload: name, request, .. } = call;
+        let taken = Taken { id, workload: name, request, exchange: None, deadline };
         // An attempt that was sent before this one may have come, or may yet come after it.
         let attempt = Attempt::Repeated;
         let step =
@@ -298,6 +306,7 @@ impl CallRouter {
                 shard_count: view.shard_count(),
                 guests: Arc::clone(&self.guests),
                 metrics: Arc::clone(&self.metrics),
+                streams: TaskTracker::new(),
             };
             Slots::new(Arc::new(bench), self.tasks_max, self.queue_max, self.tasks.clone())
         })

@@ -1,6 +1,6 @@
 //! The HTTP contract: routes, their guards, and how requests and replies look.
 //!
-//! In reading order: [`routes`] is the table of all of them; [`auth`] guards; [`calls`] are calls of workloads, [`web`] requests of components of wasi:http, with [`web_key`]; [`state`] shows
+//! In reading order: [`routes`] is the table of all of them; [`auth`] guards; [`calls`] are calls of workloads, [`web`] requests of components of wasi:http, with [`web_key`] and `web_stream`; [`state`] shows
 //! the cluster, [`logs`] what guests say; [`components`], [`workloads`], [`nodes`] and [`weigher`] change it; [`backup`] carries states out and in, [`repair`] gives up what is lost; [`openapi`] describes everything;
 //! `serve` and [`connection`] serve sockets, and `plain_words` sees to it that even what is not HTTP is told so.
 
@@ -22,5 +22,6 @@ pub mod settings;
 pub mod state;
 pub mod web;
 pub mod web_key;
+mod web_stream;
 pub mod weigher;
 pub mod workloads;

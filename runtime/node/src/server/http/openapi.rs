@@ -194,6 +194,11 @@ fn described(operation: &Operation) -> Value {
             },
         },
     });
+    if operation.method == ANY {
+        let elsewhere =
+            "The workload streams bodies: send the same to the owner of the key's shard, at `location`";
+        described["responses"]["307"] = json!({ "description": elsewhere });
+    }
     if operation.guard == Guard::Admin {
         described["security"] = json!([{ "admin": [] }]);
     }
