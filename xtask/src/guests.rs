@@ -11,7 +11,7 @@ use crate::wasm_target::{self, TARGET, Toolchain, repository, run};
 use crate::{c_guest, javascript_guest, python_guest};
 
 /// The guests in Rust: the members of the workspace in `guests/`.
-const RUST_GUESTS: [&str; 20] = [
+const RUST_GUESTS: [&str; 21] = [
     "bank",
     "by-busy-time",
     "by-range",
@@ -31,6 +31,7 @@ const RUST_GUESTS: [&str; 20] = [
     "web-faulty",
     "web-kv",
     "web-new",
+    "web-stream",
     "word-count",
 ];
 

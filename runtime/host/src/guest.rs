@@ -15,9 +15,9 @@ use crate::limits::Limits;
 use crate::logs::{LogLevel, SharedLog};
 use crate::outgoing::{Hooks, Outgoing};
 use crate::run_time::RunTime;
+use crate::stage::Stage;
 use crate::state::StateError;
 use crate::stop::StopReason;
-use crate::transaction::Transaction;
 use crate::wasi::Wasi;
 use wit::shardloom::shard::shard_info;
 use wit::wasi::config::store as config;
@@ -47,8 +47,8 @@ pub(crate) struct Guest {
     pub(crate) log: SharedLog,
     pub(crate) bounds: Bounds,
     pub(crate) run_time: RunTime,
-    /// The state as the call under way sees it; none between calls.
-    pub(crate) transaction: Option<Transaction>,
+    /// The state as the call under way sees it.
+    pub(crate) stage: Stage,
     pub(crate) buckets: Buckets,
     /// What belongs to WASI, once the guest has asked for any of it: most never do.
     pub(crate) wasi: Option<Box<Wasi>>,
@@ -57,21 +57,11 @@ pub(crate) struct Guest {
     pub(crate) outgoing: Option<Arc<dyn Outgoing>>,
 }
 
-/// The guest asked for state where there is none to give.
-#[derive(Debug, thiserror::Error)]
-#[error("the shard's state can be used within a call only")]
-struct NoCall;
-
 impl Guest {
     /// What belongs to WASI.
     pub(crate) fn wasi(&mut self) -> &mut Wasi {
         let Guest { wasi, log, limits, outgoing, .. } = self;
         wasi.get_or_insert_with(|| Box::new(Wasi::new(log, limits, Hooks::new(outgoing.clone()))))
-    }
-
-    /// The state as the call under way sees it.
-    pub(crate) fn transaction(&mut self) -> wasmtime::Result<&mut Transaction> {
-        Ok(self.transaction.as_mut().ok_or(NoCall)?)
     }
 
     /// Why wasmtime ended this guest: what it met before the error counts first.

@@ -1,5 +1,7 @@
 //! A workload's guest: one warm instance, its calls one after another.
 
+mod streamed;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use crate::logs::SharedLog;
 use crate::outgoing::Outgoing;
 use crate::run_time::RunTime;
 use crate::slots::{Slot, instances_max};
+use crate::stage::Stage;
 use crate::state::StateView;
 use crate::stop::{GuestTrap, LimitHit, StopReason, TimeoutKind};
 use crate::ticker::Ticker;
@@ -154,7 +157,7 @@ impl HandlerInstance {
             log,
             bounds: Bounds::new(limits),
             run_time: RunTime::new(Duration::from_millis(limits.deadline_ms.into())),
-            transaction: None,
+            stage: Stage::default(),
             buckets: Buckets::new(limits),
             wasi: None,
             limits: limits.clone(),
@@ -217,11 +220,11 @@ impl HandlerInstance {
             return CallEnd { result: Err(CallError::Dead), writes: Vec::new() };
         }
         let guest = self.store.data_mut();
-        guest.transaction = Some(Transaction::new(state, self.write_bounds));
+        guest.stage.open(Transaction::new(state, self.write_bounds));
         guest.buckets.start();
         let result = self.run(request, deadline).await;
         // Whatever the end, the state is let go of.
-        let transaction = self.store.data_mut().transaction.take();
+        let transaction = self.store.data().stage.end();
         let kept = transaction.filter(|_| result.as_ref().is_ok_and(Reply::keeps_writes));
         CallEnd { result, writes: kept.map(Transaction::into_writes).unwrap_or_default() }
     }

@@ -4,6 +4,8 @@
 //! none of the component's tasks goes on: whatever it wrote until then is one transaction, and only then may the response
 //! leave. A response of 5xx is a failure, and leaves nothing, as one of a handler does.
 
+mod streamed;
+
 use bytes::Bytes;
 use futures::future::{Either, poll_fn, select};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -17,8 +19,13 @@ use crate::call::{CallError, Ended, Reply, ReplyBounds, Request};
 use crate::guest::Guest;
 use crate::stop::{LimitHit, cut};
 
+pub(crate) use streamed::Passage;
+
 /// What is said of a response that broke off.
 const UNFINISHED: &str = "the body of the response did not come to its end";
+
+/// What is said where there is none.
+const NO_RESPONSE: &str = "the component gave no response";
 
 /// A component of wasi:http, linked.
 #[derive(Clone)]
@@ -67,13 +74,13 @@ impl HttpExports {
         request: Request,
         bounds: ReplyBounds,
     ) -> wasmtime::Result<Ended> {
-        let tls = request.http.as_ref().is_some_and(|target| target.tls);
+        let scheme = scheme(&request);
         let request = match to_http(request) {
-            Ok(request) => request,
+            Ok(request) => request.map(Full::new),
             Err(words) => return Ok(Ended { result: failed(words), usable: true }),
         };
         match self {
-            HttpExports::Old(proxy) => call_old(proxy, store, request, tls, bounds).await,
+            HttpExports::Old(proxy) => call_old(proxy, store, request, scheme, bounds).await,
             HttpExports::New(service) => call_new(service, store, request, bounds).await,
         }
     }
@@ -83,19 +90,18 @@ async fn call_old(
     proxy: &p2::bindings::Proxy,
     store: &mut Store<Guest>,
     request: http::Request<Full<Bytes>>,
-    tls: bool,
+    scheme: Scheme,
     bounds: ReplyBounds,
 ) -> wasmtime::Result<Ended> {
     let (sender, receiver) = oneshot::channel();
     let mut view = store.data_mut().http();
-    let scheme = if tls { Scheme::Https } else { Scheme::Http };
     let request = view.new_incoming_request(scheme, request)?;
     let outparam = view.new_response_outparam(sender)?;
     let taken = Box::pin(async {
         match receiver.await {
             Ok(Ok(response)) => take(response, bounds).await,
-            Ok(Err(code)) => failed(format!("the component answered with an error: {code:?}")),
-            Err(_) => failed("the component gave no response".into()),
+            Ok(Err(code)) => failed(answered_with(&code)),
+            Err(_) => failed(NO_RESPONSE.into()),
         }
     });
     let handler = proxy.wasi_http_incoming_handler();
@@ -134,7 +140,7 @@ async fn call_new(
         let response = match service.handle(accessor, request).await? {
             Ok(response) => response,
             Err(code) => {
-                let result = failed(format!("the component answered with an error: {code:?}"));
+                let result = failed(answered_with(&code));
                 // Tasks of it may go on, and would write into the next call.
                 return wasmtime::error::Ok(Ended { result, usable: false });
             }
@@ -157,9 +163,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (parts, body) = response.into_parts();
-    if parts.status.is_informational() {
-        return failed(format!("the component answered with {}, which is no final status", parts.status));
-    }
+    let head = head_of(parts)?;
     let bytes_max = usize::try_from(bounds.reply_bytes).unwrap_or(usize::MAX);
     let body = match Limited::new(body, bytes_max).collect().await {
         Ok(collected) => collected.to_bytes().into(),
@@ -168,15 +172,30 @@ where
         }
         Err(error) => return failed(format!("{UNFINISHED}: {error}")),
     };
+    bounds.check(Reply { body, ..head }).map_err(CallError::Limit)
+}
+
+/// A response without its body.
+fn head_of(parts: http::response::Parts) -> Result<Reply, CallError> {
+    if parts.status.is_informational() {
+        return failed(format!("the component answered with {}, which is no final status", parts.status));
+    }
     let headers = parts.headers.iter().map(|(name, value)| {
         (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     });
-    let reply = Reply { status: parts.status.as_u16(), headers: headers.collect(), body };
-    bounds.check(reply).map_err(CallError::Limit)
+    Ok(Reply { status: parts.status.as_u16(), headers: headers.collect(), body: Vec::new() })
+}
+
+/// How the caller has come.
+fn scheme(request: &Request) -> Scheme {
+    match &request.http {
+        Some(target) if target.tls => Scheme::Https,
+        _ => Scheme::Http,
+    }
 }
 
 /// The request as wasmtime takes it.
-fn to_http(request: Request) -> Result<http::Request<Full<Bytes>>, String> {
+fn to_http(request: Request) -> Result<http::Request<Bytes>, String> {
     let Request { method, headers, body, http, .. } = request;
     let target = http.ok_or("the call has no HTTP target")?;
     let scheme = if target.tls { "https" } else { "http" };
@@ -191,7 +210,12 @@ fn to_http(request: Request) -> Result<http::Request<Full<Bytes>>, String> {
     for (name, value) in &headers {
         builder = builder.header(name, value);
     }
-    builder.body(Full::new(Bytes::from(body))).map_err(|error| format!("the request: {error}"))
+    builder.body(Bytes::from(body)).map_err(|error| format!("the request: {error}"))
+}
+
+/// What is said of a component that answers with an error in place of a response.
+fn answered_with(code: &dyn std::fmt::Debug) -> String {
+    format!("the component answered with an error: {code:?}")
 }
 
 /// There is no response; words of the component's may be among those that say why.

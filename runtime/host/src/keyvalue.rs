@@ -19,7 +19,7 @@ use crate::guest::Guest;
 use crate::key_layout::Space;
 use crate::scan::{SCAN_BYTES_MAX, SCAN_ROWS_MAX};
 use crate::state::StateError;
-use crate::transaction::after;
+use crate::transaction::{Transaction, after};
 
 /// Keys that one operation of `batch` may name: the guest's clock does not tick while the host works for it.
 const BATCH_KEYS_MAX: usize = 1_000;
@@ -45,34 +45,48 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 }
 
 impl Guest {
-    fn value(&mut self, bucket: &Resource<Bucket>, key: &str) -> wasmtime::Result<Option<Bytes>> {
+    /// Does something to the state, unless the call's transaction is over.
+    fn within<T>(&self, act: impl FnOnce(&mut Transaction) -> Result<T, StateError>) -> Answer<T> {
+        Ok(self.stage.within(act)?.map_err(|closed| closed.to_string()))
+    }
+
+    fn value(&mut self, bucket: &Resource<Bucket>, key: &str) -> Answer<Option<Bytes>> {
         let space = self.buckets.space(bucket)?;
-        Ok(self.transaction()?.get(&space, key.as_bytes())?)
+        self.within(|transaction| transaction.get(&space, key.as_bytes()))
+    }
+
+    fn change(&mut self, space: &Space, key: &str, value: Option<Vec<u8>>) -> Answer<()> {
+        let taken = self.within(|transaction| match value {
+            Some(value) => transaction.set(space, key.as_bytes(), value),
+            None => transaction.delete(space, key.as_bytes()),
+        })?;
+        Ok(taken.and_then(|taken| taken.map_err(|refused| refused.to_string())))
     }
 
     fn put(&mut self, bucket: &Resource<Bucket>, key: &str, value: Vec<u8>) -> Answer<()> {
         let space = self.buckets.space(bucket)?;
-        let taken = self.transaction()?.set(&space, key.as_bytes(), value)?;
-        Ok(taken.map_err(|refused| refused.to_string()))
+        self.change(&space, key, Some(value))
     }
 
     fn remove(&mut self, bucket: &Resource<Bucket>, key: &str) -> Answer<()> {
         let space = self.buckets.space(bucket)?;
-        let taken = self.transaction()?.delete(&space, key.as_bytes())?;
-        Ok(taken.map_err(|refused| refused.to_string()))
+        self.change(&space, key, None)
     }
 
     /// The keys after this one, as many as one answer holds.
-    fn keys(&mut self, bucket: &Resource<Bucket>, last: Option<&str>) -> wasmtime::Result<Keys> {
+    fn keys(&mut self, bucket: &Resource<Bucket>, last: Option<&str>) -> Answer<Keys> {
         let space = self.buckets.space(bucket)?;
         let start = last.map(|last| after(last.as_bytes())).unwrap_or_default();
-        let page = self.transaction()?.scan(&space, &start, None, SCAN_ROWS_MAX)?;
+        let page = match self.within(|transaction| transaction.scan(&space, &start, None, SCAN_ROWS_MAX))? {
+            Ok(page) => page,
+            Err(words) => return Ok(Err(words)),
+        };
         let text = |key: Bytes| {
             String::from_utf8(key.into())
                 .map_err(|_| StateError::new("a key of a bucket is not text: nobody wrote it"))
         };
         let keys = page.rows.into_iter().map(|(key, _)| text(key)).collect::<Result<_, StateError>>()?;
-        Ok(Keys { keys, more: !page.complete })
+        Ok(Ok(Keys { keys, more: !page.complete }))
     }
 
     /// Adds to a number that is kept as decimal text.
@@ -83,8 +97,9 @@ impl Guest {
         add: impl FnOnce(N) -> Option<N>,
     ) -> Answer<N> {
         let number = match self.value(bucket, key)? {
-            None => Some(N::default()),
-            Some(value) => str::from_utf8(&value).ok().and_then(|text| text.parse().ok()),
+            Err(words) => return Ok(Err(words)),
+            Ok(None) => Some(N::default()),
+            Ok(Some(value)) => str::from_utf8(&value).ok().and_then(|text| text.parse().ok()),
         };
         let Some(number) = number else {
             return Ok(Err("the value of the key is no number of this kind, in decimal".to_owned()));
@@ -105,7 +120,10 @@ impl Guest {
         }
         let (mut values, mut bytes) = (Vec::with_capacity(keys.len()), 0);
         for key in keys {
-            let value = self.value(bucket, &key)?;
+            let value = match self.value(bucket, &key)? {
+                Ok(value) => value,
+                Err(words) => return Ok(Err(words)),
+            };
             bytes += value.as_ref().map_or(0, Bytes::len);
             if bytes > SCAN_BYTES_MAX {
                 return Ok(Err(format!("the values have more than {SCAN_BYTES_MAX} bytes: ask for fewer")));
@@ -141,15 +159,15 @@ impl Guest {
 
     /// Notes the value that a key has now.
     fn note(&mut self, space: Space, key: String) -> Answer<Resource<Cas>> {
-        let stamp = self.transaction()?.stamp(&space, key.as_bytes());
-        Ok(self.buckets.note(space, key, stamp))
+        let stamp = self.within(|transaction| Ok(transaction.stamp(&space, key.as_bytes())))?;
+        Ok(stamp.and_then(|stamp| self.buckets.note(space, key, stamp)))
     }
 
     /// Whether the key still has the value that was noted: not where this call has written it since, and never where
     /// another call noted it.
-    fn is_unchanged(&mut self, cas: &Cas) -> wasmtime::Result<bool> {
-        let stamp = self.transaction()?.stamp(&cas.space, cas.key.as_bytes());
-        Ok(self.buckets.is_of(cas, stamp))
+    fn is_unchanged(&mut self, cas: &Cas) -> Answer<bool> {
+        let stamp = self.within(|transaction| Ok(transaction.stamp(&cas.space, cas.key.as_bytes())))?;
+        Ok(stamp.map(|stamp| self.buckets.is_of(cas, stamp)))
     }
 }
 

@@ -11,8 +11,8 @@
 //! - what bounds what: [`options`] (a host), [`limits`] (a workload);
 //! - what comes in: [`digest`], [`world`], [`refusal`], `outline`;
 //! - admission: [`host`], over `artifacts` (the disk), `compile` and `compile_child`, `engine`, `loader`;
-//! - workloads: [`handler`], [`call`], [`stop`], and for components of wasi:http `http`, `wasi` and [`outgoing`]; over `guest`, `imports`, `bounds`, `run_time`, `slots`, `ticker`, [`logs`], `bindings`;
-//! - a call's state: [`state`], [`key_layout`], `transaction`, [`scan`]; `plain_store`, `buckets` and `keyvalue` over them;
+//! - workloads: [`handler`], [`call`], [`stop`], and for components of wasi:http `http`, `streams`, `wasi` and [`outgoing`]; over `guest`, `imports`, `bounds`, `run_time`, `slots`, `ticker`, [`logs`], `bindings`;
+//! - a call's state: [`state`], [`key_layout`], `transaction`, `stage`, [`scan`]; `plain_store`, `buckets` and `keyvalue` over them;
 //! - plug-ins: [`shard_function`], [`weigher`], over `pure`.
 
 pub mod call;
@@ -49,6 +49,8 @@ mod plain_store;
 mod pure;
 mod run_time;
 mod slots;
+mod stage;
+mod streams;
 mod ticker;
 mod transaction;
 mod wasi;
@@ -71,5 +73,6 @@ pub use shard_function::{ShardFunction, ShardFunctionError};
 pub use slots::instances_max;
 pub use state::{StateError, StateView, Write};
 pub use stop::{GuestTrap, LimitHit, TimeoutKind};
+pub use streams::{BodyError, Broken, IncomingBody, Part, Streams};
 pub use weigher::{ShardLoad, Weigher, WeigherError};
 pub use world::{World, outgoing_http};

@@ -9,7 +9,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -36,6 +36,8 @@ struct Counted {
     ran_ns: AtomicU64,
     /// Processor time of the thread, in nanoseconds, up to which they are counted; 0 before the first tick.
     counted_to_ns: AtomicU64,
+    /// Whether the call's deadline has been met in time, and holds no more.
+    undated: AtomicBool,
 }
 
 impl RunTime {
@@ -62,7 +64,8 @@ impl RunTime {
             return self
                 .expire(TimeoutKind::RunTime(u32::try_from(self.run_max.as_millis()).unwrap_or(u32::MAX)));
         }
-        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        let deadline = self.deadline.filter(|_| !self.clock.0.undated.load(Ordering::Relaxed));
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return self.expire(TimeoutKind::Deadline);
         }
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
@@ -89,7 +92,18 @@ impl Clock {
         .await
     }
 
+    /// The call has said what its caller waited for: it may go on without a deadline.
+    pub(crate) fn lift_deadline(&self) {
+        self.0.undated.store(true, Ordering::Relaxed);
+    }
+
+    /// What the call has used until now counts no more.
+    pub(crate) fn count_anew(&self) {
+        self.0.ran_ns.store(0, Ordering::Relaxed);
+    }
+
     fn reset(&self) {
+        self.0.undated.store(false, Ordering::Relaxed);
         self.0.ran_ns.store(0, Ordering::Relaxed);
         self.0.counted_to_ns.store(0, Ordering::Relaxed);
     }

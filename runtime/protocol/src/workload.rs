@@ -34,6 +34,20 @@ pub struct HttpSpec {
     /// How long an instance lives.
     #[serde(default)]
     pub reuse: Reuse,
+    /// Whether bodies are held whole.
+    #[serde(default)]
+    pub bodies: Bodies,
+}
+
+/// How the bodies of requests and responses pass through a node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bodies {
+    /// Each is held until it is whole, within bounds: a response leaves when everything is done.
+    #[default]
+    Whole,
+    /// As they come. The head of a response ends the transaction.
+    Streamed,
 }
 
 /// How long an instance of a component of wasi:http lives.

@@ -297,7 +297,7 @@ impl Workload {
 mod tests {
     use shardloom_protocol::digest::Digest;
     use shardloom_protocol::key_from::KeyFrom;
-    use shardloom_protocol::workload::{HttpSpec, Reuse, WorkloadLimits};
+    use shardloom_protocol::workload::{Bodies, HttpSpec, Reuse, WorkloadLimits};
 
     use super::*;
 
@@ -387,8 +387,10 @@ mod tests {
 
     #[test]
     fn a_canary_looks_for_keys_where_the_current_version_does() {
-        let http =
-            |key_from: KeyFrom, reuse| WorkloadSpec { http: Some(HttpSpec { key_from, reuse }), ..spec(1) };
+        let http = |key_from: KeyFrom, reuse| WorkloadSpec {
+            http: Some(HttpSpec { key_from, reuse, bodies: Bodies::default() }),
+            ..spec(1)
+        };
         let key_from = |text: &str| text.parse::<KeyFrom>().unwrap();
         let plain = http(key_from("path:1"), Reuse::Never);
         assert_eq!(can_be_canary("w", &plain, &http(key_from("path:1"), Reuse::Always)), Ok(()));

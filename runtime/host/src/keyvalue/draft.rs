@@ -19,7 +19,8 @@ impl store::HostBucket for Guest {
         bucket: Resource<Bucket>,
         key: String,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
-        Ok(Ok(self.value(&bucket, &key)?.map(Vec::from)))
+        let value = self.value(&bucket, &key)?;
+        Ok(value.map(|value| value.map(Vec::from)).map_err(Error::Other))
     }
 
     fn set(
@@ -36,7 +37,7 @@ impl store::HostBucket for Guest {
     }
 
     fn exists(&mut self, bucket: Resource<Bucket>, key: String) -> wasmtime::Result<Result<bool, Error>> {
-        Ok(Ok(self.value(&bucket, &key)?.is_some()))
+        Ok(self.value(&bucket, &key)?.map(|value| value.is_some()).map_err(Error::Other))
     }
 
     fn list_keys(
@@ -48,7 +49,10 @@ impl store::HostBucket for Guest {
             Ok(last) => last,
             Err(words) => return Ok(Err(Error::Other(words))),
         };
-        let page = self.keys(&bucket, last.as_deref())?;
+        let page = match self.keys(&bucket, last.as_deref())? {
+            Ok(page) => page,
+            Err(words) => return Ok(Err(Error::Other(words))),
+        };
         let last = page.keys.last().filter(|_| page.more);
         let cursor = last.map(|last| self.buckets.keep_cursor(last));
         Ok(Ok(KeyResponse { keys: page.keys, cursor }))

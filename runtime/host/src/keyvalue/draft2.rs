@@ -2,6 +2,7 @@
 
 use wasmtime::component::Resource;
 
+use super::Keys;
 use crate::bindings::shard_handler::wasi::keyvalue0_2_0_draft2::{atomics, batch, store};
 use crate::buckets::{Bucket, Cas};
 use crate::guest::Guest;
@@ -20,7 +21,8 @@ impl store::HostBucket for Guest {
         bucket: Resource<Bucket>,
         key: String,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
-        Ok(Ok(self.value(&bucket, &key)?.map(Vec::from)))
+        let value = self.value(&bucket, &key)?;
+        Ok(value.map(|value| value.map(Vec::from)).map_err(Error::Other))
     }
 
     fn set(
@@ -37,7 +39,7 @@ impl store::HostBucket for Guest {
     }
 
     fn exists(&mut self, bucket: Resource<Bucket>, key: String) -> wasmtime::Result<Result<bool, Error>> {
-        Ok(Ok(self.value(&bucket, &key)?.is_some()))
+        Ok(self.value(&bucket, &key)?.map(|value| value.is_some()).map_err(Error::Other))
     }
 
     /// The cursor is the last key of the page before, so that it holds for ever.
@@ -46,9 +48,11 @@ impl store::HostBucket for Guest {
         bucket: Resource<Bucket>,
         cursor: Option<String>,
     ) -> wasmtime::Result<Result<KeyResponse, Error>> {
-        let page = self.keys(&bucket, cursor.as_deref())?;
-        let cursor = page.keys.last().filter(|_| page.more).cloned();
-        Ok(Ok(KeyResponse { keys: page.keys, cursor }))
+        let respond = |page: Keys| {
+            let cursor = page.keys.last().filter(|_| page.more).cloned();
+            KeyResponse { keys: page.keys, cursor }
+        };
+        Ok(self.keys(&bucket, cursor.as_deref())?.map(respond).map_err(Error::Other))
     }
 
     fn drop(&mut self, bucket: Resource<Bucket>) -> wasmtime::Result<()> {
@@ -69,9 +73,10 @@ impl atomics::Host for Guest {
     fn swap(&mut self, cas: Resource<Cas>, value: Vec<u8>) -> wasmtime::Result<Result<(), CasError>> {
         let cas = self.buckets.forget(cas)?;
         let failed = |words| CasError::StoreError(Error::Other(words));
-        if self.is_unchanged(&cas)? {
-            let taken = self.transaction()?.set(&cas.space, cas.key.as_bytes(), value)?;
-            return Ok(taken.map_err(|refused| failed(refused.to_string())));
+        match self.is_unchanged(&cas)? {
+            Ok(true) => return Ok(self.change(&cas.space, &cas.key, Some(value))?.map_err(failed)),
+            Ok(false) => {}
+            Err(words) => return Ok(Err(failed(words))),
         }
         let newest = self.note(cas.space, cas.key)?;
         Ok(Err(newest.map_or_else(failed, CasError::CasFailed)))
@@ -91,7 +96,8 @@ impl atomics::HostCas for Guest {
     fn current(&mut self, cas: Resource<Cas>) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
         let Cas { space, key, .. } = self.buckets.noted(&cas)?;
         let (space, key) = (space.clone(), key.clone());
-        Ok(Ok(self.transaction()?.get(&space, key.as_bytes())?.map(Vec::from)))
+        let value = self.within(|transaction| transaction.get(&space, key.as_bytes()))?;
+        Ok(value.map(|value| value.map(Vec::from)).map_err(Error::Other))
     }
 
     fn drop(&mut self, cas: Resource<Cas>) -> wasmtime::Result<()> {

@@ -37,11 +37,12 @@ mod web;
 mod web_faulty;
 mod web_kv;
 mod web_new;
+mod web_stream;
 mod word_count;
 
 #[test]
 fn every_guest_has_a_test() {
-    const TESTED: [&str; 24] = [
+    const TESTED: [&str; 25] = [
         "bank",
         "by-busy-time",
         "by-geohash",
@@ -65,6 +66,7 @@ fn every_guest_has_a_test() {
         "web-faulty",
         "web-kv",
         "web-new",
+        "web-stream",
         "word-count",
     ];
     assert_eq!(directories("guests"), TESTED, "a guest needs a module here with its tests");

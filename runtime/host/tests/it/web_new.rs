@@ -19,8 +19,9 @@ async fn requests_of_the_newer_interface_are_answered_and_counted() {
 async fn what_a_task_writes_after_the_response_has_begun_is_of_the_call() {
     let (fixture, state) = (Fixture::new(), State::default());
     let mut instance = fixture.instance("web-new").await;
-    for _ in 0..2 {
-        assert_eq!(send(&state, &mut instance, web("GET", "/late", "")).await, (200, "late\n".into()));
+    for count in 1..=2 {
+        let said = send(&state, &mut instance, web("GET", "/late", "")).await;
+        assert_eq!(said, (200, format!("late\n{count}\n")));
     }
     let counts: Vec<_> = state.rows().into_iter().map(|(_, value)| value).collect();
     assert_eq!(counts, ["2"]);

@@ -15,8 +15,9 @@ use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use shardloom_protocol::digest::Digest;
+use shardloom_protocol::grant::Grant;
 use shardloom_protocol::shard_file::{ShardFileDecoder, ShardFileHeader, ShardFilePart, StateRow};
-use shardloom_protocol::workload::WorkloadLimits;
+use shardloom_protocol::workload::{HttpSpec, WorkloadLimits};
 
 /// The format that this version writes; it reads no newer one.
 const FORMAT: u32 = 1;
@@ -70,6 +71,11 @@ pub(super) struct Spec {
     pub(super) shard_function: Option<Digest>,
     pub(super) config: BTreeMap<String, String>,
     pub(super) limits: WorkloadLimits,
+    /// Backups from before this was kept have neither.
+    #[serde(default)]
+    pub(super) http: Option<HttpSpec>,
+    #[serde(default)]
+    pub(super) grants: Vec<Grant>,
 }
 
 /// A file of the backup.

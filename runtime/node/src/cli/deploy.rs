@@ -26,7 +26,8 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
   shardloom deploy target/guests/word-count.wasm --name word-count
   shardloom deploy target/guests/word-count.wasm --name word-count --canary 5%
   shardloom deploy shop.wasm --name shop --shard-function by-tenant.wasm --config currency=EUR
-  shardloom deploy site.wasm --name site --key-from path:1 --grant http:api.example.com")]
+  shardloom deploy site.wasm --name site --key-from path:1 --grant http:api.example.com
+  shardloom deploy files.wasm --key-from whole-path --stream")]
 pub(super) struct Deploy {
     /// The component, or a directory that `shardloom build` has built.
     file: PathBuf,
@@ -50,6 +51,10 @@ pub(super) struct Deploy {
     /// Keep the instances of a component of wasi:http for more than one request.
     #[arg(long)]
     reuse: bool,
+    /// Pass the bodies of requests and responses on as they come, whatever their size; without it each is held whole. State can be used until
+    /// the response begins.
+    #[arg(long, conflicts_with = "reuse")]
+    stream: bool,
     /// A host that the component may send requests to, as http:HOST or http:HOST:PORT; may be repeated.
     #[arg(long, value_name = "http:HOST")]
     grant: Vec<Grant>,
@@ -68,6 +73,7 @@ impl Deploy {
         let now = DeployOptions {
             key_from: self.key_from,
             reuse: self.reuse.then_some(true),
+            stream: self.stream.then_some(true),
             grants: self.grant,
             config: self.config.into_iter().collect(),
             limits: self.limit.into_iter().map(limit).collect::<anyhow::Result<_>>()?,

@@ -65,7 +65,8 @@ fn to_text(file: &str, bytes: usize, inspection: &Inspection) -> String {
     if let Some(refusal) = &inspection.refusal {
         text.push_str(&format!("\nA cluster would refuse it: {refusal}\n"));
     } else if inspection.world == Some(shardloom_host::World::HttpHandler) {
-        text.push_str("\nTo be deployed it needs --key-from: where in a request its key is.\n");
+        text.push_str("\nTo be deployed it needs --key-from: where in a request its key is. Bodies are held whole, 8 MiB at most, unless it is deployed\n\
+             with --stream.\n");
     }
     text
 }

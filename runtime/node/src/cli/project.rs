@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use shardloom_protocol::grant::Grant;
 use shardloom_protocol::key_from::KeyFrom;
-use shardloom_protocol::workload::{HttpSpec, Reuse};
+use shardloom_protocol::workload::{Bodies, HttpSpec, Reuse};
 
 /// The file that says what a directory is.
 pub(super) const MANIFEST: &str = "shardloom.toml";
@@ -38,6 +38,9 @@ pub(super) struct DeployOptions {
     /// Whether its instances live for more than one request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reuse: Option<bool>,
+    /// Whether its bodies are passed on as they come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stream: Option<bool>,
     /// What it may reach.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) grants: Vec<Grant>,
@@ -58,6 +61,7 @@ impl DeployOptions {
     pub(super) fn with(mut self, now: DeployOptions) -> DeployOptions {
         self.key_from = now.key_from.or(self.key_from);
         self.reuse = now.reuse.or(self.reuse);
+        self.stream = now.stream.or(self.stream);
         self.grants.extend(now.grants);
         self.config.extend(now.config);
         self.limits.extend(now.limits);
@@ -67,19 +71,23 @@ impl DeployOptions {
     /// The manifest of a deploy, but for its components.
     ///
     /// # Errors
-    /// If instances are to be reused of what is no component of wasi:http.
+    /// If what is said is for components of wasi:http alone, and this is none.
     pub(super) fn manifest(self) -> anyhow::Result<Map<String, Value>> {
         let mut manifest = Map::new();
         manifest.insert("config".into(), serde_json::to_value(self.config)?);
         manifest.insert("limits".into(), serde_json::to_value(self.limits)?);
         manifest.insert("grants".into(), serde_json::to_value(self.grants)?);
         let reuse = if self.reuse.unwrap_or_default() { Reuse::Always } else { Reuse::Never };
+        let bodies = if self.stream.unwrap_or_default() { Bodies::Streamed } else { Bodies::Whole };
         match self.key_from {
             Some(key_from) => {
-                manifest.insert("http".into(), serde_json::to_value(HttpSpec { key_from, reuse })?);
+                manifest.insert("http".into(), serde_json::to_value(HttpSpec { key_from, reuse, bodies })?);
             }
             None if reuse == Reuse::Always => {
                 bail!("to reuse instances is for components of wasi:http, with a key_from")
+            }
+            None if bodies == Bodies::Streamed => {
+                bail!("to stream bodies is for components of wasi:http, with a key_from")
             }
             None => {}
         }
@@ -198,10 +206,14 @@ mod tests {
             "config": { "colour": "red", "size": "1" },
             "limits": {},
             "grants": ["http:a", "http:b"],
-            "http": { "key_from": "path:1", "reuse": "always" },
+            "http": { "key_from": "path:1", "reuse": "always", "bodies": "whole" },
         });
         assert_eq!(manifest, expected);
         let reused = DeployOptions { reuse: Some(true), ..DeployOptions::default() };
         assert!(reused.manifest().is_err());
+        let streamed = DeployOptions { stream: Some(true), ..DeployOptions::default() };
+        assert!(streamed.clone().manifest().is_err());
+        let keyed = DeployOptions { key_from: Some("path:1".parse().unwrap()), ..streamed };
+        assert_eq!(keyed.manifest().unwrap()["http"]["bodies"], "streamed");
     }
 }

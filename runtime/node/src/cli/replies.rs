@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
+use shardloom_protocol::workload::HttpSpec;
 
 /// `GET /v1/status`.
 #[derive(Debug, Default, Deserialize)]
@@ -169,6 +170,8 @@ pub(super) struct WorkloadReply {
     pub(super) component: String,
     /// The digest of its shard function, where it has one of its own.
     pub(super) shard_function: Option<String>,
+    /// How HTTP requests reach it, for a component of wasi:http.
+    pub(super) http: Option<HttpSpec>,
     /// Its settings.
     pub(super) config: Value,
     /// What runs in its place on some shards.

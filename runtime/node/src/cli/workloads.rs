@@ -2,6 +2,7 @@
 
 use clap::Args;
 use serde_json::Value;
+use shardloom_protocol::workload::{Bodies, HttpSpec, Reuse};
 
 use super::Global;
 use super::replies::{WorkloadReply, typed};
@@ -49,6 +50,7 @@ fn all(reply: &Value) -> anyhow::Result<String> {
         ("VERSION", Align::Right),
         ("COMPONENT", Align::Left),
         ("SHARD FUNCTION", Align::Left),
+        ("HTTP", Align::Left),
         ("CANARY", Align::Left),
         ("CONFIG", Align::Left),
     ]);
@@ -60,6 +62,7 @@ fn all(reply: &Value) -> anyhow::Result<String> {
             workload.version.to_string(),
             shortened(&workload.component),
             function,
+            workload.http.map_or_else(|| "-".to_owned(), |http| by_http(&http)),
             canary.unwrap_or_default(),
             settings(&workload.config),
         ]);
@@ -124,6 +127,13 @@ fn one(reply: &Value) -> anyhow::Result<String> {
 
 fn shortened(digest: &str) -> String {
     digest.chars().take(DIGEST_SHOWN).collect()
+}
+
+/// Where its requests' keys are, and what is not as it is by default.
+fn by_http(http: &HttpSpec) -> String {
+    let reuse = if http.reuse == Reuse::Always { ", reuse" } else { "" };
+    let bodies = if http.bodies == Bodies::Streamed { ", stream" } else { "" };
+    format!("{}{reuse}{bodies}", http.key_from)
 }
 
 fn settings(config: &Value) -> String {

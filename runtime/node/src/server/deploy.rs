@@ -7,7 +7,7 @@ use shardloom_cluster::control::{VersionChange, can_be_canary};
 use shardloom_host as host;
 use shardloom_host::{Admitted, World, outgoing_http};
 use shardloom_protocol::peer::{ComponentRole, PeerReply, PeerRequest, Trial};
-use shardloom_protocol::workload::WorkloadSpec;
+use shardloom_protocol::workload::{Bodies, Reuse, WorkloadSpec};
 use shardloom_sharding::canary::Share;
 use shardloom_sharding::ids::NodeId;
 use tokio::time::{Instant, timeout_at};
@@ -184,7 +184,13 @@ async fn fits(server: &NodeServer, name: &str, spec: &WorkloadSpec) -> Result<()
         }
         (false, Some(_)) => {
             return bad(format!(
-                "{name} is a {world}: --key-from and --reuse are for components of wasi:http"
+                "{name} is a {world}: --key-from, --reuse and --stream are for components of wasi:http"
+            ));
+        }
+        (true, Some(http)) if http.bodies == Bodies::Streamed && http.reuse == Reuse::Always => {
+            return bad(format!(
+                "{name}: an instance that streams is busy until its bodies have ended, and answers no other request: \
+                 give --stream or --reuse, not both"
             ));
         }
         _ => {}

@@ -89,6 +89,8 @@ pub struct Timings {
     pub call_default_ms: u64,
     /// The longest that a caller may ask for, so that nothing waits for ever.
     pub call_max_ms: u64,
+    /// How long a streamed body may stand still, on either side, before it is broken off: who is gone, or hangs, does not keep an instance.
+    pub body_idle_ms: u64,
     /// How long a client may take to send a request's head. Slower is an idle or hostile connection.
     pub header_read_ms: u64,
     /// How long a deploy waits for all live nodes to compile and instantiate.
@@ -124,6 +126,7 @@ impl Default for Timings {
         Self {
             call_default_ms: 10_000,
             call_max_ms: 60_000,
+            body_idle_ms: 30_000,
             header_read_ms: 10_000,
             deploy_confirm_ms: 180_000,
             compile_ms: 120_000,
@@ -151,6 +154,7 @@ impl Timings {
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         within("timings.call_default_ms", self.call_default_ms, 1, self.call_max_ms)?;
         within("timings.call_max_ms", self.call_max_ms, 1, 3_600_000)?;
+        within("timings.body_idle_ms", self.body_idle_ms, 100, 3_600_000)?;
         within("timings.lease_ms", self.lease_ms, 200, 60_000)?;
         within("timings.ack_wait_ms", self.ack_wait_ms, 10, 60_000)?;
         within("timings.hold_ms", self.hold_ms, 0, 10_000)?;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use shardloom_cluster::control::{self, AccessTokens, Settings, WorkloadVersion};
 use shardloom_cluster::leading::MovesNews;
 use shardloom_protocol::digest::Digest;
-use shardloom_protocol::workload::{Reuse, WorkloadSpec};
+use shardloom_protocol::workload::{Bodies, Reuse, WorkloadSpec};
 use shardloom_sharding::canary::Share;
 use shardloom_sharding::ids::{ClusterId, Epoch, NodeId, ShardId, Term};
 use shardloom_sharding::map::ShardMap;
@@ -180,6 +180,11 @@ impl Workload {
     /// Whether an instance that fares well answers the next call too.
     pub fn keeps_instances(&self) -> bool {
         self.spec.http.as_ref().is_none_or(|http| http.reuse == Reuse::Always)
+    }
+
+    /// Whether the bodies of requests and responses are passed on as they come.
+    pub fn streams(&self) -> bool {
+        self.spec.http.as_ref().is_some_and(|http| http.bodies == Bodies::Streamed)
     }
 }
 

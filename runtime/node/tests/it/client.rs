@@ -52,6 +52,7 @@ impl Client {
     pub(crate) fn new(base: String) -> Client {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            .max_redirects(0)
             .timeout_global(Some(Duration::from_secs(60)))
             .build();
         Client { base, agent: config.into() }

@@ -67,6 +67,10 @@ async fn every_described_operation_exists_and_nothing_else_does() {
     let described: usize = paths.values().map(|path| path.as_object().unwrap().len()).sum();
     let there: usize = table.operations().iter().map(|operation| operation.verb.methods().len()).sum();
     assert_eq!(described, there);
+    assert!(
+        paths["/w/{workload}/{path}"]["put"]["responses"]["307"].is_object(),
+        "who streams may send its callers elsewhere"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,6 +13,7 @@ mod idempotency;
 mod settings;
 mod shard_functions;
 mod state;
+mod streaming;
 mod versions;
 mod web;
 mod weigher;

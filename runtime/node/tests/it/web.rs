@@ -135,7 +135,7 @@ async fn an_instance_is_fresh_for_each_request_unless_the_deploy_says_otherwise(
         }
     }
     let listed = client.admin("GET", "/v1/workloads", b"").await.json();
-    assert_eq!(listed[0]["http"], json!({ "key_from": "path:1", "reuse": "always" }));
+    assert_eq!(listed[0]["http"], json!({ "key_from": "path:1", "reuse": "always", "bodies": "whole" }));
     assert_eq!(listed[0]["grants"], json!(["http:a.example"]));
 }
 

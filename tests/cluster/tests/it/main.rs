@@ -20,4 +20,5 @@ mod planning;
 mod repairing;
 mod returning;
 mod sick;
+mod streaming;
 mod versions;

@@ -40,6 +40,7 @@ pub async fn dispatch(
         attempt,
         workload: Arc::clone(workload),
         request: Arc::clone(&taken.request),
+        exchange: taken.exchange.clone(),
         deadline: taken.deadline.into_std(),
         ticket: Arc::clone(&ticket),
         reply,

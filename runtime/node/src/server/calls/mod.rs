@@ -2,11 +2,13 @@
 //!
 //! In reading order: [`router`] decides and acts, again and again until the call has an answer; [`trip`] is what it remembers
 //! of one call; [`dispatch`] hands a call to a shard task here, [`forward`] to the owner elsewhere, [`wait`] keeps it;
-//! [`slots`] holds the shard tasks, [`task`] is one of them, [`gate`] keeps its results until they may leave,
+//! [`exchange`] holds the bodies of one that streams them, and [`elsewhere`] sends it to the owner; [`slots`] holds the shard tasks, [`task`] is one of them, [`gate`] keeps its results until they may leave,
 //! [`idempotency`] finds the first reply of a call that is made again, [`outcome`] turns what the host says into what callers hear,
 //! [`version_counts`] says how each version fares, [`failed_functions`] remembers keys that have no shard.
 
 pub mod dispatch;
+pub mod elsewhere;
+pub mod exchange;
 pub mod failed_functions;
 pub mod forward;
 pub mod gate;

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::dispatch::dispatch;
+use super::elsewhere::{elsewhere, spent};
 use super::failed_functions::FailedFunctions;
 use super::forward::{Owner, forward};
 use super::in_flight::InFlight;
@@ -122,6 +123,9 @@ impl CallRouter {
 
     async fn travel(&self, trip: &mut Trip) -> Result<Answer, Problem> {
         loop {
+            if let Some(problem) = spent(trip) {
+                return Err(problem);
+            }
             let view = self.fabric.view();
             let workload = workload(&view, &trip.taken.workload)?;
             let shard = self.shard(&view, &workload, trip).await?;
@@ -137,6 +141,9 @@ impl CallRouter {
                         trip.attempt,
                     )
                     .await
+                }
+                Next::Forward(owner) if trip.taken.exchange.is_some() => {
+                    Step::Done(elsewhere(&view, owner, &workload, &trip.taken))
                 }
                 Next::Forward(owner) => {
                     self.metrics.calls_forwarded.inc();
@@ -193,7 +200,8 @@ impl CallRouter {
             }
         }
         let Next::Dispatch(permit) = self.next(&view, call.shard, travel) else { return moved };
-        let taken = Taken { id: call.id, workload: call.workload, request: call.request, deadline };
+        let Call { id, workload: name, request, .. } = call;
+        let taken = Taken { id, workload: name, request, exchange: None, deadline };
         // An attempt that was sent before this one may have come, or may yet come after it.
         let attempt = Attempt::Repeated;
         let step =
@@ -306,6 +314,7 @@ impl CallRouter {
                 guests: Arc::clone(&self.guests),
                 metrics: Arc::clone(&self.metrics),
                 version_counts: Arc::clone(&self.version_counts),
+                streams: TaskTracker::new(),
             };
             Slots::new(Arc::new(bench), self.tasks_max, self.queue_max, self.tasks.clone())
         })

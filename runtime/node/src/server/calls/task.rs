@@ -1,5 +1,7 @@
 //! A shard task: one warm guest of one workload for one shard, and its calls one after another.
 
+mod streamed;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -9,10 +11,12 @@ use shardloom_host::{
     StateView, Write,
 };
 use shardloom_protocol::batch::{Change, WriteBatch};
-use shardloom_protocol::call::{Executed, Given, GuestReply, GuestRequest};
+use shardloom_protocol::call::{Executed, Given, GuestFailure, GuestReply, GuestRequest};
 use shardloom_sharding::ids::{Epoch, NodeId, Position, ShardId};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
 
+use super::exchange::Exchange;
 use super::gate::{Gate, Gated, Wrote};
 use super::idempotency::Idempotent;
 use super::outcome::{self, Outcome};
@@ -79,6 +83,8 @@ pub struct Job {
     pub attempt: Attempt,
     /// What the guest gets.
     pub request: Arc<GuestRequest>,
+    /// Its bodies, where they are not held whole.
+    pub exchange: Option<Arc<Exchange>>,
     /// Until when its caller waits.
     pub deadline: Instant,
     /// Whether the call may still start.
@@ -101,6 +107,8 @@ pub struct Bench {
     pub metrics: Arc<Metrics>,
     /// How versions fare.
     pub version_counts: Arc<VersionCounts>,
+    /// Guests whose responses have begun, each of which ends with its caller.
+    pub streams: TaskTracker,
 }
 
 struct Warm {
@@ -280,6 +288,9 @@ impl ShardTask {
                 return nothing(Outcome::Failed(problem.at(job.permit.epoch())), state.last());
             }
         };
+        if let Some(streams) = job.exchange.as_ref().and_then(|exchange| exchange.take()) {
+            return self.stream((job, workload), warm, streams, (&state, view)).await;
+        }
         let request = to_host(&job.request);
         let started = Instant::now();
         let mut until = started + CALL_HOLDS_SHARD_MAX;
@@ -317,7 +328,19 @@ impl ShardTask {
             // What the guest remembers may rest on writes that are not there, or is not for the next caller.
             self.bench.metrics.instances.dec();
         }
-        let upto = state.last();
+        self.ended(workload, written, answer, (epoch, version), state.last())
+    }
+
+    /// What comes of a call that has run.
+    fn ended(
+        &self,
+        workload: &Workload,
+        written: Result<Wrote, NotWritten>,
+        answer: Result<Result<GuestReply, GuestFailure>, Problem>,
+        (epoch, version): (Epoch, u64),
+        upto: Position,
+    ) -> Ended {
+        let nothing = |outcome, upto| Ended { outcome, wrote: Wrote::Nothing, upto };
         match (written, answer) {
             (Ok(wrote), Ok(answer)) => {
                 Ended { outcome: Outcome::Ran { epoch, version, given: Given::Now, answer }, wrote, upto }

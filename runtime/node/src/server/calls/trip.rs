@@ -8,6 +8,7 @@ use shardloom_sharding::route::Travel;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::exchange::Exchange;
 use super::task::Attempt;
 
 /// A call as it was taken.
@@ -19,6 +20,8 @@ pub struct Taken {
     pub workload: String,
     /// What the guest gets.
     pub request: Arc<GuestRequest>,
+    /// Its bodies, where they are not held whole.
+    pub exchange: Option<Arc<Exchange>>,
     /// When the caller stops waiting.
     pub deadline: Instant,
 }

@@ -51,16 +51,21 @@ pub(super) async fn answer(
 ) -> Result<Answer, Problem> {
     let workload = target.workload.clone();
     let result = take(server, target, request, started).await;
-    let outcome = match &result {
+    note(server, &workload, result.as_ref(), started);
+    result
+}
+
+/// Notes how a call went.
+pub(super) fn note(server: &NodeServer, workload: &str, result: Result<&Answer, &Problem>, started: Instant) {
+    let outcome = match result {
         Ok(Answer { said: Ok(_), .. }) => "ok",
         Ok(Answer { said: Err(failure), .. }) => failure_code(failure).name(),
         Err(problem) => problem.code.name(),
     };
     // Names that nobody has deployed get no series of their own: callers must not be able to make any.
-    if server.fabric.view().workloads.contains_key(&workload) {
-        server.metrics.observe_call(&workload, outcome, started.elapsed());
+    if server.fabric.view().workloads.contains_key(workload) {
+        server.metrics.observe_call(workload, outcome, started.elapsed());
     }
-    result
 }
 
 /// The response to a call that was not answered by a guest.
@@ -179,13 +184,17 @@ async fn take(
     }
     let request = GuestRequest { key, method, headers: passed, body, http };
     let id = server.router.new_id();
-    let taken = Taken { id, workload: target.workload, request: Arc::new(request), deadline };
+    let taken = Taken { id, workload: target.workload, request: Arc::new(request), exchange: None, deadline };
     let result = server.router.call(taken).await;
     drop(room);
     result
 }
 
-fn timeout(server: &NodeServer, headers: &HeaderMap) -> Result<Duration, Problem> {
+/// How long the caller waits.
+///
+/// # Errors
+/// `bad-request` where the header that says so makes no sense.
+pub(super) fn timeout(server: &NodeServer, headers: &HeaderMap) -> Result<Duration, Problem> {
     let Some(value) = headers.get(headers::TIMEOUT_MS) else {
         return Ok(Duration::from_millis(server.timings.call_default_ms));
     };
@@ -196,7 +205,11 @@ fn timeout(server: &NodeServer, headers: &HeaderMap) -> Result<Duration, Problem
     Ok(Duration::from_millis(wanted.min(server.timings.call_max_ms)))
 }
 
-fn announced_bytes(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+/// How long the body is; nothing where the caller does not say.
+///
+/// # Errors
+/// `bad-request` where that is no number.
+pub(super) fn announced_bytes(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(value) = headers.get(header::CONTENT_LENGTH) else {
         let chunked = headers.contains_key(header::TRANSFER_ENCODING);
         return Ok(if chunked { None } else { Some(0) });

@@ -1,6 +1,6 @@
 //! The HTTP contract: routes, their guards, and how requests and replies look.
 //!
-//! In reading order: [`routes`] lists all of them, in the [`table`] that gives each its guard; [`auth`] guards; [`calls`] are calls of workloads, [`web`] requests of components of wasi:http, with [`web_key`]; [`state`] shows
+//! In reading order: [`routes`] lists all of them, in the [`table`] that gives each its guard; [`auth`] guards; [`calls`] are calls of workloads, [`web`] requests of components of wasi:http, with [`web_key`] and `web_stream`; [`state`] shows
 //! the cluster, [`logs`] what guests say; [`components`], [`workloads`], [`nodes`], [`access`] and [`weigher`] change it; [`backup`] carries states out and in, [`repair`] gives up what is lost; [`openapi`] describes everything, with `request_bodies`;
 //! `serve` and [`connection`] serve sockets, and `plain_words` sees to it that even what is not HTTP is told so.
 
@@ -26,5 +26,6 @@ pub mod state;
 pub mod table;
 pub mod web;
 pub mod web_key;
+mod web_stream;
 pub mod weigher;
 pub mod workloads;

@@ -107,6 +107,11 @@ fn described(operation: &Operation) -> Value {
         let names = headers::OF_REPLIES.map(|name| (name.to_owned(), text.clone()));
         described["responses"]["2XX"]["headers"] = Value::Object(names.into_iter().collect());
     }
+    if operation.verb == Verb::Any {
+        let elsewhere =
+            "The workload streams bodies: send the same to the owner of the key's shard, at `location`";
+        described["responses"]["307"] = json!({ "description": elsewhere });
+    }
     if let Guard::Role(role) = operation.guard {
         described["security"] = json!([{ "token": [role.name()] }]);
     }

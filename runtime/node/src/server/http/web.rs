@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use shardloom_protocol::call::HttpTarget;
 use tokio::time::Instant;
 
 use super::calls::{Target, answer, answered, check_key, decoded, refused};
 use super::connection::Secured;
-use super::web_key;
+use super::{web_key, web_stream};
 use crate::server::NodeServer;
 use crate::server::problem::{Code, Problem};
 
@@ -26,13 +26,22 @@ pub async fn serve(State(server): State<Arc<NodeServer>>, request: Request) -> R
         Err(problem) => return problem.into_response(),
     };
     let head = request.method() == Method::HEAD;
-    match answer(&server, target, request, started).await {
-        Ok(mut answer) => {
+    let streams = server.fabric.view().workloads.get(&target.workload).is_some_and(|found| found.streams());
+    let answer = if streams {
+        web_stream::answer(&server, target, request, started).await
+    } else {
+        answer(&server, target, request, started).await.map(|answer| (answer, None))
+    };
+    match answer {
+        Ok((mut answer, body)) => {
             let length = answer.said.as_mut().ok().filter(|_| head).and_then(|reply| {
                 let length = reply.headers.iter().find(|(name, _)| name == header::CONTENT_LENGTH.as_str());
                 length.and_then(|(_, value)| HeaderValue::from_str(value).ok())
             });
             let mut response = answered(answer, None, &server.fabric.view());
+            if let Some(body) = body.filter(|_| response.status() != StatusCode::NO_CONTENT) {
+                *response.body_mut() = body;
+            }
             // What a body would have: the component's word, since there is none to count.
             if let Some(length) = length {
                 response.headers_mut().insert(header::CONTENT_LENGTH, length);
