@@ -270,7 +270,7 @@ impl ControlState {
             VersionChange::Canary { spec, share } => {
                 let map = self.shards.committed();
                 let shards = canary::choose(map, share, &name, workload.newest + 1);
-                workload.begin_canary(&name, index, spec, (share, shards))
+                workload.begin_canary(&name, index, *spec, (share, shards))
             }
             VersionChange::Promote => workload.promote(&name, index),
             VersionChange::RollBack { to } => workload.roll_back(&name, index, to),
@@ -385,7 +385,7 @@ mod tests {
             |replaces| ControlCommand::DeployWorkload { name: "w".into(), spec: spec.clone(), replaces };
         apply(&mut state, 3, deploy(0)).unwrap();
         assert!(matches!(apply(&mut state, 4, deploy(0)), Err(Refused::DeployConflict { version: 1, .. })));
-        let canary = || VersionChange::Canary { spec: spec.clone(), share: "50%".parse().unwrap() };
+        let canary = || VersionChange::Canary { spec: Box::new(spec.clone()), share: "50%".parse().unwrap() };
         assert_eq!(apply(&mut state, 5, change(3, canary())), Ok(Outcome::Deployed { version: 2 }));
         let found = &state.as_ref().unwrap().workloads["w"];
         assert_eq!((found.canary.as_ref().unwrap().shards.len(), found.activation), (2, 5));

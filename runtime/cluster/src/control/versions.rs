@@ -62,7 +62,7 @@ pub enum VersionChange {
     /// A new version runs on a share of the shards.
     Canary {
         /// What it consists of.
-        spec: WorkloadSpec,
+        spec: Box<WorkloadSpec>,
         /// On how many.
         share: Share,
     },

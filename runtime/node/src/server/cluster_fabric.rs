@@ -175,7 +175,7 @@ fn log_command(command: ControlCommand) -> Option<LogCommand> {
         }
         ControlCommand::RemoveWorkload { name } => LogCommand::RemoveWorkload { name },
         ControlCommand::ChangeVersion { name, base, change } => {
-            LogCommand::ChangeVersion { name, base, change: *change }
+            LogCommand::ChangeVersion { name, base, change }
         }
         ControlCommand::SetWeigher { component } => LogCommand::SetWeigher { component },
         ControlCommand::SetWeights { component, weights } => LogCommand::SetWeights { component, weights },

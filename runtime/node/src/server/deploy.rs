@@ -76,7 +76,7 @@ pub async fn deploy(
     let command = match reach {
         Reach::All => ControlCommand::DeployWorkload { name, base, spec: Box::new(spec) },
         Reach::Canary(share) => {
-            let change = Box::new(VersionChange::Canary { spec, share });
+            let change = VersionChange::Canary { spec: Box::new(spec), share };
             ControlCommand::ChangeVersion { name, base: base.unwrap_or(0), change }
         }
     };

@@ -178,7 +178,7 @@ pub enum ControlCommand {
         /// The activation that this started from; if another one is there by now, it conflicts.
         base: u64,
         /// What changes.
-        change: Box<VersionChange>,
+        change: VersionChange,
     },
     /// Makes a join token: the cluster draws the secret, and logs its hash only.
     CreateToken {

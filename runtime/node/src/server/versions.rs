@@ -64,11 +64,8 @@ fn deployed(server: &NodeServer, name: &str) -> Result<Arc<Workload>, Problem> {
 }
 
 async fn change(server: &NodeServer, workload: &Workload, change: VersionChange) -> Result<Changed, Problem> {
-    let command = ControlCommand::ChangeVersion {
-        name: workload.name.clone(),
-        base: workload.activation,
-        change: Box::new(change),
-    };
+    let command =
+        ControlCommand::ChangeVersion { name: workload.name.clone(), base: workload.activation, change };
     match write_everywhere(server, command).await? {
         ControlReply::Deployed { version, index } => Ok(Changed {
             version,

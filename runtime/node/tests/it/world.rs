@@ -141,10 +141,10 @@ impl Shared {
                 if found.activation != base {
                     return Err(ControlError::Conflict { name });
                 }
-                let version = match *change {
+                let version = match change {
                     VersionChange::Canary { spec, share } => {
                         let shards = canary::choose(&control.map, share, &name, found.newest + 1);
-                        found.begin_canary(&name, index, spec, (share, shards))
+                        found.begin_canary(&name, index, *spec, (share, shards))
                     }
                     VersionChange::Promote => found.promote(&name, index),
                     VersionChange::RollBack { to } => found.roll_back(&name, index, to),
