@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use shardloom_protocol::digest::Digest;
 use shardloom_sharding::ids::{ClusterId, NodeId, ShardId};
+use shardloom_sharding::protocol::leader::{Order, Ordered, PlanAsk, PlanRefusal, Preview};
 use shardloom_store::{DataDir, DiskSpace, Wal, WalStats};
 use shardloom_transport::{ClusterCa, JoinToken, Traffic};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -64,6 +65,7 @@ pub struct ClusterHandle {
     writer: Writer,
     step_down: StepDown,
     peers: Arc<Peers>,
+    shell: mpsc::Sender<Incoming>,
 }
 
 /// What a node's disk and network have done since its start, for metrics.
@@ -189,6 +191,33 @@ impl ClusterHandle {
         Ok(token)
     }
 
+    /// What this node, if it leads, would plan now, or if something were so that is not.
+    ///
+    /// # Errors
+    ///
+    /// It does not lead, or what is to be supposed cannot be.
+    pub async fn plan(&self, ask: PlanAsk) -> Result<Preview, PlanRefusal> {
+        let (answer, answered) = oneshot::channel();
+        // The shell is gone only when the node is ending.
+        let _ = self.shell.send(Incoming::Plan(Box::new(ask), answer)).await;
+        answered.await.unwrap_or(Err(PlanRefusal::NotLeader))
+    }
+
+    /// Has this node, if it leads, carry out a plan.
+    ///
+    /// # Errors
+    ///
+    /// It does not lead, does not know the plan, or the plan does not fit.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the plan may be carried out all the same.
+    pub async fn order(&self, order: Order) -> Result<Ordered, PlanRefusal> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.shell.send(Incoming::Order(order, answer)).await;
+        answered.await.unwrap_or(Err(PlanRefusal::NotLeader))
+    }
+
     /// Makes the leader give way; says who leads then.
     ///
     /// # Errors
@@ -222,6 +251,7 @@ impl Cluster {
             writer: self.writer.clone(),
             step_down: self.step_down.clone(),
             peers: self.peers.clone(),
+            shell: self.shell.clone(),
         }
     }
 

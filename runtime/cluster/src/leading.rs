@@ -143,6 +143,9 @@ impl Leading {
             replicas: state.settings.replicas(),
             moves_in_flight: state.settings.moves_in_flight(),
             replica_grace: state.settings.replica_grace(),
+            threshold_percent: state.settings.balance_threshold_percent(),
+            cool_down: state.settings.cool_down(),
+            levelling: state.settings.levelling(),
         };
         if self.settings.replace(settings) != Some(settings) {
             events.push(LeaderEvent::Settings(settings));

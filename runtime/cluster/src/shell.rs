@@ -14,13 +14,15 @@ use std::sync::Arc;
 use shardloom_protocol::envelope::{self, Kind};
 use shardloom_sharding::ids::{Epoch, NodeId, Position, ShardId};
 use shardloom_sharding::map_codec::encode_changes;
-use shardloom_sharding::protocol::leader::{LeaderCommand, LeaderCore, LeaderEvent, Ticket};
+use shardloom_sharding::protocol::leader::{
+    LeaderCommand, LeaderCore, LeaderEvent, Order, Ordered, PlanAsk, PlanRefusal, Preview, Ticket,
+};
 use shardloom_sharding::protocol::messages::{PeerMessage, ShardEpoch, Space};
 use shardloom_sharding::protocol::node::{Changed, NodeCommand, NodeCore, NodeEvent};
 use shardloom_sharding::protocol::record::WriteSeq;
 use shardloom_store::{DiskSpace, Progress, Wal, WriteSeq as StoreSeq};
 use shardloom_transport::Class;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -44,6 +46,10 @@ pub enum Incoming {
     News(NodeId, LeaderNews),
     /// This node is about to stop, and is to hand over what it owns.
     Leave,
+    /// Somebody wants to know a plan.
+    Plan(Box<PlanAsk>, oneshot::Sender<Result<Preview, PlanRefusal>>),
+    /// Somebody wants a plan carried out.
+    Order(Order, oneshot::Sender<Result<Ordered, PlanRefusal>>),
 }
 
 /// What the shell works with.
@@ -284,6 +290,13 @@ impl Shell {
                 }
             }
             Incoming::Leave => self.node_step(NodeEvent::Leave),
+            // Who does not wait for the answer any more, need not have it.
+            Incoming::Plan(ask, answer) => {
+                let _ = answer.send(self.preview(&ask));
+            }
+            Incoming::Order(order, answer) => {
+                let _ = answer.send(self.order(order));
+            }
         }
     }
 
@@ -356,6 +369,22 @@ impl Shell {
         if let Some(state) = &applied.control {
             self.parts.leader.step(clock::now(), &state.shards, event, &mut self.leader_commands);
         }
+    }
+
+    fn preview(&mut self, ask: &PlanAsk) -> Result<Preview, PlanRefusal> {
+        let applied = self.parts.applied.read();
+        let control = applied.control.as_ref().ok_or(PlanRefusal::NotLeader)?;
+        self.parts.leader.preview(clock::now(), &control.shards, ask)
+    }
+
+    fn order(&mut self, order: Order) -> Result<Ordered, PlanRefusal> {
+        let ordered = {
+            let applied = self.parts.applied.read();
+            let control = applied.control.as_ref().ok_or(PlanRefusal::NotLeader)?;
+            self.parts.leader.order(clock::now(), &control.shards, order)?
+        };
+        self.leader_step(LeaderEvent::Tick);
+        Ok(ordered)
     }
 
     /// Does what the cores have said, until they have nothing more to say.

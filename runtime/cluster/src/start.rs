@@ -108,7 +108,7 @@ pub struct ClusterOptions {
 const EVENTS_MAX: usize = 256;
 /// Messages from peers that wait for the shell at most; beyond that their streams are not read on.
 const INCOMING_MAX: usize = 1_024;
-/// How far the weight of a node may be from its share before shards move, in percent.
+/// How far the weight of a node may be from its share before shards move, in percent, until the leader has read the settings.
 const BALANCE_THRESHOLD_PERCENT: u32 = 10;
 /// Shards that may learn at once per node until the leader has read the settings.
 const MOVES_IN_FLIGHT: usize = 1;

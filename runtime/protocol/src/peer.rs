@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use shardloom_sharding::ids::{DiskId, NodeId, ShardId, Tail};
+use shardloom_sharding::protocol::leader::{Order, Ordered, PlanAsk, PlanRefusal, Preview};
 
 use crate::call::{Call, CallReply};
 use crate::digest::Digest;
@@ -54,6 +55,10 @@ pub enum PeerRequest {
     FunctionAlarms,
     /// Remove what the workload of this name, which is deployed no more, keeps on the shards that you serve.
     EraseState(String),
+    /// You lead: tell what you would plan.
+    Plan(PlanAsk),
+    /// You lead: carry out a plan.
+    Order(Order),
 }
 
 /// The answer to the request of the same name.
@@ -91,6 +96,10 @@ pub enum PeerReply {
     FunctionAlarms(Vec<FunctionAlarm>),
     /// How many rows were removed, or why not all.
     ErasedState(Result<u64, String>),
+    /// The plan, or why there is none.
+    Plan(Result<Box<Preview>, PlanRefusal>),
+    /// What is carried out, or why nothing is.
+    Order(Result<Ordered, PlanRefusal>),
 }
 
 /// A shard function that gave no shard for some keys, as one node has seen it.

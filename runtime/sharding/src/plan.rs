@@ -14,24 +14,30 @@
 //!
 //! The order of the members does not matter, and the same arguments always give the same plan.
 
+mod balance;
 mod draft;
 mod level;
 mod level_owners;
 mod level_replicas;
 mod peers;
 mod picker;
+mod reason;
 mod repair;
 mod shares;
 mod spread;
 mod weights;
 
+use std::collections::BTreeSet;
+
 use crate::change::Change;
-use crate::ids::Replica;
+use crate::ids::{Replica, ShardId};
 use crate::map::{REPLICAS_MAX, ShardMap};
-use draft::Draft;
+use draft::{Draft, Step};
 use peers::Peers;
 use weights::Weights;
 
+pub use balance::{NodeBalance, balance};
+pub use reason::{Planned, Reason};
 pub use weights::WEIGHT_MAX;
 
 /// A place that fails as one, such as a rack or a data centre; equal numbers are the same place.
@@ -82,15 +88,31 @@ pub struct PlanSettings {
 ///
 /// `weights` has one entry for each shard; where it is shorter, the weight is 1.
 pub fn plan(map: &ShardMap, members: &[Member], weights: &[u32], settings: &PlanSettings) -> Vec<Change> {
+    let planned = plan_beside(map, members, weights, settings, &BTreeSet::new());
+    planned.into_iter().map(|planned| planned.change).collect()
+}
+
+/// As [`plan`], and why each shard changes. Shards that rest are not changed for the sake of balance.
+pub fn plan_beside(
+    map: &ShardMap,
+    members: &[Member],
+    weights: &[u32],
+    settings: &PlanSettings,
+    resting: &BTreeSet<ShardId>,
+) -> Vec<Planned> {
     let peers = Peers::new(map, members);
     let weights = Weights::new(weights, map.shard_count());
     let wanted = usize::from(settings.replicas).clamp(1, REPLICAS_MAX);
 
     let mut draft = Draft::new(map, &peers, &weights);
+    draft.let_rest(resting);
     repair::repair(&mut draft, wanted);
     draft.limit_moves(settings.moves_max);
+    draft.begin(Step::Spread);
     spread::spread(&mut draft);
+    draft.begin(Step::LevelReplicas);
     level_replicas::level_replicas(&mut draft, wanted, settings.threshold_percent);
+    draft.begin(Step::LevelOwners);
     level_owners::level_owners(&mut draft, settings.threshold_percent);
-    draft.into_changes()
+    draft.into_changes(wanted)
 }

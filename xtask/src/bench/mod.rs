@@ -7,6 +7,7 @@ mod figures;
 mod moving;
 mod moving_load;
 mod neighbours;
+mod placement;
 mod probe;
 mod requests;
 mod rolling;
@@ -42,6 +43,7 @@ enum What {
     Client(client::ClientBench),
     Scale(scale::Scale),
     Move(moving::Move),
+    Placement(placement::Placement),
     /// Fifty nodes and ten thousand shards in one process: the first map, the death of a node, memory.
     Fifty,
 }
@@ -58,6 +60,7 @@ impl Bench {
             What::Client(client) => client.run(),
             What::Scale(scale) => scale.run(),
             What::Move(moving) => moving.run(),
+            What::Placement(placement) => placement.run(),
             What::Fifty => {
                 step::cargo(["bench", "--locked", "--package", "shardloom-cluster", "--bench", "fifty"]).run()
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shardloom_sharding::map::REPLICAS_MAX;
+use shardloom_sharding::protocol::leader::Levelling;
 
 /// One thing that may be set. Encoded by position: new ones are only ever added at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -17,6 +18,12 @@ pub enum Setting {
     MoveRate,
     /// How long a silent node stays a replica, in milliseconds.
     ReplicaGrace,
+    /// Whether the leader moves shards for the sake of balance: 1, or 0 while that is paused.
+    Levelling,
+    /// How far a node's load may be from its share, in percent of the share.
+    BalanceThreshold,
+    /// How long a shard that was moved for the sake of balance is not moved again for it, in milliseconds.
+    CoolDown,
 }
 
 /// What a value counts.
@@ -28,6 +35,10 @@ pub enum Unit {
     BytesPerSecond,
     /// Milliseconds.
     Milliseconds,
+    /// On or off.
+    Switch,
+    /// Parts of a hundred.
+    Percent,
 }
 
 /// Why a value cannot be set.
@@ -77,11 +88,25 @@ const REPLICA_GRACE_MS: u64 = 10 * MINUTE_MS;
 /// Twice a lease: before that nobody knows whether the node is silent at all.
 const REPLICA_GRACE_LEAST_MS: u64 = 2_000;
 const REPLICA_GRACE_MOST_MS: u64 = 7 * 24 * 60 * MINUTE_MS;
+/// What moves cost, a tenth more or less of load is not worth.
+const BALANCE_THRESHOLD_PERCENT: u64 = 10;
+/// Beyond it, a node may carry twice its share: no balance any more.
+const BALANCE_THRESHOLD_MOST_PERCENT: u64 = 100;
+/// Ten runs of the weigher: a load that comes and goes in that time moves a shard once.
+const COOL_DOWN_MS: u64 = 5 * MINUTE_MS;
+const COOL_DOWN_MOST_MS: u64 = 24 * 60 * MINUTE_MS;
 
 impl Setting {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Setting; 4] =
-        [Setting::Replicas, Setting::MovesInFlight, Setting::MoveRate, Setting::ReplicaGrace];
+    pub const ALL: [Setting; 7] = [
+        Setting::Replicas,
+        Setting::MovesInFlight,
+        Setting::MoveRate,
+        Setting::ReplicaGrace,
+        Setting::Levelling,
+        Setting::BalanceThreshold,
+        Setting::CoolDown,
+    ];
 
     /// What operators call it.
     pub fn name(self) -> &'static str {
@@ -90,6 +115,9 @@ impl Setting {
             Setting::MovesInFlight => "moves_in_flight",
             Setting::MoveRate => "move_rate",
             Setting::ReplicaGrace => "replica_grace",
+            Setting::Levelling => "levelling",
+            Setting::BalanceThreshold => "balance_threshold",
+            Setting::CoolDown => "cool_down",
         }
     }
 
@@ -104,6 +132,11 @@ impl Setting {
             Setting::ReplicaGrace => {
                 "how long a silent node keeps its replicas before they are made anew elsewhere"
             }
+            Setting::Levelling => "whether shards move by themselves to level the load",
+            Setting::BalanceThreshold => "how far a node's load may be from its share before shards move",
+            Setting::CoolDown => {
+                "how long a shard that has moved to level the load is not moved again for it"
+            }
         }
     }
 
@@ -112,7 +145,9 @@ impl Setting {
         match self {
             Setting::Replicas | Setting::MovesInFlight => Unit::Count,
             Setting::MoveRate => Unit::BytesPerSecond,
-            Setting::ReplicaGrace => Unit::Milliseconds,
+            Setting::ReplicaGrace | Setting::CoolDown => Unit::Milliseconds,
+            Setting::Levelling => Unit::Switch,
+            Setting::BalanceThreshold => Unit::Percent,
         }
     }
 
@@ -123,6 +158,9 @@ impl Setting {
             Setting::MovesInFlight => MOVES_IN_FLIGHT,
             Setting::MoveRate => MOVE_RATE,
             Setting::ReplicaGrace => REPLICA_GRACE_MS,
+            Setting::Levelling => 1,
+            Setting::BalanceThreshold => BALANCE_THRESHOLD_PERCENT,
+            Setting::CoolDown => COOL_DOWN_MS,
         }
     }
 
@@ -132,6 +170,7 @@ impl Setting {
             Setting::Replicas | Setting::MovesInFlight => 1,
             Setting::MoveRate => MOVE_RATE_LEAST,
             Setting::ReplicaGrace => REPLICA_GRACE_LEAST_MS,
+            Setting::Levelling | Setting::BalanceThreshold | Setting::CoolDown => 0,
         }
     }
 
@@ -142,6 +181,9 @@ impl Setting {
             Setting::MovesInFlight => MOVES_IN_FLIGHT_MOST,
             Setting::MoveRate => MOVE_RATE_MOST,
             Setting::ReplicaGrace => REPLICA_GRACE_MOST_MS,
+            Setting::Levelling => 1,
+            Setting::BalanceThreshold => BALANCE_THRESHOLD_MOST_PERCENT,
+            Setting::CoolDown => COOL_DOWN_MOST_MS,
         }
     }
 
@@ -163,6 +205,13 @@ impl Setting {
     pub fn parse(self, text: &str) -> Result<u64, BadSetting> {
         let unreadable = || BadSetting::Unreadable { setting: self, text: text.to_owned() };
         let text = text.trim();
+        if self.unit() == Unit::Switch {
+            return match text {
+                "on" => Ok(1),
+                "off" => Ok(0),
+                _ => Err(unreadable()),
+            };
+        }
         let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, suffix) = text.split_at(digits);
         let number: u64 = number.parse().map_err(|_| unreadable())?;
@@ -186,6 +235,9 @@ impl Setting {
 
     /// A value as people read it, and as `parse` takes it.
     pub fn show(self, value: u64) -> String {
+        if self.unit() == Unit::Switch {
+            return if value == 0 { "off" } else { "on" }.to_owned();
+        }
         let fitting =
             self.unit().suffixes().iter().find(|(_, factor)| value > 0 && value.is_multiple_of(*factor));
         fitting.map_or_else(|| value.to_string(), |(suffix, factor)| format!("{}{suffix}", value / factor))
@@ -199,13 +251,16 @@ impl Unit {
             Unit::Count => "count",
             Unit::BytesPerSecond => "bytes/s",
             Unit::Milliseconds => "ms",
+            Unit::Switch => "switch",
+            Unit::Percent => "percent",
         }
     }
 
     /// The ways to write it, the largest first.
     fn suffixes(self) -> &'static [(&'static str, u64)] {
         match self {
-            Unit::Count => &[("", 1)],
+            Unit::Count | Unit::Switch => &[("", 1)],
+            Unit::Percent => &[("%", 1)],
             Unit::BytesPerSecond => &[("GiB/s", 1 << 30), ("MiB/s", 1 << 20), ("KiB/s", 1 << 10), ("B/s", 1)],
             Unit::Milliseconds => &[("h", 60 * MINUTE_MS), ("m", MINUTE_MS), ("s", 1_000), ("ms", 1)],
         }
@@ -226,6 +281,8 @@ impl Unit {
             Unit::Count => "write a whole number, such as 3",
             Unit::BytesPerSecond => "write bytes a second, such as 32MiB/s",
             Unit::Milliseconds => "write a span of time, such as 90s, 10m or 2h",
+            Unit::Switch => "write on or off",
+            Unit::Percent => "write a part of a hundred, such as 10%",
         }
     }
 }
@@ -274,6 +331,21 @@ impl Settings {
         self.value(Setting::MoveRate)
     }
 
+    /// How far a node's load may be from its share, in percent of the share.
+    pub fn balance_threshold_percent(&self) -> u32 {
+        self.value(Setting::BalanceThreshold).min(BALANCE_THRESHOLD_MOST_PERCENT) as u32
+    }
+
+    /// How long a shard that was moved for the sake of balance is not moved again for it.
+    pub fn cool_down(&self) -> Duration {
+        Duration::from_millis(self.value(Setting::CoolDown))
+    }
+
+    /// Whether the leader moves shards for the sake of balance by itself.
+    pub fn levelling(&self) -> Levelling {
+        if self.value(Setting::Levelling) == 0 { Levelling::Paused } else { Levelling::On }
+    }
+
     /// How long a silent node stays a replica, where somebody has set it.
     pub fn replica_grace(&self) -> Option<Duration> {
         self.set.get(&Setting::ReplicaGrace).copied().map(Duration::from_millis)
@@ -294,6 +366,11 @@ mod tests {
             (Setting::ReplicaGrace, "10m", 600_000),
             (Setting::ReplicaGrace, "90s", 90_000),
             (Setting::ReplicaGrace, "2500ms", 2_500),
+            (Setting::Levelling, "off", 0),
+            (Setting::Levelling, "on", 1),
+            (Setting::BalanceThreshold, "25%", 25),
+            (Setting::CoolDown, "5m", 300_000),
+            (Setting::CoolDown, "0", 0),
         ] {
             assert_eq!(setting.parse(text), Ok(value));
             assert_eq!(setting.show(value), text);
@@ -311,6 +388,8 @@ mod tests {
         let example = "\"fast\" is no value for move_rate: write bytes a second, such as 32MiB/s";
         assert_eq!(refused(Setting::MoveRate, "fast"), example);
         assert!(refused(Setting::Replicas, "3m").contains("such as 3"));
+        assert!(refused(Setting::Levelling, "1").contains("on or off"));
+        assert!(refused(Setting::BalanceThreshold, "101%").contains("0 and 100%"));
         assert!(refused(Setting::MoveRate, "99999999999999999999").contains("is no value"));
         assert!(Setting::of("replica").unwrap_err().to_string().contains("shardloom settings"));
     }

@@ -21,8 +21,10 @@ mod new;
 mod node;
 mod nodes;
 mod output;
+mod plan;
 mod progress;
 mod project;
+mod rebalance;
 mod repair;
 mod replies;
 mod restore;
@@ -111,6 +113,8 @@ enum Command {
     Inspect(inspect::Inspect),
     Logs(logs::Logs),
     Weigher(weigher::Weigher),
+    Plan(plan::Plan),
+    Rebalance(rebalance::Rebalance),
     Settings(settings::Settings),
     StepDown(step_down::StepDown),
     Token(token::Token),
@@ -143,6 +147,8 @@ pub fn run() -> ExitCode {
         Command::Inspect(inspect) => inspect.run(&global),
         Command::Logs(logs) => logs.run(&global),
         Command::Weigher(weigher) => weigher.run(&global),
+        Command::Plan(plan) => plan.run(&global),
+        Command::Rebalance(rebalance) => rebalance.run(&global),
         Command::Settings(settings) => settings.run(&global),
         Command::StepDown(step_down) => step_down.run(&global),
         Command::Token(token) => token.run(&global),

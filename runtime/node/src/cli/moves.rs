@@ -27,8 +27,9 @@ pub(super) fn table(moves: &MovesReply) -> String {
         ("STATE", Align::Left),
         ("SENT", Align::Right),
         ("LEFT", Align::Right),
+        ("WHY", Align::Left),
     ]);
-    for MoveReply { shard, from, to, gains, loses, state, sent_bytes, whole_bytes, seconds_left } in
+    for MoveReply { shard, from, to, gains, loses, state, sent_bytes, whole_bytes, seconds_left, why } in
         &moves.list
     {
         table.row([
@@ -40,6 +41,7 @@ pub(super) fn table(moves: &MovesReply) -> String {
             state.clone(),
             sent(*sent_bytes, *whole_bytes),
             seconds_left.map(|seconds| format!("{seconds:.0} s")).unwrap_or_default(),
+            why.clone(),
         ]);
     }
     format!("\n{table}")

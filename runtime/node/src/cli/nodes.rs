@@ -28,6 +28,7 @@ pub(super) fn table(nodes: &[NodeReply]) -> String {
         ("SHARDS", Align::Right),
         ("CAPACITY", Align::Right),
         ("ZONE", Align::Left),
+        ("LABELS", Align::Left),
         ("HTTP", Align::Left),
         ("PEER", Align::Left),
     ]);
@@ -39,9 +40,14 @@ pub(super) fn table(nodes: &[NodeReply]) -> String {
             node.shards_owned.to_string(),
             node.capacity.to_string(),
             node.zone.clone(),
+            labels(node),
             node.http.clone(),
             node.peer.clone(),
         ]);
     }
     table.to_string()
+}
+
+fn labels(node: &NodeReply) -> String {
+    node.labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",")
 }

@@ -1,5 +1,7 @@
 //! What nodes answer, as far as tables show it. Fields that a node of another version leaves out stay empty.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -23,6 +25,8 @@ pub(super) struct StatusReply {
     pub(super) replicas: u32,
     /// How many the nodes that there are allow.
     pub(super) replicas_possible: Option<u32>,
+    /// Whether shards move by themselves to level the load.
+    pub(super) levelling: String,
     /// How data moves.
     pub(super) moves: MovesReply,
     /// All members.
@@ -73,6 +77,8 @@ pub(super) struct MoveReply {
     pub(super) gains: Vec<String>,
     /// Who is to hold it no longer.
     pub(super) loses: Vec<String>,
+    /// Why, in words.
+    pub(super) why: String,
     /// What is being done.
     pub(super) state: String,
     /// Bytes sent so far.
@@ -101,6 +107,8 @@ pub(super) struct NodeReply {
     pub(super) zone: String,
     /// How much it can carry.
     pub(super) capacity: u64,
+    /// What it says of itself besides.
+    pub(super) labels: BTreeMap<String, String>,
     /// How many shards it owns.
     pub(super) shards_owned: u64,
 }

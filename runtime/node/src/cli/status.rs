@@ -79,6 +79,11 @@ fn text(reply: &Value) -> anyhow::Result<String> {
         replicas(status.replicas, status.replicas_possible),
         status.workloads,
     );
+    if status.levelling == "paused" {
+        text.push_str(
+            "levelling  paused: no shard moves to level the load until `shardloom rebalance resume`\n",
+        );
+    }
     text.push_str(&moves::line(&status.moves));
     for warning in &status.warnings {
         text.push_str(&format!("warning    {warning}\n"));

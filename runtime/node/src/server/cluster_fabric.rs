@@ -20,6 +20,7 @@ use shardloom_cluster::{ClusterHandle, TokenRefused};
 use shardloom_protocol::peer::LogEnds;
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
 use shardloom_sharding::map_codec::encode_changes;
+use shardloom_sharding::protocol::leader::{Order, Ordered, PlanAsk, PlanRefusal, Preview};
 use shardloom_sharding::route::Progress;
 use shardloom_transport::{Class as PeerClass, Delivery, TransportError};
 use tokio::sync::watch;
@@ -145,6 +146,14 @@ impl Fabric for ClusterFabric {
             })
         }
         .boxed()
+    }
+
+    fn plan(&self, ask: PlanAsk) -> BoxFuture<'_, Result<Preview, PlanRefusal>> {
+        self.cluster.plan(ask).boxed()
+    }
+
+    fn order(&self, order: Order) -> BoxFuture<'_, Result<Ordered, PlanRefusal>> {
+        self.cluster.order(order).boxed()
     }
 }
 
@@ -286,6 +295,7 @@ fn member(
         gossip: member.addresses.gossip.clone(),
         zone: member.zone.clone(),
         capacity: member.capacity,
+        labels: member.labels.clone(),
         live: !silent && member.standing != MemberStanding::Pending,
     }
 }

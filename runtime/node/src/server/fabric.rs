@@ -15,6 +15,7 @@ use shardloom_protocol::workload::WorkloadSpec;
 use shardloom_sharding::change::Change;
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
 use shardloom_sharding::protocol::control::NothingLeft;
+use shardloom_sharding::protocol::leader::{Order, Ordered, PlanAsk, PlanRefusal, Preview};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -70,6 +71,18 @@ pub trait Fabric: Send + Sync + 'static {
     /// # Errors
     /// As [`Fabric::write`].
     fn step_down(&self) -> BoxFuture<'_, Result<NodeId, ControlError>>;
+
+    /// What this node, if it leads, would plan.
+    ///
+    /// # Errors
+    /// It does not lead, or what is to be supposed cannot be.
+    fn plan(&self, ask: PlanAsk) -> BoxFuture<'_, Result<Preview, PlanRefusal>>;
+
+    /// Has this node, if it leads, carry out a plan.
+    ///
+    /// # Errors
+    /// It does not lead, does not know the plan, or the plan does not fit; nothing has changed.
+    fn order(&self, order: Order) -> BoxFuture<'_, Result<Ordered, PlanRefusal>>;
 }
 
 /// Which of a peer's streams a request takes.

@@ -26,6 +26,7 @@ pub mod node_server;
 pub mod observe;
 pub mod outgoing;
 mod peer;
+pub mod plans;
 pub mod problem;
 mod readings;
 pub mod repair;

@@ -68,6 +68,8 @@ impl NodeServer {
             PeerRequest::FunctionAlarms => {
                 PeerReply::FunctionAlarms(self.router.failed_functions.raised(&self.fabric.view()))
             }
+            PeerRequest::Plan(ask) => PeerReply::Plan(Box::pin(self.fabric.plan(ask)).await.map(Box::new)),
+            PeerRequest::Order(order) => PeerReply::Order(self.fabric.order(order).await),
             PeerRequest::EraseState(name) => {
                 PeerReply::ErasedState(Box::pin(erase::erase_here(self, &name)).await)
             }

@@ -75,6 +75,8 @@ pub struct Member {
     pub zone: String,
     /// How much it carries, in proportion to the others.
     pub capacity: u32,
+    /// What it says of itself besides.
+    pub labels: BTreeMap<String, String>,
     /// Whether the leader, or this node, hears from it: who must confirm a deploy, and who is asked for components.
     pub live: bool,
 }

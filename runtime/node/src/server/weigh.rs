@@ -176,6 +176,12 @@ pub async fn run_here(server: &NodeServer) -> PeerReply {
     }
 }
 
+/// How many bytes of state each shard keeps, in order of shards; none where its owner did not tell.
+pub async fn state_sizes(server: &NodeServer, view: &View) -> Vec<Option<u64>> {
+    let (loads, told) = collect(server, view).await;
+    loads.iter().zip(told).map(|(load, told)| told.then_some(load.state_bytes)).collect()
+}
+
 async fn in_time<T>(run: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     let late = || format!("the weigher took longer than {} s", RUN_WAIT_MAX.as_secs());
     tokio::time::timeout(RUN_WAIT_MAX, run).await.unwrap_or_else(|_| Err(late()))

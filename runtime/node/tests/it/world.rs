@@ -25,6 +25,7 @@ use shardloom_host::{Compiler, Host, HostOptions};
 use shardloom_protocol::peer::LogEnds;
 use shardloom_sharding::ids::{ClusterId, DiskId, Epoch, NodeId, Replica, ShardId, Tail, Term};
 use shardloom_sharding::map::ShardMap;
+use shardloom_sharding::protocol::leader::{Order, Ordered, PlanAsk, PlanRefusal, Preview};
 use shardloom_sharding::route::Progress;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -217,6 +218,7 @@ impl World {
                 gossip: "127.0.0.1:7082".into(),
                 zone: String::new(),
                 capacity: 100,
+                labels: BTreeMap::new(),
                 live: true,
             };
             shared.control.lock().unwrap().members.insert(node.this, member);
@@ -435,6 +437,15 @@ impl Fabric for TestFabric {
             Ok(reply)
         }
         .boxed()
+    }
+
+    /// Nobody plans here: maps are what a test says.
+    fn plan(&self, _ask: PlanAsk) -> BoxFuture<'_, Result<Preview, PlanRefusal>> {
+        std::future::ready(Err(PlanRefusal::NotLeader)).boxed()
+    }
+
+    fn order(&self, _order: Order) -> BoxFuture<'_, Result<Ordered, PlanRefusal>> {
+        std::future::ready(Err(PlanRefusal::NotLeader)).boxed()
     }
 
     fn step_down(&self) -> BoxFuture<'_, Result<NodeId, ControlError>> {

@@ -1,7 +1,10 @@
 //! The map as the plan would leave it: the committed one, under the edits made so far.
 
+use std::collections::BTreeSet;
+
 use super::level::Level;
 use super::peers::{NOBODY, Peer, Peers};
+use super::reason::{self, Planned};
 use super::weights::Weights;
 use crate::change::{Change, Replicas};
 use crate::ids::ShardId;
@@ -45,10 +48,21 @@ impl Placement {
     }
 }
 
+/// The steps of planning, in their order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Step {
+    Repair,
+    Spread,
+    LevelReplicas,
+    LevelOwners,
+}
+
 #[derive(Clone, Copy)]
 struct Edit {
     shard: u32,
     placement: Placement,
+    /// The step that first changed it: without it, nothing would have.
+    step: Step,
     /// The owner of before does not answer: whoever takes over has to have the log already.
     urgent: bool,
 }
@@ -65,6 +79,9 @@ pub(super) struct Draft<'a> {
     edit_of: Vec<u32>,
     edits: Vec<Edit>,
     moves_left: u32,
+    step: Step,
+    /// Shards that are not to change for the sake of balance.
+    resting: Option<&'a BTreeSet<ShardId>>,
 }
 
 impl<'a> Draft<'a> {
@@ -98,7 +115,28 @@ impl<'a> Draft<'a> {
             owned.set_capacity(*peer, peers.capacity(*peer));
         }
         let edit_of = vec![0; map.shard_count() as usize];
-        Draft { map, peers, weights, held, owned, edit_of, edits: Vec::new(), moves_left: u32::MAX }
+        Draft {
+            map,
+            peers,
+            weights,
+            held,
+            owned,
+            edit_of,
+            edits: Vec::new(),
+            moves_left: u32::MAX,
+            step: Step::Repair,
+            resting: None,
+        }
+    }
+
+    /// Keeps these shards from changing for the sake of balance.
+    pub(super) fn let_rest(&mut self, resting: &'a BTreeSet<ShardId>) {
+        self.resting = Some(resting).filter(|resting| !resting.is_empty());
+    }
+
+    /// What is changed from here on, this step changes.
+    pub(super) fn begin(&mut self, step: Step) {
+        self.step = step;
     }
 
     /// Allows only so many shards to change from here on, besides those that have changed already.
@@ -152,8 +190,9 @@ impl<'a> Draft<'a> {
 
     /// Whether all of these may change for the sake of balance.
     pub(super) fn may_move(&self, shards: &[u32]) -> bool {
-        let new = shards.iter().filter(|shard| self.edit_of[**shard as usize] == 0);
-        new.count() <= self.moves_left as usize
+        let new = || shards.iter().filter(|shard| self.edit_of[**shard as usize] == 0);
+        let rests = |shard: &u32| self.resting.is_some_and(|resting| resting.contains(&ShardId(*shard)));
+        new().count() <= self.moves_left as usize && !new().any(rests)
     }
 
     /// Whether enough replicas of the committed map answer to learn all that was ever acknowledged: any majority has one of them.
@@ -197,7 +236,7 @@ impl<'a> Draft<'a> {
         match self.edit_of[shard as usize].checked_sub(1) {
             Some(place) => self.edits[place as usize].placement = placement,
             None => {
-                self.edits.push(Edit { shard, placement, urgent: false });
+                self.edits.push(Edit { shard, placement, step: self.step, urgent: false });
                 self.edit_of[shard as usize] = self.edits.len() as u32;
                 self.moves_left = self.moves_left.saturating_sub(1);
             }
@@ -240,8 +279,9 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The edits that say something else than the map, as changes in ascending order of shards.
-    pub(super) fn into_changes(mut self) -> Vec<Change> {
+    /// The edits that say something else than the map, as changes in ascending order of shards, and why. `wanted` is how many replicas a
+    /// shard is to have.
+    pub(super) fn into_changes(mut self, wanted: usize) -> Vec<Planned> {
         if !self.edits.is_sorted_by_key(|edit| edit.shard) {
             self.edits.sort_unstable_by_key(|edit| edit.shard);
         }
@@ -264,7 +304,9 @@ impl<'a> Draft<'a> {
             let replicas: Replicas = placement.set().iter().map(|peer| self.peers.replica(*peer)).collect();
             let shard = ShardId(edit.shard);
             let base = self.map.epoch(shard);
-            changes.push(Change { shard, base, owner: self.peers.replica(owner).node, replicas });
+            let change = Change { shard, base, owner: self.peers.replica(owner).node, replicas };
+            let reason = reason::of(self.map, self.peers, (edit.step, wanted), committed, placement);
+            changes.push(Planned { change, reason });
         }
         changes
     }

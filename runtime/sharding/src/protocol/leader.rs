@@ -8,7 +8,9 @@ mod move_status;
 mod moves;
 mod nodes;
 mod outbox;
+mod preview;
 mod reign;
+mod rests;
 mod rounds;
 mod survey;
 
@@ -24,6 +26,10 @@ use super::timing::{Time, Timing};
 
 pub use self::core::LeaderCore;
 pub use self::move_status::{MoveStatus, MoveStep, MovesEnded};
+pub use self::preview::{
+    Levelling, NodeOutlook, Order, Ordered, PlanAsk, PlanId, PlanRefusal, PlannedMove, Preview,
+    SUPPOSED_NODES_MAX, Supposed,
+};
 
 /// Names a proposal or commit that the shell was asked to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -124,6 +130,12 @@ pub struct ClusterSettings {
     pub moves_in_flight: usize,
     /// How long a silent node stays a replica; none leaves it at what the node was started with.
     pub replica_grace: Option<Duration>,
+    /// How far a node's load may be from its share before shards move, in percent of the share.
+    pub threshold_percent: u32,
+    /// How long a shard that was moved for the sake of balance is not moved again for it.
+    pub cool_down: Duration,
+    /// Whether the leader moves shards for the sake of balance by itself.
+    pub levelling: Levelling,
 }
 
 /// What the leader is set to.

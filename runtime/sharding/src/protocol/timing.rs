@@ -60,6 +60,8 @@ pub struct Timing {
     pub retry_max: Duration,
     /// How long a silent node stays a replica before its replicas are made anew elsewhere.
     pub replica_grace: Duration,
+    /// How long a shard that was moved for the sake of balance is not moved again for it.
+    pub cool_down: Duration,
 }
 
 impl Timing {
@@ -78,6 +80,7 @@ impl Timing {
         retry: Duration::from_millis(2000),
         retry_max: Duration::from_secs(60),
         replica_grace: Duration::from_secs(600),
+        cool_down: Duration::from_secs(300),
     };
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so at once")]
 
+mod leader_plans;
 mod leader_space;
 mod map_bytes;
 mod map_codec;

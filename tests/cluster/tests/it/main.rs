@@ -15,6 +15,7 @@ mod histories;
 mod joining;
 mod lost_disk;
 mod moving;
+mod planning;
 mod repairing;
 mod returning;
 mod sick;

@@ -3,6 +3,8 @@
 use axum::Json;
 use serde_json::{Value, json};
 
+use shardloom_sharding::plan::Reason;
+
 use crate::server::problem::Code;
 
 /// Who may use a route.
@@ -37,7 +39,7 @@ const fn operation(
 }
 
 /// All operations. A test holds it against the routes.
-pub const OPERATIONS: [Operation; 32] = {
+pub const OPERATIONS: [Operation; 34] = {
     use Guard::{Admin, Open};
     [
         operation(Open, "post", "/v1/call/{workload}/{key}", "Call a workload's handler; body in, body out"),
@@ -80,6 +82,18 @@ pub const OPERATIONS: [Operation; 32] = {
             "post",
             "/v1/admin/weigher/run",
             "Run the weigher now; dry, it writes nothing, and the body may name another",
+        ),
+        operation(
+            Admin,
+            "get",
+            "/v1/admin/plan",
+            "What the leader would move, why, and what it would copy; or if nodes or weights were others",
+        ),
+        operation(
+            Admin,
+            "post",
+            "/v1/admin/rebalance",
+            "Carry out just that `plan`, or level everything now where none is named",
         ),
         operation(Admin, "get", "/v1/admin/settings", "What is set for the whole cluster"),
         operation(Admin, "put", "/v1/admin/settings", "Set some of it: a JSON object of names and values"),
@@ -130,6 +144,7 @@ pub fn description() -> Value {
                 "NodeState": { "type": "string", "enum": ["live", "silent", "draining", "pending"] },
                 "NodeRole": { "type": "string", "enum": ["leader", "voter", "learner"] },
                 "MoveState": { "type": "string", "enum": ["learning", "holding", "handing-over"] },
+                "MoveReason": { "type": "string", "enum": Reason::NAMES },
                 "ShardState": { "type": "string", "enum": ["served", "resharding", "unavailable"] },
             },
         },
@@ -168,6 +183,12 @@ fn described(operation: &Operation) -> Value {
             parameters.push(parameter("query", "workload", "string"));
             parameters.push(parameter("query", "tail", "integer"));
             parameters.push(parameter("query", "follow", "boolean"));
+        }
+        "/v1/admin/plan" => {
+            parameters.push(parameter("query", "without", "string"));
+            parameters.push(parameter("query", "with_nodes", "integer"));
+            parameters.push(parameter("query", "component", "string"));
+            parameters.push(parameter("query", "built_in", "string"));
         }
         "/v1/admin/weigher/run" => parameters.push(parameter("query", "dry", "boolean")),
         "/v1/workloads/{name}" if operation.method == "delete" => {

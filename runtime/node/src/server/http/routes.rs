@@ -10,7 +10,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post, put};
 
 use super::{
-    auth, backup, calls, components, logs, nodes, openapi, repair, settings, state, web, weigher, workloads,
+    auth, backup, calls, components, logs, nodes, openapi, plans, repair, settings, state, web, weigher,
+    workloads,
 };
 use crate::server::NodeServer;
 use crate::server::problem::{Code, Problem};
@@ -34,6 +35,8 @@ pub fn routes(server: Arc<NodeServer>) -> Router {
         .route("/v1/admin/nodes/{id}/remove", post(nodes::remove))
         .route("/v1/admin/weigher", get(weigher::show).post(weigher::set).delete(weigher::unset))
         .route("/v1/admin/weigher/run", post(weigher::run))
+        .route("/v1/admin/plan", get(plans::plan))
+        .route("/v1/admin/rebalance", post(plans::rebalance))
         .route("/v1/admin/settings", get(settings::show).put(settings::set))
         .route("/v1/admin/backup/shards/{shard}", get(backup::read))
         .route("/v1/admin/restore/shards/{shard}", post(backup::restore))

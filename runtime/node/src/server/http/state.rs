@@ -10,6 +10,7 @@ use shardloom_sharding::ids::{NodeId, ShardId};
 use shardloom_sharding::protocol::leader::MoveStep;
 use shardloom_sharding::route::Progress;
 
+use super::plans;
 use crate::server::NodeServer;
 use crate::server::view::{Member, View, Workload};
 use crate::server::weigh::Choice;
@@ -39,6 +40,7 @@ pub async fn status(State(server): Server) -> Json<Value> {
         "shard_count": view.shard_count(),
         "replicas": view.replicas,
         "replicas_possible": view.replicas_possible,
+        "levelling": plans::levelling(view.settings.levelling()),
         "moves": move_list(&view.moves),
         "nodes": node_list(&view),
         "shards": { "total": view.shard_count(), "served": served, "unavailable": unavailable },
@@ -126,6 +128,7 @@ pub fn node_row(view: &View, node: NodeId, member: &Member) -> Value {
         "peer": member.peer,
         "zone": member.zone,
         "capacity": member.capacity,
+        "labels": member.labels,
         "shards_owned": view.map.owned(node),
     })
 }
@@ -143,6 +146,8 @@ fn move_list(moves: &MovesNews) -> Value {
             "to": one.owner,
             "gains": one.gains,
             "loses": one.loses,
+            "reason": one.reason.name(),
+            "why": one.reason.to_string(),
             "state": step(one.step),
             "seconds": one.took.as_secs_f64(),
             "sent_bytes": one.progress.sent_bytes,

@@ -7,7 +7,10 @@ use super::super::control::ShardControl;
 use super::super::rules::{AllRules, Rules};
 use super::super::timing::Time;
 use super::reign::{Court, Reign};
-use super::{LeaderCommand, LeaderEvent, LeaderSettings, MoveStatus, MovesEnded};
+use super::{
+    LeaderCommand, LeaderEvent, LeaderSettings, Levelling, MoveStatus, MovesEnded, Order, Ordered, PlanAsk,
+    PlanRefusal, Preview,
+};
 
 /// The leader's side of the protocol.
 #[derive(Clone, Debug)]
@@ -26,7 +29,8 @@ impl LeaderCore {
 impl<R: Rules> LeaderCore<R> {
     /// A core that keeps to these rules only.
     pub fn with_rules(rules: R, settings: LeaderSettings) -> LeaderCore<R> {
-        LeaderCore { court: Court { rules, settings, members: Vec::new(), weights: Vec::new() }, reign: None }
+        let (members, weights, levelling) = (Vec::new(), Vec::new(), Levelling::default());
+        LeaderCore { court: Court { rules, settings, members, weights, levelling }, reign: None }
     }
 
     /// Takes one event and says what is to be done. `control` is the applied control state, at the event or later.
@@ -52,11 +56,17 @@ impl<R: Rules> LeaderCore<R> {
             }
             LeaderEvent::Weights(weights) => {
                 self.court.weights = weights;
+                if let Some(reign) = &mut self.reign {
+                    reign.weigh_anew();
+                }
                 LeaderEvent::Tick
             }
             LeaderEvent::Settings(set) => {
                 self.court.settings.plan.replicas = set.replicas;
                 self.court.settings.moves_in_flight = set.moves_in_flight;
+                self.court.settings.plan.threshold_percent = set.threshold_percent;
+                self.court.settings.timing.cool_down = set.cool_down;
+                self.court.levelling = set.levelling;
                 if let Some(grace) = set.replica_grace {
                     self.court.settings.timing.replica_grace = grace;
                 }
@@ -82,6 +92,31 @@ impl<R: Rules> LeaderCore<R> {
     /// How the planned moves fare, how many wait for room, and what became of the others; nothing while this node does not lead.
     pub fn moves(&self, now: Time) -> (Vec<MoveStatus>, usize, MovesEnded) {
         self.reign.as_ref().map_or_else(Default::default, |reign| reign.moves(now))
+    }
+
+    /// What would be planned now, or if something were so that is not. It is remembered, so that it can be ordered.
+    ///
+    /// # Errors
+    ///
+    /// This node does not lead, or what is to be supposed cannot be.
+    pub fn preview(
+        &mut self,
+        now: Time,
+        control: &ShardControl,
+        ask: &PlanAsk,
+    ) -> Result<Preview, PlanRefusal> {
+        let reign = self.reign.as_mut().ok_or(PlanRefusal::NotLeader)?;
+        reign.preview(&self.court, now, control, ask)
+    }
+
+    /// Takes on a plan that was told before, or what levels everything now; the next step begins with it.
+    ///
+    /// # Errors
+    ///
+    /// This node does not lead, does not know the plan, or the plan does not fit.
+    pub fn order(&mut self, now: Time, control: &ShardControl, order: Order) -> Result<Ordered, PlanRefusal> {
+        let reign = self.reign.as_mut().ok_or(PlanRefusal::NotLeader)?;
+        reign.order(&self.court, now, control, order)
     }
 
     /// The members as they were last given.

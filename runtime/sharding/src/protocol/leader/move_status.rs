@@ -5,8 +5,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, ShardId};
+use crate::plan::Reason;
 
 use super::super::messages::LearnProgress;
+use super::super::timing::Time;
 
 /// How far one planned move has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +23,8 @@ pub struct MoveStatus {
     pub gains: Vec<NodeId>,
     /// Who is to hold it no longer.
     pub loses: Vec<NodeId>,
+    /// Why.
+    pub reason: Reason,
     /// What is being done.
     pub step: MoveStep,
     /// For how long it has been under way.
@@ -36,6 +40,14 @@ impl MoveStatus {
     pub fn bytes_to_go(&self) -> u64 {
         self.progress.whole_bytes.saturating_sub(self.progress.sent_bytes)
     }
+}
+
+/// How long the learners will still take, at the rate since the first bytes were reported: when, and how many.
+pub(super) fn time_left(now: Time, first: Option<(Time, u64)>, progress: &LearnProgress) -> Option<Duration> {
+    let (since, bytes) = first?;
+    let (took, sent) = (now.since(since).as_secs_f64(), progress.sent_bytes.saturating_sub(bytes));
+    let to_go = progress.whole_bytes.saturating_sub(progress.sent_bytes);
+    (sent > 0).then(|| Duration::from_secs_f64(took * to_go as f64 / sent as f64))
 }
 
 /// What is being done for a move.

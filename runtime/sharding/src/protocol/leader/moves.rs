@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use crate::change::Change;
 use crate::ids::{NodeId, Replica, ShardId};
+use crate::plan::{Planned, Reason};
 
 use super::super::control::{Assignment, ShardControl};
 use super::super::messages::{LearnProgress, Learners, ShardEpoch};
 use super::super::timing::{Time, Timing};
-use super::move_status::{MoveStatus, MoveStep, MovesEnded};
+use super::move_status::{MoveStatus, MoveStep, MovesEnded, time_left};
 use super::outbox::Outbox;
 
 /// A move whose learners have come no further for so long is given up; the next plan may find a better one.
@@ -38,6 +39,7 @@ enum Step {
 #[derive(Clone, Debug)]
 struct Move {
     change: Change,
+    reason: Reason,
     /// The owner, which sends; and who has no replica yet, and takes in.
     from: NodeId,
     gains: Vec<Replica>,
@@ -52,11 +54,12 @@ struct Move {
 }
 
 impl Move {
-    fn new(now: Time, control: &ShardControl, change: &Change) -> Option<Move> {
+    fn new(now: Time, control: &ShardControl, Planned { change, reason }: &Planned) -> Option<Move> {
         let old = || control.committed().replicas(change.shard);
         let is_new = |replica: &Replica| old().all(|old| old != *replica);
         Some(Move {
             change: change.clone(),
+            reason: *reason,
             from: control.committed().owner(change.shard)?,
             gains: change.replicas.iter().copied().filter(is_new).collect(),
             loses: old().filter(|old| !change.replicas.contains(old)).map(|old| old.node).collect(),
@@ -80,7 +83,7 @@ impl Move {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Moves {
     moves: BTreeMap<ShardId, Move>,
-    waiting: Vec<Change>,
+    waiting: Vec<Planned>,
     /// Something has changed since no more moves could begin.
     has_room: bool,
     ended: MovesEnded,
@@ -92,9 +95,14 @@ impl Moves {
         self.moves.values().map(|planned| &planned.change)
     }
 
+    /// Whether the shard's move is under way.
+    pub(super) fn has(&self, shard: ShardId) -> bool {
+        self.moves.contains_key(&shard)
+    }
+
     /// What is to be moved beside what is under way; replaces what was to be before.
-    pub(super) fn plan(&mut self, changes: Vec<Change>) {
-        self.waiting = changes;
+    pub(super) fn plan(&mut self, planned: Vec<Planned>) {
+        self.waiting = planned;
         self.has_room = true;
     }
 
@@ -109,29 +117,31 @@ impl Moves {
         }
         let looked_at = self.waiting.len().min(LOOKED_AT_MAX);
         let rest = self.waiting.split_off(looked_at);
-        for change in std::mem::take(&mut self.waiting) {
+        for waiting in std::mem::take(&mut self.waiting) {
+            let change = &waiting.change;
             let base = control.committed().epoch(change.shard);
             let current = change.base == base && control.pending(change.shard).is_none();
             if !current || self.moves.contains_key(&change.shard) {
                 continue;
             }
-            let Some(planned) = Move::new(now, control, &change) else { continue };
+            let Some(planned) = Move::new(now, control, &waiting) else { continue };
             let has_room = |node: NodeId| burdens.get(&node).is_none_or(|count| *count < per_node);
             if self.moves.len() < UNDER_WAY_MAX && planned.burdened().all(has_room) {
                 planned.burdened().for_each(|node| *burdens.entry(node).or_default() += 1);
-                ask_to_learn(control, &change, out);
+                ask_to_learn(control, change, out);
                 self.moves.insert(change.shard, planned);
             } else {
-                self.waiting.push(change);
+                self.waiting.push(waiting);
             }
         }
         self.waiting.extend(rest);
     }
 
-    /// Follows the applied control state: ends moves that are committed, and those that no longer build on what is.
-    pub(super) fn follow(&mut self, control: &ShardControl, shard: ShardId) {
-        let Some(planned) = self.moves.get(&shard) else { return };
-        let change = &planned.change;
+    /// Follows the applied control state: ends moves that are committed, and those that no longer build on what is. Returns why a shard was
+    /// moved whose move is committed.
+    pub(super) fn follow(&mut self, control: &ShardControl, shard: ShardId) -> Option<Reason> {
+        let planned = self.moves.get(&shard)?;
+        let (change, reason) = (&planned.change, planned.reason);
         let is_it =
             |now: &Assignment| now.owner == Some(change.owner) && same(&now.replicas, &change.replicas);
         let row = control.row(shard);
@@ -139,9 +149,15 @@ impl Moves {
         let pending = row.pending.as_ref().map(is_it);
         match (still_base, pending) {
             // Nobody has proposed anything for it, or it is this that was proposed.
-            (true, None | Some(true)) => {}
-            (false, _) if done => self.end(shard, |ended| &mut ended.done),
-            _ => self.end(shard, |ended| &mut ended.replaced),
+            (true, None | Some(true)) => None,
+            (false, _) if done => {
+                self.end(shard, |ended| &mut ended.done);
+                Some(reason)
+            }
+            _ => {
+                self.end(shard, |ended| &mut ended.replaced);
+                None
+            }
         }
     }
 
@@ -275,6 +291,7 @@ impl Moves {
             owner: planned.change.owner,
             gains: planned.gains.iter().map(|gain| gain.node).collect(),
             loses: planned.loses.clone(),
+            reason: planned.reason,
             step: match planned.step {
                 Step::Learning { .. } => MoveStep::Learning,
                 Step::Holding { .. } | Step::Due { .. } => MoveStep::Holding,
@@ -282,7 +299,7 @@ impl Moves {
             },
             took: now.since(planned.since),
             progress: planned.progress,
-            left: left(now, planned),
+            left: time_left(now, planned.first, &planned.progress),
         };
         self.moves.values().map(status).collect()
     }
@@ -296,14 +313,6 @@ impl Moves {
     pub(super) fn ended(&self) -> MovesEnded {
         self.ended
     }
-}
-
-/// How long the learners will still take, at the rate so far.
-fn left(now: Time, planned: &Move) -> Option<Duration> {
-    let (since, bytes) = planned.first?;
-    let (took, sent) = (now.since(since).as_secs_f64(), planned.progress.sent_bytes.saturating_sub(bytes));
-    let to_go = planned.progress.whole_bytes.saturating_sub(planned.progress.sent_bytes);
-    (sent > 0).then(|| Duration::from_secs_f64(took * to_go as f64 / sent as f64))
 }
 
 fn same(a: &[Replica], b: &[Replica]) -> bool {
@@ -335,6 +344,10 @@ mod tests {
         let base = control.committed().epoch(ShardId(shard));
         let replicas = nodes.map(replica).into_iter().collect();
         Change { shard: ShardId(shard), base, owner: NodeId(nodes[0]), replicas }
+    }
+
+    fn planned(control: &ShardControl, shard: u32, nodes: [u64; 3]) -> Planned {
+        Planned { change: change(control, shard, nodes), reason: Reason::LevelsReplicas }
     }
 
     /// Every shard on nodes 1, 2 and 3, owned by 1.
@@ -374,7 +387,7 @@ mod tests {
     /// Moves under way that bring node 4 in for node 3 everywhere, two at once per node.
     fn begun(control: &ShardControl) -> (Moves, Outbox) {
         let (mut moves, mut out) = (Moves::default(), Outbox::default());
-        moves.plan((0..SHARDS).map(|shard| change(control, shard, [1, 2, 4])).collect());
+        moves.plan((0..SHARDS).map(|shard| planned(control, shard, [1, 2, 4])).collect());
         moves.fill(second(0), control, 2, &mut out);
         (moves, out)
     }
@@ -397,7 +410,7 @@ mod tests {
         let control = control();
         let (mut moves, mut out) = begun(&control);
         asked(&mut out);
-        moves.plan(vec![change(&control, 4, [2, 1, 3]), change(&control, 5, [1, 2, 4])]);
+        moves.plan(vec![planned(&control, 4, [2, 1, 3]), planned(&control, 5, [1, 2, 4])]);
         moves.fill(second(1), &control, 2, &mut out);
         assert_eq!(asked(&mut out), [4]);
     }
@@ -444,7 +457,7 @@ mod tests {
     fn moves_to_a_node_that_is_gone_are_given_up_and_others_are_not() {
         let control = control();
         let (mut moves, mut out) = begun(&control);
-        moves.plan(vec![change(&control, 4, [2, 1, 3])]);
+        moves.plan(vec![planned(&control, 4, [2, 1, 3])]);
         moves.fill(second(0), &control, 2, &mut out);
         moves.prune(|replica| replica.node != NodeId(4));
         assert_eq!(moves.ended().lost, 2);
@@ -463,10 +476,10 @@ mod tests {
         assert_eq!(due.len(), 2);
         assert!(moves.due(second(1), &TIMING).is_empty(), "each is proposed once");
         control.apply_propose(2, &due);
-        moves.follow(&control, ShardId(0));
+        assert_eq!(moves.follow(&control, ShardId(0)), None);
         assert_eq!(moves.changes().count(), 2, "it is on its way");
         control.apply_commit(Term(1), Term(1), Epoch(2), &[ShardId(0)]);
-        moves.follow(&control, ShardId(0));
+        assert_eq!(moves.follow(&control, ShardId(0)), Some(Reason::LevelsReplicas));
         assert_eq!(moves.ended().done, 1);
         let other = change(&control, 1, [2, 1, 3]);
         control.apply_propose(3, &[other]);

@@ -1,11 +1,12 @@
 //! One leader in one term: hears seals and confirmations, grants leases, proposes and commits.
 
+mod ordering;
 mod planning;
 
 use std::collections::BTreeMap;
 
 use crate::ids::{Boot, DiskId, Epoch, NodeId, Replica, ShardId, Tail, Term};
-use crate::plan::Member;
+use crate::plan::{Member, Reason};
 
 use super::super::control::ShardControl;
 use super::super::messages::{FromLeader, SealVerdict, ShardEpoch, Space, ToLeader};
@@ -16,9 +17,11 @@ use super::super::timing::Time;
 use super::moves::Moves;
 use super::nodes::Nodes;
 use super::outbox::Outbox;
+use super::rests::Rests;
 use super::rounds::{Rounds, old_owner};
 use super::survey::{Plea, Tries};
-use super::{LeaderCommand, LeaderEvent, LeaderSettings, MoveStatus, MovesEnded, Ticket};
+use super::{LeaderCommand, LeaderEvent, LeaderSettings, Levelling, MoveStatus, MovesEnded, Ticket};
+use ordering::Orders;
 
 /// What a leader is given, whatever its term.
 #[derive(Clone, Debug)]
@@ -27,6 +30,7 @@ pub(super) struct Court<R: Rules> {
     pub(super) settings: LeaderSettings,
     pub(super) members: Vec<Member>,
     pub(super) weights: Vec<u32>,
+    pub(super) levelling: Levelling,
 }
 
 impl<R: Rules> Court<R> {
@@ -62,6 +66,8 @@ pub(super) struct Reign {
     nodes: Nodes,
     rounds: Rounds,
     moves: Moves,
+    orders: Orders,
+    rests: Rests,
     tries: Tries,
     pleas: BTreeMap<ShardId, (Epoch, Plea)>,
     writing: Writing,
@@ -93,6 +99,8 @@ impl Reign {
             nodes: Nodes::new(now),
             rounds,
             moves: Moves::default(),
+            orders: Orders::default(),
+            rests: Rests::default(),
             tries: Tries::default(),
             pleas: BTreeMap::new(),
             writing: Writing::default(),
@@ -124,6 +132,11 @@ impl Reign {
         }
         self.act(court, now, control, commands);
         self.out.flush(commands);
+    }
+
+    /// The weights are others from now on.
+    pub(super) fn weigh_anew(&mut self) {
+        self.rests.weigh_anew();
     }
 
     /// Whether the node has been heard within the length of a lease.
@@ -343,7 +356,9 @@ impl Reign {
         };
         for shard in changed {
             self.rounds.follow(now, control, shard);
-            self.moves.follow(control, shard);
+            if self.moves.follow(control, shard).is_some_and(Reason::is_levelling) {
+                self.rests.note(shard, now);
+            }
             if control.pending(shard).is_none() {
                 self.tries.committed(shard);
             }
@@ -428,6 +443,9 @@ impl Reign {
             Vec::new()
         };
         self.moves.fill(now, control, court.settings.moves_in_flight, &mut self.out);
+        // What has begun and is given up is not begun again.
+        let moves = &self.moves;
+        self.orders.prune(|change| !moves.has(change.shard));
         let urgent: Vec<ShardId> = changes.iter().map(|change| change.shard).collect();
         let due = self.moves.due(now, &court.settings.timing);
         changes.extend(due.into_iter().filter(|change| !urgent.contains(&change.shard)));

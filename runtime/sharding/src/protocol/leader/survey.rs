@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::change::{Change, Replicas};
 use crate::ids::{Epoch, NodeId, Replica, ShardId};
+use crate::plan::Planned;
 
 use super::super::control::{Assignment, ShardControl};
 use super::super::quorum::{seal_quorum, write_quorum};
@@ -97,18 +98,18 @@ impl<'a> Case<'a> {
     pub(super) fn of(
         control: &'a ShardControl,
         shard: ShardId,
-        planned: &'a [Change],
+        planned: &'a [Planned],
         plea: Option<Plea>,
     ) -> Case<'a> {
         let map = control.committed();
-        let place = planned.binary_search_by_key(&shard, |change| change.shard);
+        let place = planned.binary_search_by_key(&shard, |planned| planned.change.shard);
         Case {
             shard,
             base: map.epoch(shard),
             committed: map.replicas(shard).collect(),
             committed_owner: map.owner(shard),
             pending: control.pending(shard),
-            planned: place.ok().map(|place| &planned[place]),
+            planned: place.ok().map(|place| &planned[place].change),
             plea,
         }
     }

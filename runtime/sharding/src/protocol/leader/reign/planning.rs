@@ -3,14 +3,14 @@
 use crate::change::Change;
 use crate::ids::{NodeId, Replica, ShardId};
 use crate::map::ShardMap;
-use crate::plan::{Member, Standing, plan};
+use crate::plan::{Member, PlanSettings, Planned, Standing, plan_beside};
 
 use super::super::super::control::{Assignment, ShardControl};
 use super::super::super::quorum::write_quorum;
 use super::super::super::rules::Rules;
 use super::super::super::timing::Time;
 use super::super::survey::{Case, Plea, count_live};
-use super::super::{Alarm, LeaderCommand};
+use super::super::{Alarm, LeaderCommand, Levelling};
 use super::{Court, Reign};
 
 impl Reign {
@@ -27,7 +27,10 @@ impl Reign {
         self.outlook.stale = false;
         self.forget_pleas(control);
         let members = self.standings(court, now);
-        let planned = plan(control.committed(), &members, &court.weights, &court.settings.plan);
+        self.rests.see(&members);
+        let resting = self.rests.resting(now, timing.cool_down);
+        let settings = self.own_settings(court);
+        let planned = plan_beside(control.committed(), &members, &court.weights, &settings, &resting);
         let live = std::mem::take(&mut self.outlook.live);
         let nodes = &self.nodes;
         let is_live = |replica: Replica| live.binary_search(&replica.node).is_ok() && nodes.is_on(replica);
@@ -77,33 +80,58 @@ impl Reign {
         let is_live = |replica: Replica| live.binary_search(&replica.node).is_ok() && nodes.is_on(replica);
         self.moves.prune(is_live);
         if urgent.is_empty() {
-            let planned = match self.prospect(control) {
-                Some(map) => plan(&map, &members, &court.weights, &court.settings.plan),
-                None => planned,
-            };
-            let calm = planned.into_iter().filter(|change| {
+            let is_calm = |change: &Change| {
                 let old = control.committed().owner_replica(change.shard);
                 let new = change.replicas.iter().find(|replica| replica.node == change.owner);
                 control.pending(change.shard).is_none()
+                    && change.base == control.committed().epoch(change.shard)
                     && old.is_some_and(is_live)
                     && new.is_some_and(|new| is_live(*new))
+            };
+            self.orders.prune(|change| {
+                let is_new =
+                    |replica: &Replica| control.committed().replicas(change.shard).all(|old| old != *replica);
+                is_calm(change)
+                    && change.replicas.iter().filter(|replica| is_new(replica)).all(|new| is_live(*new))
             });
-            self.moves.plan(calm.collect());
+            let planned = match self.prospect(control) {
+                Some(map) => plan_beside(&map, &members, &court.weights, &settings, &resting),
+                None => planned,
+            };
+            let ordered = self.orders.waiting().iter();
+            let is_ordered = |shard: ShardId| ordered.clone().any(|ordered| ordered.change.shard == shard);
+            let mut calm: Vec<Planned> = ordered.clone().cloned().collect();
+            let own = planned.into_iter().filter(|one| is_calm(&one.change) && !is_ordered(one.change.shard));
+            calm.extend(own);
+            self.moves.plan(calm);
         }
         urgent
     }
 
     /// The map as it will be once what is under way is committed: what else is to move is planned beside that. None where nothing is under way.
-    fn prospect(&self, control: &ShardControl) -> Option<ShardMap> {
+    pub(super) fn prospect(&self, control: &ShardControl) -> Option<ShardMap> {
         let mut map = None;
         let mut assign = |shard: ShardId, owner: Option<NodeId>, replicas: &[Replica]| {
             let map = map.get_or_insert_with(|| control.committed().clone());
             // Refused is only what no control log takes, either: then the shard stays as it is.
             let _ = map.assign(shard, map.epoch(shard), owner, replicas);
         };
-        self.moves.changes().for_each(|change| assign(change.shard, Some(change.owner), &change.replicas));
+        let ordered = self.orders.waiting().iter().map(|ordered| &ordered.change);
+        self.moves
+            .changes()
+            .chain(ordered)
+            .for_each(|change| assign(change.shard, Some(change.owner), &change.replicas));
         control.pendings().for_each(|(shard, pending)| assign(shard, pending.owner, &pending.replicas));
         map
+    }
+
+    /// What the leader plans by when nobody has asked it to: no levelling while that is paused, or something else is ordered.
+    fn own_settings<R: Rules>(&self, court: &Court<R>) -> PlanSettings {
+        let settings = court.settings.plan;
+        match court.levelling {
+            Levelling::On if self.orders.waiting().is_empty() => settings,
+            Levelling::On | Levelling::Paused => PlanSettings { moves_max: Some(0), ..settings },
+        }
     }
 
     /// What the shard's owner has asked for.
@@ -146,7 +174,7 @@ impl Reign {
     }
 
     /// The members as the planner is to see them: silence, leave-taking and full disks join what the control state says.
-    fn standings<R: Rules>(&self, court: &Court<R>, now: Time) -> Vec<Member> {
+    pub(super) fn standings<R: Rules>(&self, court: &Court<R>, now: Time) -> Vec<Member> {
         let timing = &court.settings.timing;
         let see = |member: &Member| {
             let node = member.replica.node;
