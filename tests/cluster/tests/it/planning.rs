@@ -135,7 +135,8 @@ fn what_is_planned_is_what_is_done_and_the_bytes_are_as_many() {
 
 #[test]
 fn while_levelling_is_paused_the_lost_are_replaced_and_the_leaving_go() {
-    check(options(4), |cluster| {
+    let options = options(4).map(|options| Options { replicas: 3, ..options });
+    check(options, |cluster| {
         cluster.cli(&["rebalance", "pause"])?;
         let owns = |cluster: &Cluster, id: &str| -> Result<usize> {
             let shards = cluster.shards(cluster.any()?)?;

@@ -1,7 +1,7 @@
 //! The HTTP contract: routes, their guards, and how requests and replies look.
 //!
 //! In reading order: [`routes`] lists all of them, in the [`table`] that gives each its guard; [`auth`] guards; [`calls`] are calls of workloads, [`web`] requests of components of wasi:http, with [`web_key`] and `web_stream`; [`state`] shows
-//! the cluster, [`logs`] what guests say; [`components`], [`workloads`], [`nodes`], [`access`] and [`weigher`] change it; [`backup`] carries states out and in, [`repair`] gives up what is lost; [`openapi`] describes everything, with `request_bodies`;
+//! the cluster, [`logs`] what guests say; [`components`], [`workloads`], [`nodes`], [`access`] and [`weigher`] change it; [`plans`] says what would move; [`backup`] carries states out and in, [`repair`] gives up what is lost; [`openapi`] describes everything, with `request_bodies`;
 //! `serve` and [`connection`] serve sockets, and `plain_words` sees to it that even what is not HTTP is told so.
 
 pub mod access;

@@ -56,6 +56,9 @@ impl<R: Rules> LeaderCore<R> {
             }
             LeaderEvent::Weights(weights) => {
                 self.court.weights = weights;
+                if let Some(reign) = &mut self.reign {
+                    reign.weigh_anew();
+                }
                 LeaderEvent::Tick
             }
             LeaderEvent::Settings(set) => {

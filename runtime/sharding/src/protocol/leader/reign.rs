@@ -134,6 +134,11 @@ impl Reign {
         self.out.flush(commands);
     }
 
+    /// The weights are others from now on.
+    pub(super) fn weigh_anew(&mut self) {
+        self.rests.weigh_anew();
+    }
+
     /// Whether the node has been heard within the length of a lease.
     pub(super) fn is_live<R: Rules>(&self, court: &Court<R>, now: Time, node: NodeId) -> bool {
         court.is_member(node) && self.nodes.is_live(node, now, &court.settings.timing)

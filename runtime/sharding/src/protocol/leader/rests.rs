@@ -1,7 +1,8 @@
 //! Shards that have just been moved for the sake of balance, and rest: only what restores owners and replicas moves them again so soon.
 //!
-//! A balance holds for the members that it was made for. When one comes, goes, falls silent or returns, another balance is called for, and
-//! what rested may move again. So a rest keeps weights that go up and down from sending a shard to and fro, and holds up nothing else.
+//! By the same members and weights no shard is sent to and fro: each move makes things better by one measure. So a rest begins when the weights
+//! change after the move, and levelling that is under way is brought to its end. And a balance holds for the members that it was made for: when one
+//! comes, goes, falls silent or returns, another balance is called for, and what rested may move again.
 //! A new leader knows of no rest: it must be able to finish what the one before it has begun.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,10 @@ type Bearer = (Replica, u32, Zone, Standing);
 /// Which shards were moved when.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rests {
+    /// By the weights of now: these may yet be moved again, to finish what was begun.
     moved: BTreeMap<ShardId, Time>,
+    /// By weights of before.
+    resting: BTreeMap<ShardId, Time>,
     bearers: Vec<Bearer>,
 }
 
@@ -31,6 +35,7 @@ impl Rests {
         if bearers != self.bearers {
             self.bearers = bearers;
             self.moved.clear();
+            self.resting.clear();
         }
     }
 
@@ -39,15 +44,21 @@ impl Rests {
         self.moved.insert(shard, now);
     }
 
-    /// The shards that rest now; forgets the others.
+    /// The weights are others from now on: what has been moved rests.
+    pub(super) fn weigh_anew(&mut self) {
+        self.resting.append(&mut self.moved);
+    }
+
+    /// The shards that rest now; forgets what was moved longer ago.
     pub(super) fn resting(&mut self, now: Time, cool_down: Duration) -> BTreeSet<ShardId> {
         self.moved.retain(|_, moved| now.since(*moved) < cool_down);
-        self.moved.keys().copied().collect()
+        self.resting.retain(|_, moved| now.since(*moved) < cool_down);
+        self.resting.keys().copied().collect()
     }
 
     #[cfg(test)]
     fn count(&self) -> usize {
-        self.moved.len()
+        self.resting.len()
     }
 }
 
@@ -67,6 +78,11 @@ mod tests {
         let cool_down = Duration::from_secs(300);
         rests.note(ShardId(7), Time(0));
         rests.note(ShardId(8), Time(0) + Duration::from_secs(10));
+        assert!(
+            rests.resting(Time(1), cool_down).is_empty(),
+            "by the same weights, what was begun is finished"
+        );
+        rests.weigh_anew();
         let after = |rests: &mut Rests, seconds| {
             let resting = rests.resting(Time(0) + Duration::from_secs(seconds), cool_down);
             resting.into_iter().map(|shard| shard.0).collect::<Vec<_>>()
@@ -82,6 +98,7 @@ mod tests {
         let (one, two) = (member(1, Standing::Live), member(2, Standing::Live));
         rests.see(&[one, two]);
         rests.note(ShardId(7), Time(0));
+        rests.weigh_anew();
         rests.see(&[two, one]);
         assert_eq!(rests.count(), 1);
         rests.see(&[one, member(2, Standing::Silent)]);
