@@ -114,5 +114,6 @@ pub fn plan_beside(
     level_replicas::level_replicas(&mut draft, wanted, settings.threshold_percent);
     draft.begin(Step::LevelOwners);
     level_owners::level_owners(&mut draft, settings.threshold_percent);
-    draft.into_changes(wanted)
+    let explained = |(change, made)| Planned { change, reason: reason::of(map, &peers, &made, wanted) };
+    draft.into_changes().into_iter().map(explained).collect()
 }

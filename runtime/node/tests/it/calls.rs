@@ -3,7 +3,9 @@
 use shardloom::server::limits::{Limits, Timings};
 
 use crate::client::key_of;
-use crate::world::{Link, World, until};
+use crate::link::Link;
+use crate::waiting::until;
+use crate::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_runs_on_the_owner_whichever_node_takes_it() {

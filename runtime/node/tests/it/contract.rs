@@ -4,11 +4,12 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use shardloom::server::http::operation::Verb;
 use shardloom::server::http::routes::table;
-use shardloom::server::http::table::Verb;
 use shardloom::server::limits::{Limits, Timings};
 
-use crate::world::{ADMIN_TOKEN, SHARDS, World, until};
+use crate::waiting::until;
+use crate::world::{ADMIN_TOKEN, SHARDS, World};
 
 /// Sends bytes as they are, and returns what comes back until the node closes.
 async fn raw(world: &World, bytes: Vec<u8>) -> String {

@@ -4,7 +4,9 @@ use serde_json::json;
 
 use crate::client::{Client, key_of, sha256};
 use crate::guests::guest;
-use crate::world::{Link, World, until};
+use crate::link::Link;
+use crate::waiting::until;
+use crate::world::World;
 
 async fn put(client: &Client, name: &str, manifest: serde_json::Value) -> crate::client::Reply {
     client.admin("PUT", &format!("/v1/workloads/{name}"), manifest.to_string().as_bytes()).await

@@ -7,7 +7,9 @@ use shardloom_sharding::key::shard_of_str;
 use shardloom_sharding::route::Progress;
 
 use crate::client::key_of;
-use crate::world::{Link, SHARDS, World, commit, propose, until};
+use crate::link::Link;
+use crate::waiting::until;
+use crate::world::{SHARDS, World, commit, propose};
 
 fn shard(key: &str) -> ShardId {
     shard_of_str(key, SHARDS)

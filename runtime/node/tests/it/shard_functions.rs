@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 
 use crate::client::{Client, Reply};
 use crate::guests::guest;
-use crate::world::{Link, World};
+use crate::link::Link;
+use crate::world::World;
 
 /// The shard function that is asked for; none for the built-in one.
 async fn deploy(client: &Client, name: &str, handler: &str, function: Option<&str>) -> Reply {

@@ -7,7 +7,8 @@ use tokio::net::TcpStream;
 
 use crate::client::{Client, Reply, key_of};
 use crate::guests::guest;
-use crate::world::{SHARDS, World, commit, propose, until};
+use crate::waiting::until;
+use crate::world::{SHARDS, World, commit, propose};
 
 /// Uploads `web-stream` and deploys it with this said of HTTP.
 async fn put(client: &Client, http: Value) -> Reply {

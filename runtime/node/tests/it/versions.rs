@@ -7,7 +7,8 @@ use shardloom_sharding::key::shard_of_str;
 
 use crate::client::{Reply, key_of};
 use crate::guests::guest;
-use crate::world::{SHARDS, World, until};
+use crate::waiting::until;
+use crate::world::{SHARDS, World};
 
 /// Deploys the guest `faulty` with a word in its configuration.
 async fn deploy(world: &World, word: &str, canary: Option<&str>) -> Reply {

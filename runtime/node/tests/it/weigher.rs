@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use crate::client::key_of;
 use crate::guests::guest;
-use crate::world::{World, until};
+use crate::link::Link;
+use crate::waiting::until;
+use crate::world::World;
 
 async fn set(world: &World, node: usize, name: &str) -> crate::client::Reply {
     let client = world.client(node);
@@ -161,7 +163,7 @@ async fn a_shard_whose_owner_does_not_tell_keeps_its_weight() {
     let world = World::start(2).await;
     let weights: Vec<u32> = (0..crate::world::SHARDS).map(|shard| 100 + shard).collect();
     world.change(|view| view.weights = Some(std::sync::Arc::new(weights)));
-    world.link(1, crate::world::Link::Cut);
+    world.link(1, Link::Cut);
     let by_load = json!({ "built_in": "by-load" }).to_string();
     let dry =
         world.client(0).admin("POST", "/v1/admin/weigher/run?dry=true", by_load.as_bytes()).await.json();

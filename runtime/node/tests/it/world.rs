@@ -38,22 +38,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::client::Client;
+use crate::link::Link;
 use crate::state::TestState;
 
 pub(crate) const ADMIN_TOKEN: &str = "the-admin-token";
 pub(crate) const SHARDS: u32 = 32;
-
-/// How a node is connected to its peers.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Link {
-    Up,
-    /// Nothing gets out to it.
-    Cut,
-    /// Requests arrive, replies do not.
-    RepliesLost,
-    /// Requests arrive, replies never come.
-    Mute,
-}
 
 struct NodeState {
     this: NodeId,
@@ -503,14 +492,5 @@ impl Fabric for TestFabric {
             Ok(next)
         }
         .boxed()
-    }
-}
-
-/// Waits until it is so, and says what was waited for if it never is.
-pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }

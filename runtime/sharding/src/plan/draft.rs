@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use super::level::Level;
 use super::peers::{NOBODY, Peer, Peers};
-use super::reason::{self, Planned};
 use super::weights::Weights;
 use crate::change::{Change, Replicas};
 use crate::ids::ShardId;
@@ -55,6 +54,17 @@ pub(super) enum Step {
     Spread,
     LevelReplicas,
     LevelOwners,
+}
+
+/// How a change came about.
+#[derive(Clone, Copy)]
+pub(super) struct Made {
+    /// The step that first changed the shard.
+    pub(super) step: Step,
+    /// Where it is committed.
+    pub(super) before: Placement,
+    /// Where it is to be.
+    pub(super) after: Placement,
 }
 
 #[derive(Clone, Copy)]
@@ -279,9 +289,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The edits that say something else than the map, as changes in ascending order of shards, and why. `wanted` is how many replicas a
-    /// shard is to have.
-    pub(super) fn into_changes(mut self, wanted: usize) -> Vec<Planned> {
+    /// The edits that say something else than the map, as changes in ascending order of shards, and how they came about.
+    pub(super) fn into_changes(mut self) -> Vec<(Change, Made)> {
         if !self.edits.is_sorted_by_key(|edit| edit.shard) {
             self.edits.sort_unstable_by_key(|edit| edit.shard);
         }
@@ -305,8 +314,7 @@ impl<'a> Draft<'a> {
             let shard = ShardId(edit.shard);
             let base = self.map.epoch(shard);
             let change = Change { shard, base, owner: self.peers.replica(owner).node, replicas };
-            let reason = reason::of(self.map, self.peers, (edit.step, wanted), committed, placement);
-            changes.push(Planned { change, reason });
+            changes.push((change, Made { step: edit.step, before: committed, after: placement }));
         }
         changes
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Standing;
-use super::draft::{Placement, Step};
+use super::draft::{Made, Placement, Step};
 use super::peers::{NOBODY, Peer, Peers};
 use crate::change::Change;
 use crate::ids::NodeId;
@@ -113,14 +113,9 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Why the shard is planned to be elsewhere than it was, given the step that first changed it and how many replicas are wanted.
-pub(super) fn of(
-    map: &ShardMap,
-    peers: &Peers,
-    (step, wanted): (Step, usize),
-    before: Placement,
-    after: Placement,
-) -> Reason {
+/// Why the shard is planned to be elsewhere than it was, given how that came about and how many replicas are wanted.
+pub(super) fn of(map: &ShardMap, peers: &Peers, made: &Made, wanted: usize) -> Reason {
+    let Made { step, before, after } = *made;
     match step {
         Step::Repair => of_repair(peers, wanted, before),
         Step::Spread => Reason::SpreadsZones,

@@ -9,7 +9,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::outcome::{Answer, Outcome, Place};
 use super::slots::{QueueFull, Slots};
-use super::task::{Attempt, Job, Ticket};
+use super::task::{Attempt, Job};
+use super::ticket::Ticket;
 use super::trip::{Step, Taken};
 use crate::server::fabric::Permit;
 use crate::server::problem::{Code, Problem};

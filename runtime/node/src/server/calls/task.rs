@@ -3,7 +3,7 @@
 mod streamed;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use shardloom_host::{
@@ -20,6 +20,7 @@ use super::exchange::Exchange;
 use super::gate::{Gate, Gated, Wrote};
 use super::idempotency::Idempotent;
 use super::outcome::{self, Outcome};
+use super::ticket::Ticket;
 use super::version_counts::{Counts, Tally, VersionCounts};
 use crate::server::fabric::{Fabric, Permit};
 use crate::server::guests::{self, Guests};
@@ -36,30 +37,6 @@ const CALL_HOLDS_SHARD_MAX: Duration = Duration::from_secs(60);
 
 /// How long after the disk of a shard's owner is full a call waits for another owner, where there may be one.
 const FULL_MOVE_WAIT: Duration = Duration::from_secs(5);
-
-const QUEUED: u8 = 0;
-const STARTED: u8 = 1;
-const CROSSED_OUT: u8 = 2;
-
-/// Decides once and for all whether a queued call starts or is crossed out: after one of them, the other cannot happen.
-#[derive(Debug, Default)]
-pub struct Ticket(AtomicU8);
-
-impl Ticket {
-    fn settle(&self, end: u8) -> bool {
-        self.0.compare_exchange(QUEUED, end, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-
-    /// Starts the call; false if it was crossed out.
-    pub fn start(&self) -> bool {
-        self.settle(STARTED)
-    }
-
-    /// Crosses the call out, so that it can never start; false if it has started.
-    pub fn cross_out(&self) -> bool {
-        self.settle(CROSSED_OUT)
-    }
-}
 
 /// Whether a call may have been carried out by an attempt before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -485,20 +462,5 @@ fn to_host(request: &GuestRequest) -> Request {
             authority: target.authority.clone(),
             path_and_query: target.path_and_query.clone(),
         }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_ticket_either_starts_or_is_crossed_out() {
-        let ticket = Ticket::default();
-        assert!(ticket.start());
-        assert!(!ticket.cross_out() && !ticket.start());
-        let ticket = Ticket::default();
-        assert!(ticket.cross_out());
-        assert!(!ticket.start());
     }
 }

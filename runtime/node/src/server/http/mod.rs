@@ -1,6 +1,6 @@
 //! The HTTP contract: routes, their guards, and how requests and replies look.
 //!
-//! In reading order: [`routes`] lists all of them, in the [`table`] that gives each its guard; [`auth`] guards; [`calls`] are calls of workloads, [`web`] requests of components of wasi:http, with [`web_key`] and `web_stream`; [`state`] shows
+//! In reading order: [`routes`] lists all of them, each an [`operation`] in the [`table`] that gives it its guard; [`auth`] guards; [`calls`] are calls of workloads, [`web`] requests of components of wasi:http, with [`web_key`] and `web_stream`; [`state`] shows
 //! the cluster, [`logs`] what guests say; [`components`], [`workloads`], [`nodes`], [`access`] and [`weigher`] change it; [`plans`] says what would move; [`backup`] carries states out and in, [`repair`] gives up what is lost; [`openapi`] describes everything, with `request_bodies`;
 //! `serve` and [`connection`] serve sockets, and `plain_words` sees to it that even what is not HTTP is told so.
 
@@ -15,6 +15,7 @@ pub mod headers;
 pub mod logs;
 pub mod nodes;
 pub mod openapi;
+pub mod operation;
 mod plain_words;
 pub mod plans;
 pub mod repair;

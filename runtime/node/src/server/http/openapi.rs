@@ -5,7 +5,7 @@ use shardloom_cluster::control::TokenRole;
 use shardloom_sharding::plan::Reason;
 
 use super::auth::Guard;
-use super::table::{Operation, Verb};
+use super::operation::{Operation, Verb};
 use super::{headers, request_bodies};
 use crate::server::problem::Code;
 

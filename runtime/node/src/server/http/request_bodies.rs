@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::table::{Operation, Verb};
+use super::operation::{Operation, Verb};
 
 /// The request body of an operation, as OpenAPI describes it; none where there is none.
 pub(super) fn of(operation: &Operation) -> Option<Value> {
