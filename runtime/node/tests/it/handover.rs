@@ -7,7 +7,8 @@ use shardloom_sharding::key::shard_of_str;
 use shardloom_sharding::route::Progress;
 
 use crate::client::key_of;
-use crate::world::{Link, SHARDS, World, commit, propose, until};
+use crate::views::{commit, propose};
+use crate::world::{Link, SHARDS, World, until};
 
 fn shard(key: &str) -> ShardId {
     shard_of_str(key, SHARDS)

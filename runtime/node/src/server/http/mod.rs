@@ -1,15 +1,17 @@
 //! The HTTP contract: routes, their guards, and how requests and replies look.
 //!
 //! In reading order: [`routes`] lists all of them, in the [`table`] that gives each its guard; [`auth`] guards; [`calls`] are calls of workloads, [`web`] requests of components of wasi:http, with [`web_key`]; [`state`] shows
-//! the cluster, [`logs`] what guests say; [`components`], [`workloads`], [`nodes`], [`access`] and [`weigher`] change it; [`backup`] carries states out and in, [`repair`] gives up what is lost; [`openapi`] describes everything;
+//! the cluster, [`why`] says why a shard is where it is, [`logs`] what guests say, [`events`] what happens, [`audit`] who did what; [`components`], [`workloads`], [`nodes`], [`access`] and [`weigher`] change it; [`backup`] carries states out and in, [`repair`] gives up what is lost; [`openapi`] describes everything;
 //! `serve` and [`connection`] serve sockets, and `plain_words` sees to it that even what is not HTTP is told so.
 
 pub mod access;
+pub mod audit;
 pub mod auth;
 pub mod backup;
 pub mod calls;
 pub mod components;
 pub mod connection;
+pub mod events;
 pub mod extract;
 pub mod headers;
 pub mod logs;
@@ -25,4 +27,5 @@ pub mod table;
 pub mod web;
 pub mod web_key;
 pub mod weigher;
+pub mod why;
 pub mod workloads;

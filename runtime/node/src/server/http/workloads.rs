@@ -12,6 +12,7 @@ use shardloom_protocol::digest::Digest;
 use shardloom_protocol::grant::Grant;
 use shardloom_protocol::workload::{HttpSpec, WorkloadLimits, WorkloadSpec};
 
+use super::auth::Caller;
 use super::extract::{Manifest, Segment};
 use crate::server::deploy::Leaving;
 use crate::server::problem::{Code, Problem};
@@ -37,12 +38,13 @@ pub struct DeployManifest {
 /// `PUT /v1/workloads/{name}`
 pub async fn deploy(
     State(server): State<Arc<NodeServer>>,
+    Caller(by): Caller,
     Segment(name): Segment,
     Manifest(manifest): Manifest<DeployManifest>,
 ) -> Result<Json<Value>, Problem> {
     let DeployManifest { component, shard_function, config, limits, http, grants } = manifest;
     let spec = WorkloadSpec { component, shard_function, config, limits, http, grants };
-    let deployed = deploy::deploy(&server, &name, spec).await?;
+    let deployed = deploy::deploy(&server, by, &name, spec).await?;
     Ok(Json(json!({
         "name": name,
         "version": deployed.version,
@@ -62,12 +64,13 @@ pub struct Undeploy {
 /// `DELETE /v1/workloads/{name}?delete_state=BOOL`
 pub async fn undeploy(
     State(server): State<Arc<NodeServer>>,
+    Caller(by): Caller,
     Segment(name): Segment,
     undeploy: Result<Query<Undeploy>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Query(Undeploy { delete_state }) =
         undeploy.map_err(|error| Problem::new(Code::BadRequest, error.body_text()))?;
     let leaving = if delete_state { Leaving::DeleteState } else { Leaving::KeepState };
-    let rows = deploy::undeploy(&server, name, leaving).await?;
+    let rows = deploy::undeploy(&server, by, name, leaving).await?;
     Ok(Json(if delete_state { json!({ "rows_deleted": rows }) } else { json!({}) }))
 }
