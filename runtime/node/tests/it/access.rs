@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use shardloom::server::http::auth::Guard;
+use shardloom::server::http::operation::Operation;
 use shardloom::server::http::routes::table;
-use shardloom::server::http::table::Operation;
 use shardloom_cluster::control::TokenRole;
 
 use crate::client::{Client, Reply};

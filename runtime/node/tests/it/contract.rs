@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use shardloom::server::http::operation::Verb;
 use shardloom::server::http::routes::table;
-use shardloom::server::http::table::Verb;
 use shardloom::server::limits::{Limits, Timings};
 
 use crate::world::{ADMIN_TOKEN, SHARDS, World, until};

@@ -17,6 +17,7 @@ pub mod headers;
 pub mod logs;
 pub mod nodes;
 pub mod openapi;
+pub mod operation;
 mod plain_words;
 pub mod repair;
 pub mod routes;

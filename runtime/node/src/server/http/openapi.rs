@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use shardloom_cluster::control::{Event, TokenRole};
 
 use super::auth::Guard;
-use super::table::{Operation, Verb};
+use super::operation::{Operation, Verb};
 use super::why::REASONS;
 use crate::server::problem::Code;
 

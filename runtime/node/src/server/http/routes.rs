@@ -9,7 +9,8 @@ use axum::response::{IntoResponse, Response};
 use shardloom_cluster::control::TokenRole;
 
 use super::auth::Guard;
-use super::table::{Table, Verb};
+use super::operation::Verb;
+use super::table::Table;
 use super::{
     access, audit, backup, calls, components, events, logs, nodes, repair, settings, state, web, weigher,
     why, workloads,
