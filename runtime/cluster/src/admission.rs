@@ -10,7 +10,7 @@ use shardloom_sharding::protocol::timing::Time;
 use shardloom_transport::{ClusterCa, JoinToken, NodeRequest};
 
 use crate::clock;
-use crate::control::{ControlCommand, ControlState, JoinPolicy, Member, MemberStanding, Refused};
+use crate::control::{Author, ControlCommand, ControlState, JoinPolicy, Member, MemberStanding, Refused};
 use crate::identity::Logs;
 use crate::join::{AttachRequest, JoinRefusal, JoinRequest, Joined};
 use crate::raft::Applied;
@@ -134,7 +134,8 @@ impl Admission {
         let signed = ca
             .sign(node, &NodeRequest { der: request.signing_request })
             .map_err(|error| JoinRefusal::Never(error.to_string()))?;
-        let reply = self.writer.write_here(ControlCommand::AddMember { member, token }).await;
+        let reply =
+            self.writer.write_here(ControlCommand::AddMember { member, token }.by(Author::Node(node))).await;
         match reply.map(|reply| reply.outcome) {
             Ok(Ok(_)) => {}
             Ok(Err(refused)) => return Err(JoinRefusal::Never(refused.to_string())),
@@ -189,7 +190,7 @@ impl Admission {
         if alive.is_some_and(|boot| boot != request.boot) && known.addresses != member.addresses {
             return Err(JoinRefusal::Duplicate);
         }
-        match self.writer.write_here(ControlCommand::UpdateMember { member }).await {
+        match self.writer.write_here(ControlCommand::UpdateMember { member }.by(Author::Node(from))).await {
             Ok(_) => {
                 self.leavers.end(from);
                 Ok(())

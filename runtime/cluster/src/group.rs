@@ -7,9 +7,10 @@ use std::time::Duration;
 use openraft::{ChangeMembers, EmptyNode, ServerState};
 use shardloom_sharding::ids::NodeId;
 
-use crate::control::{ControlCommand, MemberStanding};
+use crate::control::{Author, ControlCommand, MemberStanding};
 use crate::raft::{Applied, Raft, RaftMetrics};
 use crate::standing::StandingCell;
+use crate::writer::dated;
 use crate::{admission, clock};
 
 /// Voters at most: a majority of more takes longer, and five survive the loss of two.
@@ -108,7 +109,8 @@ impl GroupKeeper {
             tracing::info!(%error, "the control group was not changed");
         }
         for token in self.tokens.expired(clock::now()) {
-            if let Err(error) = self.raft.client_write(ControlCommand::DropToken { token }).await {
+            let command = ControlCommand::DropToken { token }.by(Author::Node(self.me));
+            if let Err(error) = self.raft.client_write(dated(command)).await {
                 tracing::debug!(%error, "an expired token stays for now");
             }
         }

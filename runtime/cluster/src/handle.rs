@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::ClusterError;
 use crate::admission::{TOKEN_LIFE_MAX, TOKENS_MAX};
-use crate::control::{ControlCommand, ControlReply};
+use crate::control::{Author, ControlCommand, ControlReply};
 use crate::gossip::Gossip;
 use crate::log_ends::LogEnds;
 use crate::peers::Peers;
@@ -170,7 +170,7 @@ impl ClusterHandle {
     /// # Errors
     ///
     /// Too many are out, or the control log cannot be written.
-    pub async fn create_token(&self, life: Duration) -> Result<JoinToken, TokenRefused> {
+    pub async fn create_token(&self, by: Author, life: Duration) -> Result<JoinToken, TokenRefused> {
         let made = |error: &dyn std::fmt::Display| TokenRefused::Make(error.to_string());
         if life > TOKEN_LIFE_MAX || life < Duration::from_secs(1) {
             return Err(TokenRefused::Life);
@@ -187,7 +187,8 @@ impl ClusterHandle {
                 .map_err(|error| made(&error))?;
             JoinToken::create(&ca).map_err(|error| made(&error))?
         };
-        self.writer.write(ControlCommand::CreateToken { token: Digest(token.secret_hash()), life_s }).await?;
+        let command = ControlCommand::CreateToken { token: Digest(token.secret_hash()), life_s };
+        self.writer.write(command.by(by)).await?;
         Ok(token)
     }
 

@@ -8,7 +8,7 @@ mod obey;
 mod room;
 mod states;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use shardloom_protocol::envelope::{self, Kind};
@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior};
 
-use crate::control::ControlCommand;
+use crate::control::{Absence, ControlCommand};
 use crate::leading::{LeaderNews, Leading, MovesNews};
 use crate::outbox::Outbox;
 use crate::raft::{Applied, AppliedEvent, Raft};
@@ -420,7 +420,10 @@ impl Shell {
             LeaderCommand::Propose { ticket, changes } => {
                 tracing::info!(shards = changes.len(), "proposing");
                 match encode_changes(&changes) {
-                    Ok(changes) => self.write(ticket, ControlCommand::Propose { changes: changes.into() }),
+                    Ok(changes) => {
+                        let absent = self.absent();
+                        self.write(ticket, ControlCommand::Propose { changes: changes.into(), absent });
+                    }
                     Err(error) => {
                         tracing::error!(%error, "a proposal cannot be written");
                         self.leader_step(LeaderEvent::Written { ticket });
@@ -434,6 +437,22 @@ impl Shell {
             LeaderCommand::Send { to, message } => self.send(to, PeerMessage::FromLeader(message)),
             LeaderCommand::Alarm(alarm) => self.parts.leading.alarm(alarm),
         }
+    }
+
+    /// On whom the leader does not count.
+    fn absent(&self) -> BTreeMap<NodeId, Absence> {
+        let (leader, now) = (&self.parts.leader, clock::now());
+        let members = leader.members().iter().map(|member| member.replica.node);
+        let absence = |node: NodeId| {
+            if !leader.is_live(now, node) {
+                Some((node, Absence::Silent))
+            } else if leader.is_leaving(node) {
+                Some((node, Absence::Leaving))
+            } else {
+                leader.is_full(node).then_some((node, Absence::Full))
+            }
+        };
+        members.filter_map(absence).collect()
     }
 
     fn write(&mut self, ticket: Ticket, command: ControlCommand) {

@@ -1,7 +1,7 @@
 //! Writing to the control log through any node: here if this node leads, else through the leader.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use openraft::error::{ClientWriteError, RaftError};
@@ -85,13 +85,13 @@ impl Writer {
         }
     }
 
-    /// Writes a command if this node leads.
+    /// Writes a command if this node leads. What is audited is given the time of this node's wall clock.
     ///
     /// # Errors
     ///
     /// As [`Writer::write`]; [`WriteError::NotLeader`] if another node leads.
     pub async fn write_here(&self, command: ControlCommand) -> Result<ControlReply, WriteError> {
-        match self.raft.client_write(command).await {
+        match self.raft.client_write(dated(command)).await {
             Ok(response) => Ok(response.data),
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
                 Err(WriteError::NotLeader { leader: forward.leader_id })
@@ -136,6 +136,15 @@ impl Writer {
             _ => Err(WriteError::Unknown(format!("it is written at {index}, but not applied here yet"))),
         }
     }
+}
+
+/// The command with the time of this node's wall clock, where it is audited. For the leader.
+pub(crate) fn dated(mut command: ControlCommand) -> ControlCommand {
+    if let ControlCommand::Audited(audited) = &mut command {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        audited.at_unix_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+    }
+    command
 }
 
 impl std::fmt::Debug for Writer {

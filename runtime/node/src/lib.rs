@@ -4,8 +4,10 @@
 //!
 //! - [`cli`]: the command line, a plain HTTP client of nodes.
 //! - [`server`]: one running node, its configuration and its HTTP contract.
+//! - [`calendar`]: moments, for people.
 //! - [`credentials`]: the user's own admin tokens, written by the one and read by the other.
 
+pub mod calendar;
 pub mod cli;
 pub mod credentials;
 pub mod server;

@@ -9,10 +9,13 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use shardloom_protocol::digest::Digest;
 use shardloom_protocol::workload::WorkloadSpec;
-use shardloom_sharding::ids::{ClusterId, DiskId, Epoch, NodeId, ShardId, Term};
+use shardloom_sharding::ids::{ClusterId, Epoch, NodeId, ShardId, Term};
 use shardloom_sharding::protocol::control::NothingLeft;
 
 use super::access::{AccessError, TokenRole};
+use super::author::Author;
+use super::history::Absence;
+use super::member::{Member, MemberStanding};
 use super::settings::Setting;
 use super::versions::VersionChange;
 
@@ -23,47 +26,6 @@ pub enum JoinPolicy {
     Auto,
     /// A node with a valid token waits until an operator adds it.
     Manual,
-}
-
-/// Where a member stands, by the will of its operators; whether it is alive is not written down, leases tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MemberStanding {
-    /// It has joined, but waits for an operator to add it.
-    Pending,
-    /// It may own shards and keep replicas.
-    Active,
-    /// It is to give up all shards and replicas, so that it can be removed.
-    Draining,
-}
-
-/// Where the services of a node listen, as the others reach them (host:port).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Addresses {
-    /// HTTP, for clients.
-    pub http: String,
-    /// QUIC, for the other nodes.
-    pub peer: String,
-    /// Gossip over UDP.
-    pub gossip: String,
-}
-
-/// A member of the cluster, as it said of itself when it joined or last started.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
-    /// Its identity.
-    pub node: NodeId,
-    /// The disk that its replicas are on.
-    pub disk: DiskId,
-    /// Where it listens.
-    pub addresses: Addresses,
-    /// The failure domain that it is in; replicas spread over zones where there are several.
-    pub zone: String,
-    /// How much it can bear, relative to the others.
-    pub capacity: u32,
-    /// Free-form labels.
-    pub labels: BTreeMap<String, String>,
-    /// What operators want of it.
-    pub standing: MemberStanding,
 }
 
 /// What a cluster is from its first entry on.
@@ -141,6 +103,8 @@ pub enum ControlCommand {
     Propose {
         /// `sharding::map_codec::encode_changes`.
         changes: Bytes,
+        /// On whom the leader did not count when it planned: for `why`, it decides nothing.
+        absent: BTreeMap<NodeId, Absence>,
     },
     /// `protocol.md` Commit.
     Commit {
@@ -221,6 +185,36 @@ pub enum ControlCommand {
         /// What changes.
         change: VersionChange,
     },
+    /// A command that is recorded in the audit with who had it written.
+    Audited(Box<Audited>),
+    /// Something was done, or refused, that is no entry of its own: it is only recorded.
+    Note {
+        /// What, for people.
+        what: String,
+        /// The component or backup that it was about.
+        digest: Option<Digest>,
+        /// Why it was refused, if it was.
+        refused: Option<String>,
+    },
+}
+
+/// A command, and whose doing it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audited {
+    /// Who.
+    pub by: Author,
+    /// The wall clock of the leader that writes it, in milliseconds since 1970: to be shown, it decides nothing.
+    pub at_unix_ms: u64,
+    /// What.
+    pub command: ControlCommand,
+}
+
+impl ControlCommand {
+    /// The command with whose doing it is; the leader that writes it adds the time.
+    #[must_use]
+    pub fn by(self, by: Author) -> ControlCommand {
+        ControlCommand::Audited(Box::new(Audited { by, at_unix_ms: 0, command: self }))
+    }
 }
 
 /// Why an entry had no effect.
@@ -297,6 +291,12 @@ pub enum Refused {
         /// Why, and what to do.
         reason: String,
     },
+    /// What a note says was refused.
+    #[error("{reason}")]
+    Noted {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// What the writer of an entry gets back once it is applied.
@@ -324,6 +324,10 @@ pub enum Outcome {
 impl Founding {
     /// That of a cluster of one node and four shards.
     pub(crate) fn example() -> Founding {
+        use shardloom_sharding::ids::DiskId;
+
+        use super::member::Addresses;
+
         let address = |port| format!("127.0.0.1:{port}");
         Founding {
             cluster: ClusterId(7),

@@ -1,18 +1,27 @@
 //! The control log's contents: commands, and the state that they add up to.
 
 mod access;
+mod audit;
+mod author;
 mod command;
+mod events;
+mod history;
+mod member;
 mod settings;
 mod state;
+mod tell;
 mod versions;
 
 pub use access::{
     ACCESS_NAME_BYTES_MAX, ACCESS_TOKENS_MAX, AccessError, AccessToken, AccessTokens, FOUNDER,
     ParseRoleError, TokenRole,
 };
-pub use command::{
-    Addresses, ControlCommand, ControlReply, Founding, JoinPolicy, Member, MemberStanding, Outcome, Refused,
-};
+pub use audit::{AUDIT_ENTRIES_MAX, AuditEntry, AuditLog};
+pub use author::Author;
+pub use command::{Audited, ControlCommand, ControlReply, Founding, JoinPolicy, Outcome, Refused};
+pub use events::{EVENTS_MAX, Event, EventRing, EventsAfter, Moved, ShardRange};
+pub use history::{Absence, CHANGES_PER_SHARD_MAX, EpochChange, History, Reason};
+pub use member::{Addresses, Member, MemberStanding};
 pub use settings::{BadSetting, Setting, Settings, Unit};
 pub use state::{ChangedShards, ControlState, WeigherState};
 pub use versions::{

@@ -6,14 +6,19 @@ use serde::{Deserialize, Serialize};
 use shardloom_protocol::digest::Digest;
 use shardloom_protocol::workload::WorkloadSpec;
 use shardloom_sharding::canary;
-use shardloom_sharding::ids::{NodeId, ShardId, Term};
+use shardloom_sharding::ids::{Epoch, NodeId, ShardId, Term};
 use shardloom_sharding::map_codec::decode_changes;
 use shardloom_sharding::plan::WEIGHT_MAX;
-use shardloom_sharding::protocol::control::ShardControl;
+use shardloom_sharding::protocol::control::{Assignment, ShardControl};
 
 use super::access::AccessTokens;
-use super::command::{ControlCommand, Founding, Member, Outcome, Refused};
+use super::audit::{AuditEntry, AuditLog, about};
+use super::command::{Audited, ControlCommand, Founding, Outcome, Refused};
+use super::events::{Event, EventRing, ranges};
+use super::history::{self, Absence, Circumstances, History};
+use super::member::Member;
 use super::settings::Settings;
+use super::tell;
 use super::versions::{VersionChange, VersionRefused, Workload};
 
 /// The weigher that is plugged in, and how it fares.
@@ -55,6 +60,12 @@ pub struct ControlState {
     pub left_by: BTreeMap<String, Option<Digest>>,
     /// Who may do what through the API.
     pub access: AccessTokens,
+    /// Who changed what.
+    pub audit: AuditLog,
+    /// What has happened.
+    pub events: EventRing,
+    /// Why shards are where they are.
+    pub history: History,
 }
 
 /// What an entry changed: shards whose assignment differs now, for the protocol's shells.
@@ -75,12 +86,41 @@ impl ControlState {
             settings: Settings::founded(founding.replicas),
             left_by: BTreeMap::new(),
             access: AccessTokens::founded(founding.admin_token, index),
+            audit: AuditLog::default(),
+            events: EventRing::default(),
+            history: History::default(),
             founding,
         }
     }
 
     /// Applies one entry to the state of a cluster that may not exist yet. Deterministic: every node comes to the same result.
     pub fn apply(
+        state: &mut Option<ControlState>,
+        index: u64,
+        term: Term,
+        command: ControlCommand,
+    ) -> (Result<Outcome, Refused>, ChangedShards) {
+        let (audit, command) = match command {
+            ControlCommand::Audited(audited) => {
+                let Audited { by, at_unix_ms, command } = *audited;
+                (about(&command).map(|about| ((by, at_unix_ms), about)), command)
+            }
+            command => (None, command),
+        };
+        let event = tell::expected(&command);
+        let (outcome, changed) = ControlState::decide(state, index, term, command);
+        if let Some(state) = state {
+            if let Some((who, about)) = audit {
+                state.audit.add(AuditEntry::new(index, who, about, &outcome));
+            }
+            if let Some(event) = event.and_then(|event| tell::happened(event, &outcome)) {
+                state.events.add(index, event);
+            }
+        }
+        (outcome, changed)
+    }
+
+    fn decide(
         state: &mut Option<ControlState>,
         index: u64,
         term: Term,
@@ -94,21 +134,38 @@ impl ControlState {
             }
             (None, _) => Err(Refused::NotFounded),
             (Some(_), ControlCommand::Found(_)) => Err(Refused::AlreadyFounded),
-            (Some(state), ControlCommand::Propose { changes }) => match decode_changes(&changes) {
+            (Some(state), ControlCommand::Propose { changes, absent }) => match decode_changes(&changes) {
                 Ok(changes) => {
                     changed = state.shards.apply_propose(index, &changes);
+                    state.give_reasons(&changed, &absent, false);
+                    let shards = ranges(changed.iter().copied());
+                    if !shards.is_empty() {
+                        state.events.add(index, Event::ShardsProposed { epoch: Epoch(index), shards });
+                    }
                     Ok(Outcome::Done)
                 }
                 Err(error) => Err(Refused::Malformed { reason: error.to_string() }),
             },
             (Some(state), ControlCommand::Commit { epoch, term: decided_in, shards }) => {
+                let before: BTreeMap<ShardId, Assignment> =
+                    shards.iter().map(|shard| (*shard, state.shards.row(*shard).committed)).collect();
                 changed = state.shards.apply_commit(term, decided_in, epoch, &shards);
+                for shard in &changed {
+                    let after = state.shards.row(*shard).committed;
+                    state.history.committed(index, *shard, &before[shard], &after);
+                }
+                if let Some(moved) = tell::moved(epoch, &before, state.shards.committed(), &changed) {
+                    state.events.add(index, moved);
+                }
                 Ok(Outcome::Done)
             }
             (Some(state), ControlCommand::RepairShards { changes, nothing_left }) => {
                 match decode_changes(&changes) {
                     Ok(changes) => {
                         changed = state.shards.apply_repair(index, &changes, nothing_left);
+                        state.give_reasons(&changed, &BTreeMap::new(), true);
+                        let shards = ranges(changed.iter().copied());
+                        state.events.add(index, Event::ShardsRepaired { epoch: Epoch(index), shards });
                         tracing::warn!(index, ?nothing_left, shards = ?changed,
                             "an operator has accepted the loss of data in these shards");
                         Ok(Outcome::Done)
@@ -127,6 +184,11 @@ impl ControlState {
             | ControlCommand::Propose { .. }
             | ControlCommand::Commit { .. }
             | ControlCommand::RepairShards { .. } => Err(Refused::AlreadyFounded),
+            ControlCommand::Audited(_) => {
+                Err(Refused::Malformed { reason: "an entry is recorded twice over".into() })
+            }
+            ControlCommand::Note { refused: None, .. } => Ok(Outcome::Done),
+            ControlCommand::Note { refused: Some(reason), .. } => Err(Refused::Noted { reason }),
             ControlCommand::AddMember { member, token } => self.add_member(member, token),
             ControlCommand::UpdateMember { member } => self.update_member(member),
             ControlCommand::SetStanding { node, standing } => {
@@ -182,6 +244,18 @@ impl ControlState {
             }
             ControlCommand::ChangeVersion { name, base, change } => {
                 self.change_version(index, name, base, change)
+            }
+        }
+    }
+
+    /// Notes why these shards are to change, before it is forgotten how things stood.
+    fn give_reasons(&mut self, changed: &[ShardId], absent: &BTreeMap<NodeId, Absence>, repair: bool) {
+        let newcomers = history::newcomers(&self.members, self.shards.committed());
+        let at = Circumstances { members: &self.members, newcomers: &newcomers, absent, repair };
+        for shard in changed {
+            let row = self.shards.row(*shard);
+            if let Some(pending) = &row.pending {
+                self.history.proposed(*shard, history::reasons(&row.committed, pending, &at));
             }
         }
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use openraft::storage::RaftStateMachine;
 use openraft::{
-    EmptyNode, EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta, StorageError,
-    StorageIOError, StoredMembership,
+    EmptyNode, EntryPayload, Membership, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta,
+    StorageError, StorageIOError, StoredMembership,
 };
 use shardloom_sharding::ids::{NodeId, ShardId, Term};
 use tokio::sync::mpsc;
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::applied::{Applied, AppliedEvent, AppliedState};
 use super::config::{Entry, LogId, TypeConfig};
 use super::snapshots::SnapshotStore;
-use crate::control::{ControlReply, ControlState, Outcome};
+use crate::control::{ControlReply, ControlState, Event, Outcome};
 
 /// openraft's view of [`Applied`].
 #[derive(Debug)]
@@ -55,8 +55,16 @@ impl StateMachine {
         let index = entry.log_id.index;
         state.last = Some(entry.log_id);
         let outcome = match entry.payload {
-            EntryPayload::Blank => Ok(Outcome::Done),
+            // The first entry of a term.
+            EntryPayload::Blank => {
+                let leader = entry.log_id.leader_id.node_id;
+                Self::note(state, index, Event::LeaderChanged { leader, term });
+                Ok(Outcome::Done)
+            }
             EntryPayload::Membership(membership) => {
+                if let Some(voters) = changed_voters(state.membership.membership(), &membership) {
+                    Self::note(state, index, Event::VotersChanged { voters });
+                }
                 state.membership = StoredMembership::new(Some(entry.log_id), membership);
                 Ok(Outcome::Done)
             }
@@ -69,10 +77,26 @@ impl StateMachine {
         ControlReply { index, outcome }
     }
 
+    fn note(state: &mut AppliedState, index: u64, event: Event) {
+        if let Some(control) = &mut state.control {
+            control.events.add(index, event);
+        }
+    }
+
     async fn tell(&self, event: AppliedEvent) {
         // The shell is gone only when the node is ending.
         let _ = self.events.send(event).await;
     }
+}
+
+/// Who votes, once a change of voters is complete: it passes through a time in which both the old and the new ones must agree.
+fn changed_voters(
+    before: &Membership<NodeId, EmptyNode>,
+    now: &Membership<NodeId, EmptyNode>,
+) -> Option<Vec<NodeId>> {
+    let complete = now.get_joint_config().len() == 1;
+    let others = before.get_joint_config() != now.get_joint_config();
+    (complete && others).then(|| now.voter_ids().collect())
 }
 
 type Storage<T> = Result<T, StorageError<NodeId>>;

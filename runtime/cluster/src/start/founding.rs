@@ -7,7 +7,7 @@ use shardloom_transport::{ClusterCa, SignedNode};
 
 use super::{Beginning, ClusterOptions, Group};
 use crate::ClusterError;
-use crate::control::{ControlCommand, Founding, Member};
+use crate::control::{Author, ControlCommand, Founding, Member};
 use crate::identity::{IdentityStore, random};
 use crate::writer::Writer;
 
@@ -40,7 +40,7 @@ pub(super) async fn found(
         founder: member.clone(),
     };
     let writer = Writer::new(group.raft.clone(), group.peers.clone(), group.applied.clone());
-    let written = writer.write(ControlCommand::Found(Box::new(founding))).await;
+    let written = writer.write(ControlCommand::Found(Box::new(founding)).by(Author::Node(node))).await;
     written.map_err(|error| raft_error(&error))?;
     let applied = group.applied.read();
     let state = applied.control.as_ref().ok_or(ClusterError::Nowhere)?;

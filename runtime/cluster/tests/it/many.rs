@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use shardloom_cluster::control::{Addresses, JoinPolicy};
+use shardloom_cluster::control::{Addresses, Author, JoinPolicy};
 use shardloom_cluster::gossip::GossipTiming;
 use shardloom_cluster::raft::RaftTiming;
 use shardloom_cluster::{Beginning, Cluster, ClusterHandle, ClusterOptions};
@@ -54,7 +54,7 @@ impl World {
             },
             Some(first) => Beginning::Join {
                 addresses: vec![first.peer.to_string()],
-                token: self.handle(0).create_token(TOKEN_LIFE).await.unwrap(),
+                token: self.handle(0).create_token(Author::Token("test".into()), TOKEN_LIFE).await.unwrap(),
             },
         };
         let (peer, gossip) = (next_address(), next_address());

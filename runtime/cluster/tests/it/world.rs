@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use shardloom_cluster::control::{Addresses, JoinPolicy};
+use shardloom_cluster::control::{Addresses, Author, JoinPolicy};
 use shardloom_cluster::gossip::GossipTiming;
 use shardloom_cluster::raft::RaftTiming;
 use shardloom_cluster::state::{ServedState, StateOptions};
@@ -153,7 +153,12 @@ impl World {
     async fn join(&mut self, node: usize) {
         let founder = self.handle(0);
         let on = &self.places[0].running.as_ref().unwrap().runtime;
-        let token = on.spawn(async move { founder.create_token(TOKEN_LIFE).await.unwrap() }).await.unwrap();
+        let token = on
+            .spawn(
+                async move { founder.create_token(Author::Token("test".into()), TOKEN_LIFE).await.unwrap() },
+            )
+            .await
+            .unwrap();
         let addresses = vec![self.places[0].peer.to_string()];
         self.run(node, Beginning::Join { addresses, token }).await;
     }

@@ -130,6 +130,7 @@ pub(super) struct Outgoing<'a> {
     headers: Vec<(&'static str, String)>,
     body: &'a [u8],
     deadline: Option<Duration>,
+    silence: Option<Duration>,
     authorized: bool,
     progress: Option<indicatif::ProgressBar>,
 }
@@ -143,6 +144,7 @@ impl<'a> Outgoing<'a> {
             headers: Vec::new(),
             body: &[],
             deadline: Some(QUICK),
+            silence: None,
             authorized: true,
             progress: None,
         }
@@ -177,6 +179,15 @@ impl<'a> Outgoing<'a> {
         self.progress = Some(bar);
         self
     }
+}
+
+/// How long a stream is listened to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// In all; none for as long as it comes.
+    pub(super) whole: Option<Duration>,
+    /// While nothing comes.
+    pub(super) silence: Option<Duration>,
 }
 
 /// Talks to the first of several servers that takes a request.
@@ -317,7 +328,7 @@ impl Client {
         Err(refused.unwrap_or_else(|| ClientError::Unreachable { tried: tried.join("; ") }))
     }
 
-    /// Writes the body of one server's answer to `into` as it comes; without a deadline for as long as it comes.
+    /// Writes the body of one server's answer to `into` as it comes, for as long as patience lasts.
     ///
     /// # Errors
     /// If the server does not answer, refuses, or breaks off.
@@ -325,12 +336,13 @@ impl Client {
         &self,
         server: &str,
         path: &str,
-        deadline: Option<Duration>,
+        patience: Patience,
         into: &mut impl Write,
     ) -> Result<(), ClientError> {
         let unreachable =
             |error: ureq::Error| ClientError::Unreachable { tried: format!("{server}: {error}") };
-        let outgoing = Outgoing { deadline, ..Outgoing::new(Method::GET, path) };
+        let Patience { whole: deadline, silence } = patience;
+        let outgoing = Outgoing { deadline, silence, ..Outgoing::new(Method::GET, path) };
         let reply = self.open_to(server, &outgoing).map_err(unreachable)?;
         if reply.status().as_u16() >= 400 {
             return Err(refusal(&whole(server, reply).map_err(unreachable)?));
@@ -352,21 +364,21 @@ impl Client {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         if outgoing.body.is_empty() {
-            self.carry(request.body(()), outgoing.deadline)
+            self.carry(request.body(()), outgoing)
         } else {
             let mut shown = Shown { left: outgoing.body, bar: outgoing.progress.as_ref() };
             let request = request.header("content-length", outgoing.body.len());
-            self.carry(request.body(SendBody::from_reader(&mut shown)), outgoing.deadline)
+            self.carry(request.body(SendBody::from_reader(&mut shown)), outgoing)
         }
     }
 
     fn carry<S: AsSendBody>(
         &self,
         request: Result<Request<S>, ureq::http::Error>,
-        deadline: Option<Duration>,
+        outgoing: &Outgoing<'_>,
     ) -> Result<Response<Body>, ureq::Error> {
         let request = request.map_err(ureq::Error::Http)?.with_agent(&self.agent);
-        request.configure().timeout_global(deadline).run()
+        request.configure().timeout_global(outgoing.deadline).timeout_per_read(outgoing.silence).run()
     }
 }
 

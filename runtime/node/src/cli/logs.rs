@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::Global;
-use super::client::{Client, QUICK};
+use super::client::{Client, Patience, QUICK};
 use super::replies::{EndpointReply, typed};
 use super::segment::segment;
 
@@ -73,7 +73,9 @@ impl Logs {
                 let (sender, client, path) = (sender.clone(), &client, &path);
                 scope.spawn(move || {
                     let mut lines = Lines { sender: &sender, begun: Vec::new() };
-                    if let Err(error) = client.follow(node, path, deadline, &mut lines) {
+                    if let Err(error) =
+                        client.follow(node, path, Patience { whole: deadline, silence: None }, &mut lines)
+                    {
                         let _ = sender.send(News::Failed(error.to_string()));
                     }
                 });
@@ -99,7 +101,7 @@ impl Logs {
 }
 
 /// Where the nodes answer, by the scheme that the first server is asked by.
-fn nodes(client: &Client) -> anyhow::Result<BTreeSet<String>> {
+pub(super) fn nodes(client: &Client) -> anyhow::Result<BTreeSet<String>> {
     let endpoints: Vec<EndpointReply> = typed(&client.read("/v1/endpoints")?)?;
     let tls = client.servers().first().is_some_and(|server| server.starts_with("https:"));
     let scheme = if tls { "https" } else { "http" };
@@ -129,7 +131,7 @@ fn shown(line: &str) -> String {
 }
 
 /// A guest's text without what would move a terminal's cursor, or look like another line.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for letter in text.chars() {
         if letter.is_control() && letter != '\t' {

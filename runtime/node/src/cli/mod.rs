@@ -2,6 +2,7 @@
 //!
 //! `node` and `dev` run nodes in this process; nothing else here knows how a node works inside.
 
+mod audit;
 mod backup;
 mod backup_dir;
 mod bench;
@@ -12,6 +13,7 @@ mod deploy;
 mod dev;
 mod dev_home;
 mod endpoints;
+mod events;
 mod inspect;
 mod login;
 mod logs;
@@ -40,6 +42,7 @@ mod token;
 mod undeploy;
 mod watch;
 mod weigher;
+mod why;
 mod workloads;
 
 use std::path::PathBuf;
@@ -112,10 +115,13 @@ enum Command {
     Status(status::Status),
     Nodes(nodes::Nodes),
     Shards(shards::Shards),
+    Why(why::Why),
     Endpoints(endpoints::Endpoints),
     Workloads(workloads::Workloads),
     Inspect(inspect::Inspect),
     Logs(logs::Logs),
+    Events(events::Events),
+    Audit(audit::Audit),
     Weigher(weigher::Weigher),
     Plan(plan::Plan),
     Rebalance(rebalance::Rebalance),
@@ -148,10 +154,13 @@ pub fn run() -> ExitCode {
         Command::Status(status) => status.run(&global),
         Command::Nodes(nodes) => nodes.run(&global),
         Command::Shards(shards) => shards.run(&global),
+        Command::Why(why) => why.run(&global),
         Command::Endpoints(endpoints) => endpoints.run(&global),
         Command::Workloads(workloads) => workloads.run(&global),
         Command::Inspect(inspect) => inspect.run(&global),
         Command::Logs(logs) => logs.run(&global),
+        Command::Events(events) => events.run(&global),
+        Command::Audit(audit) => audit.run(&global),
         Command::Weigher(weigher) => weigher.run(&global),
         Command::Plan(plan) => plan.run(&global),
         Command::Rebalance(rebalance) => rebalance.run(&global),

@@ -134,6 +134,60 @@ pub(super) struct ShardReply {
     pub(super) weight: u64,
 }
 
+/// One shard with its load.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct BusyShardReply {
+    /// Its number.
+    pub(super) shard: u32,
+    /// The node that runs it.
+    pub(super) owner: Option<String>,
+    /// How heavy it is.
+    pub(super) weight: u64,
+    /// Whether its owner told its load.
+    pub(super) load_told: bool,
+    /// Milliseconds per second in which a guest ran.
+    pub(super) busy_ms_per_second: f64,
+    /// Calls per second.
+    pub(super) calls_per_second: f64,
+    /// Calls that wait.
+    pub(super) queue_depth: u64,
+    /// Bytes of its state.
+    pub(super) state_bytes: u64,
+}
+
+/// `GET /v1/audit`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct AuditReply {
+    /// The oldest first.
+    pub(super) entries: Vec<AuditEntryReply>,
+}
+
+/// What somebody did, or was refused.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct AuditEntryReply {
+    /// Its place in the control log.
+    pub(super) index: u64,
+    /// When.
+    pub(super) at: String,
+    /// Who.
+    pub(super) by: String,
+    /// What.
+    pub(super) what: String,
+    /// The digest of what it is about.
+    pub(super) digest: Option<String>,
+    /// Whether it was done.
+    pub(super) outcome: String,
+    /// Why it was refused.
+    pub(super) reason: Option<String>,
+    /// The version that a deploy has made.
+    pub(super) version: Option<u64>,
+    /// How often in a row.
+    pub(super) times: u64,
+}
+
 /// One token of the API.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

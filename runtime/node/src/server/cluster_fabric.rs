@@ -9,7 +9,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use shardloom_cluster::admission::TOKEN_LIFE;
 use shardloom_cluster::control::{
-    ControlCommand as LogCommand, ControlReply as LogReply, ControlState, MemberStanding, Outcome, Refused,
+    AuditEntry, Author, ControlCommand as LogCommand, ControlReply as LogReply, ControlState, EventsAfter,
+    MemberStanding, Outcome, Refused,
 };
 use shardloom_cluster::peers::PeerError;
 use shardloom_cluster::serving::NotServing as NotServingHere;
@@ -29,6 +30,7 @@ use tokio::time::Instant;
 use super::cluster_state::ClusterState;
 use super::fabric::{
     Class, ControlCommand, ControlError, ControlReply, Fabric, FabricError, Force, NotServing, Permit,
+    ShardWhy,
 };
 use super::state::ShardState;
 use super::view::{Member, MemberState, Role, View, Weigher, Workload};
@@ -117,16 +119,20 @@ impl Fabric for ClusterFabric {
         .boxed()
     }
 
-    fn write(&self, command: ControlCommand) -> BoxFuture<'_, Result<ControlReply, ControlError>> {
+    fn write(
+        &self,
+        by: Author,
+        command: ControlCommand,
+    ) -> BoxFuture<'_, Result<ControlReply, ControlError>> {
         async move {
             // The cluster draws the secret of a token, and logs its digest only.
             if let ControlCommand::CreateToken { life } = command {
-                return self.create_token(life.unwrap_or(TOKEN_LIFE)).await;
+                return self.create_token(by, life.unwrap_or(TOKEN_LIFE)).await;
             }
             let Some(command) = log_command(command) else {
                 return Err(ControlError::Refused("the command is no entry of the control log".into()));
             };
-            match self.cluster.write(command).await {
+            match self.cluster.write(command.by(by)).await {
                 Ok(LogReply { index, outcome: Ok(Outcome::Done) }) => Ok(ControlReply::Applied { index }),
                 Ok(LogReply { index, outcome: Ok(Outcome::Deployed { version }) }) => {
                     Ok(ControlReply::Deployed { version, index })
@@ -155,11 +161,34 @@ impl Fabric for ClusterFabric {
     fn order(&self, order: Order) -> BoxFuture<'_, Result<Ordered, PlanRefusal>> {
         self.cluster.order(order).boxed()
     }
+
+    fn audit(&self, since: u64, tail: usize) -> (Vec<AuditEntry>, u64) {
+        let applied = self.cluster.applied().read();
+        let Some(state) = &applied.control else { return (Vec::new(), 0) };
+        let entries = state.audit.after(since);
+        let skipped = entries.len().saturating_sub(tail);
+        (entries.skip(skipped).cloned().collect(), state.audit.dropped())
+    }
+
+    fn why(&self, shard: ShardId) -> ShardWhy {
+        let applied = self.cluster.applied().read();
+        let Some(state) = &applied.control else { return ShardWhy::default() };
+        ShardWhy {
+            pending: state.shards.pending(shard).cloned(),
+            pending_reasons: state.history.pending(shard).to_vec(),
+            history: state.history.of(shard).cloned().collect(),
+        }
+    }
+
+    fn events(&self, since: u64, most: usize) -> EventsAfter {
+        let applied = self.cluster.applied().read();
+        applied.control.as_ref().map(|state| state.events.after(since, most)).unwrap_or_default()
+    }
 }
 
 impl ClusterFabric {
-    async fn create_token(&self, life: Duration) -> Result<ControlReply, ControlError> {
-        match self.cluster.create_token(life).await {
+    async fn create_token(&self, by: Author, life: Duration) -> Result<ControlReply, ControlError> {
+        match self.cluster.create_token(by, life).await {
             Ok(token) => Ok(ControlReply::Token { token: token.to_string(), expires_in: life }),
             Err(TokenRefused::Write(error)) => Err(write_error(error)),
             Err(error) => Err(ControlError::Refused(error.to_string())),
@@ -195,6 +224,7 @@ fn log_command(command: ControlCommand) -> Option<LogCommand> {
         ControlCommand::CreateAccess { name, role, digest } => {
             LogCommand::CreateAccessToken { name, role, digest }
         }
+        ControlCommand::Note { what, digest, refused } => LogCommand::Note { what, digest, refused },
         ControlCommand::RevokeAccess { name } => LogCommand::RevokeAccessToken { name },
         ControlCommand::RepairShards { changes, nothing_left } => {
             LogCommand::RepairShards { changes: encode_changes(&changes).ok()?.into(), nothing_left }

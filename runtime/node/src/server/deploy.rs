@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use shardloom_cluster::control::{VersionChange, can_be_canary};
+use shardloom_cluster::control::{Author, VersionChange, can_be_canary};
 use shardloom_host as host;
 use shardloom_host::{Admitted, World, outgoing_http};
+use shardloom_protocol::digest::Digest;
 use shardloom_protocol::peer::{ComponentRole, PeerReply, PeerRequest, Trial};
 use shardloom_protocol::workload::{Bodies, Reuse, WorkloadSpec};
 use shardloom_sharding::canary::Share;
 use shardloom_sharding::ids::NodeId;
 use tokio::time::{Instant, timeout_at};
 
-use super::fabric::{Class, ControlCommand, ControlReply};
+use super::fabric::{Class, ControlCommand, ControlError, ControlReply};
 use super::guests::{self, GuestError};
 use super::node_server::NodeServer;
 use super::problem::{Code, Problem};
@@ -53,6 +54,7 @@ pub enum Reach {
 /// Nothing has changed then, unless `executed` is `unknown`.
 pub async fn deploy(
     server: &NodeServer,
+    by: Author,
     name: &str,
     spec: WorkloadSpec,
     reach: Reach,
@@ -80,7 +82,7 @@ pub async fn deploy(
             ControlCommand::ChangeVersion { name, base: base.unwrap_or(0), change }
         }
     };
-    match write_everywhere(server, command).await? {
+    match write_everywhere(server, by, command).await? {
         ControlReply::Deployed { version, .. } => Ok(Deployed { version, confirmed_by }),
         other => Err(Problem::new(Code::Internal, format!("deployed, but got {other:?}"))),
     }
@@ -99,16 +101,26 @@ pub enum Leaving {
 ///
 /// # Errors
 /// `unknown-workload`, or that the control log cannot be written; where state is to go, that some of it is left.
-pub async fn undeploy(server: &NodeServer, name: String, leaving: Leaving) -> Result<u64, Problem> {
+pub async fn undeploy(
+    server: &NodeServer,
+    by: Author,
+    name: String,
+    leaving: Leaving,
+) -> Result<u64, Problem> {
     let _under_way = server.deploys.begin(&name)?;
     let deployed = server.fabric.view().workloads.contains_key(&name);
     let known = deployed || server.fabric.view().left_by.contains_key(&name);
     if leaving == Leaving::KeepState || deployed || !known {
-        write_everywhere(server, ControlCommand::RemoveWorkload { name: name.clone() }).await?;
+        write_everywhere(server, by.clone(), ControlCommand::RemoveWorkload { name: name.clone() }).await?;
     }
     match leaving {
         Leaving::KeepState => Ok(0),
-        Leaving::DeleteState => erase::erase(server, &name).await,
+        Leaving::DeleteState => {
+            let erased = erase::erase(server, &name).await;
+            let refused = erased.as_ref().err().map(|problem| problem.detail.clone());
+            note(server, by, (format!("delete the state of {name}"), None), refused).await;
+            erased
+        }
     }
 }
 
@@ -271,12 +283,32 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// As the control log says; that a node lags is none.
-pub async fn write_everywhere(server: &NodeServer, command: ControlCommand) -> Result<ControlReply, Problem> {
-    let reply = server.fabric.write(command).await?;
+pub async fn write_everywhere(
+    server: &NodeServer,
+    by: Author,
+    command: ControlCommand,
+) -> Result<ControlReply, Problem> {
+    let reply = server.fabric.write(by, command).await?;
     if let Some(index) = reply.index() {
         await_applied(server, index).await;
     }
     Ok(reply)
+}
+
+/// Records in the audit what is no entry of its own, with why it was refused if it was. That it cannot be recorded, now that it is done, is for the log of
+/// this node.
+pub async fn note(
+    server: &NodeServer,
+    by: Author,
+    (what, digest): (String, Option<Digest>),
+    refused: Option<String>,
+) {
+    let written =
+        server.fabric.write(by.clone(), ControlCommand::Note { what: what.clone(), digest, refused });
+    match written.await {
+        Ok(_) | Err(ControlError::Refused(_)) => {}
+        Err(error) => tracing::warn!(%by, what, %error, "what was done is not in the audit"),
+    }
 }
 
 async fn await_applied(server: &NodeServer, index: u64) {

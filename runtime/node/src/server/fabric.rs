@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use shardloom_cluster::control::{Setting, TokenRole, VersionChange};
+use shardloom_cluster::control::{
+    AuditEntry, Author, EpochChange, EventsAfter, Reason, Setting, TokenRole, VersionChange,
+};
 use shardloom_protocol::digest::Digest;
 use shardloom_protocol::peer::LogEnds;
 use shardloom_protocol::workload::WorkloadSpec;
 use shardloom_sharding::change::Change;
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
-use shardloom_sharding::protocol::control::NothingLeft;
+use shardloom_sharding::protocol::control::{Assignment, NothingLeft};
 use shardloom_sharding::protocol::leader::{Order, Ordered, PlanAsk, PlanRefusal, Preview};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -60,11 +62,12 @@ pub trait Fabric: Send + Sync + 'static {
         deadline: Instant,
     ) -> BoxFuture<'_, Result<Bytes, FabricError>>;
 
-    /// Writes to the control log, through whichever node leads, and waits until the command is applied here.
+    /// Writes to the control log, through whichever node leads, and waits until the command is applied here. The audit shows whose doing it is.
     ///
     /// # Errors
     /// Says why it was not written, or that nobody knows.
-    fn write(&self, command: ControlCommand) -> BoxFuture<'_, Result<ControlReply, ControlError>>;
+    fn write(&self, by: Author, command: ControlCommand)
+    -> BoxFuture<'_, Result<ControlReply, ControlError>>;
 
     /// Makes the leader give up its place; answers who leads then.
     ///
@@ -83,6 +86,26 @@ pub trait Fabric: Send + Sync + 'static {
     /// # Errors
     /// It does not lead, does not know the plan, or the plan does not fit; nothing has changed.
     fn order(&self, order: Order) -> BoxFuture<'_, Result<Ordered, PlanRefusal>>;
+
+    /// At most so many of the newest entries of the audit after an index, the oldest first, and how many older ones have been dropped.
+    fn audit(&self, since: u64, tail: usize) -> (Vec<AuditEntry>, u64);
+
+    /// What the control log knows of why a shard is where it is.
+    fn why(&self, shard: ShardId) -> ShardWhy;
+
+    /// At most so many events after an index, the oldest first.
+    fn events(&self, since: u64, most: usize) -> EventsAfter;
+}
+
+/// Why a shard is where it is.
+#[derive(Debug, Clone, Default)]
+pub struct ShardWhy {
+    /// What is proposed for it and not committed.
+    pub pending: Option<Assignment>,
+    /// Why that is proposed.
+    pub pending_reasons: Vec<Reason>,
+    /// Its last changes, the oldest first.
+    pub history: Vec<EpochChange>,
 }
 
 /// Which of a peer's streams a request takes.
@@ -234,6 +257,15 @@ pub enum ControlCommand {
         role: TokenRole,
         /// The sha256 of its secret.
         digest: Digest,
+    },
+    /// Records in the audit what is no entry of its own.
+    Note {
+        /// What was done, for people.
+        what: String,
+        /// The backup that it was about.
+        digest: Option<Digest>,
+        /// Why it was refused, if it was.
+        refused: Option<String>,
     },
     /// Revokes a token of the API.
     RevokeAccess {

@@ -20,6 +20,9 @@ use super::readings::Readings;
 /// Uploads that a node takes at once: each is held in memory whole until it is admitted.
 const UPLOADS_MAX: usize = 4;
 
+/// Clients that follow the events of a node at once: each is a connection, and is woken by every change.
+const EVENT_STREAMS_MAX: usize = 64;
+
 /// A node's server. It decides nothing about who owns what: the [`Fabric`] knows.
 ///
 /// Whoever makes one runs, each in a task of its own: [`NodeServer::serve`] for clients and
@@ -39,6 +42,7 @@ pub struct NodeServer {
     /// Deadlines and intervals.
     pub timings: Timings,
     pub(super) uploads: Semaphore,
+    pub(super) event_streams: Arc<Semaphore>,
     pub(super) deploys: Deploys,
     pub(super) readings: Readings,
     pub(super) endings: Endings,
@@ -71,6 +75,7 @@ impl NodeServer {
             limits,
             timings,
             uploads: Semaphore::new(UPLOADS_MAX),
+            event_streams: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
             deploys: Deploys::default(),
             readings: Readings::default(),
             endings: Endings::default(),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::join_all;
+use shardloom_cluster::control::Author;
 use shardloom_protocol::peer::{LogEnds, PeerReply, PeerRequest};
 use shardloom_sharding::change::Change;
 use shardloom_sharding::ids::{Epoch, NodeId, Replica, ShardId, Tail};
@@ -87,6 +88,7 @@ pub async fn survey(server: &NodeServer, named: &[ShardId]) -> Result<Survey, Pr
 /// As [`survey`]; or nothing is left of a shard, and that is not accepted; or the control log cannot be written.
 pub async fn repair(
     server: &NodeServer,
+    by: Author,
     named: &[ShardId],
     nothing_left: NothingLeft,
 ) -> Result<Vec<Damage>, Problem> {
@@ -115,7 +117,8 @@ pub async fn repair(
         let owner = replicas.first().ok_or_else(nobody)?.node;
         changes.push(Change { shard: *shard, base: *base, owner, replicas: replicas.into_iter().collect() });
     }
-    deploy::write_everywhere(server, ControlCommand::RepairShards { changes, nothing_left }).await?;
+    let command = ControlCommand::RepairShards { changes, nothing_left };
+    deploy::write_everywhere(server, by, command).await?;
     Ok(damaged)
 }
 

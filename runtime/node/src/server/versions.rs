@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use shardloom_cluster::control::VersionChange;
+use shardloom_cluster::control::{Author, VersionChange};
 use shardloom_protocol::digest::Digest;
 
 use super::deploy::write_everywhere;
@@ -30,17 +30,22 @@ pub struct Changed {
 ///
 /// # Errors
 /// `refused` where there is none; `deploy-conflict`. Nothing has changed then.
-pub async fn promote(server: &NodeServer, name: &str) -> Result<Changed, Problem> {
+pub async fn promote(server: &NodeServer, by: Author, name: &str) -> Result<Changed, Problem> {
     let _under_way = server.deploys.begin(name)?;
     let workload = deployed(server, name)?;
-    change(server, &workload, VersionChange::Promote).await
+    change(server, by, &workload, VersionChange::Promote).await
 }
 
 /// Ends the canary; where there is none, makes an earlier version current again: this one, or the one before.
 ///
 /// # Errors
 /// `refused` where that version is not kept, or its shard function is another one while there is state; `deploy-conflict`. Nothing has changed then.
-pub async fn roll_back(server: &NodeServer, name: &str, to: Option<u64>) -> Result<Changed, Problem> {
+pub async fn roll_back(
+    server: &NodeServer,
+    by: Author,
+    name: &str,
+    to: Option<u64>,
+) -> Result<Changed, Problem> {
     let _under_way = server.deploys.begin(name)?;
     let workload = deployed(server, name)?;
     if workload.canary.is_none()
@@ -48,7 +53,7 @@ pub async fn roll_back(server: &NodeServer, name: &str, to: Option<u64>) -> Resu
     {
         state_of_names::may_have_function(server, name, function).await?;
     }
-    change(server, &workload, VersionChange::RollBack { to }).await
+    change(server, by, &workload, VersionChange::RollBack { to }).await
 }
 
 /// The shard function of the version that a rollback goes to; none if it is not kept.
@@ -63,10 +68,15 @@ fn deployed(server: &NodeServer, name: &str) -> Result<Arc<Workload>, Problem> {
     server.fabric.view().workloads.get(name).cloned().ok_or_else(unknown)
 }
 
-async fn change(server: &NodeServer, workload: &Workload, change: VersionChange) -> Result<Changed, Problem> {
+async fn change(
+    server: &NodeServer,
+    by: Author,
+    workload: &Workload,
+    change: VersionChange,
+) -> Result<Changed, Problem> {
     let command =
         ControlCommand::ChangeVersion { name: workload.name.clone(), base: workload.activation, change };
-    match write_everywhere(server, command).await? {
+    match write_everywhere(server, by, command).await? {
         ControlReply::Deployed { version, index } => Ok(Changed {
             version,
             before: workload.version,

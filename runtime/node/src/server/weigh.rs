@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use futures::future::join_all;
+use shardloom_cluster::control::Author;
 use shardloom_host as host;
 use shardloom_protocol::digest::Digest;
 use shardloom_protocol::peer::{ComponentRole, PeerReply, PeerRequest, ShardLoad, Trial, WeightsOutline};
@@ -72,13 +73,13 @@ pub struct Weighed {
 ///
 /// # Errors
 /// As a deploy; a weigher that is set but gives no weights is an error too, and shows as the alarm.
-pub async fn set(server: &NodeServer, choice: Choice) -> Result<WeightsOutline, Problem> {
+pub async fn set(server: &NodeServer, by: Author, choice: Choice) -> Result<WeightsOutline, Problem> {
     if let Choice::Component(component) = choice {
         deploy::confirm(server, &[trial(component)]).await?;
     }
     // The leader, which is to run it, may be another node.
     let command = ControlCommand::SetWeigher { component: choice.digest() };
-    deploy::write_everywhere(server, command).await?;
+    deploy::write_everywhere(server, by, command).await?;
     run(server).await
 }
 
@@ -167,7 +168,7 @@ pub async fn run_here(server: &NodeServer) -> PeerReply {
             ControlCommand::RaiseWeigherAlarm { component, text: text.clone() }
         }
     };
-    match (deploy::write_everywhere(server, written).await, weighed) {
+    match (deploy::write_everywhere(server, Author::Node(view.this_node), written).await, weighed) {
         (Ok(_), weighed) => PeerReply::Weighed(weighed.map(|weights| outline(&weights))),
         (Err(problem), Ok(_)) => {
             PeerReply::Weighed(Err(format!("the weights were not written: {}", problem.detail)))
@@ -219,7 +220,7 @@ pub fn outline(weights: &[u32]) -> WeightsOutline {
 }
 
 /// One load per shard, in order, and whether its owner told it: where it did not, there is no load but the weight, which the shard keeps.
-async fn collect(server: &NodeServer, view: &View) -> (Vec<host::ShardLoad>, Vec<bool>) {
+pub async fn collect(server: &NodeServer, view: &View) -> (Vec<host::ShardLoad>, Vec<bool>) {
     let weight = |shard: ShardId| {
         view.weights.as_ref().and_then(|weights| weights.get(shard.index()).copied()).unwrap_or(1)
     };

@@ -41,7 +41,11 @@ async fn every_described_operation_exists_and_nothing_else_does() {
     let table = table(world.server(0));
     let description = client.admin("GET", "/v1/openapi.json", b"").await.json();
     for operation in table.operations() {
-        let path = operation.path.replace(['{', '}'], "");
+        let mut path = operation.path.replace(['{', '}'], "");
+        if path == "/v1/events" {
+            // It would go on for as long as the node does.
+            path.push_str("?follow=false");
+        }
         let reply = client.admin(&operation.verb.name().to_uppercase(), &path, b"").await;
         let code =
             serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap_or_default()["code"].clone();

@@ -8,8 +8,9 @@ use shardloom_sharding::route::Progress;
 
 use crate::client::key_of;
 use crate::link::Link;
+use crate::views::{commit, propose};
 use crate::waiting::until;
-use crate::world::{SHARDS, World, commit, propose};
+use crate::world::{SHARDS, World};
 
 fn shard(key: &str) -> ShardId {
     shard_of_str(key, SHARDS)

@@ -4,7 +4,8 @@ use shardloom_sharding::ids::ShardId;
 use shardloom_sharding::key::shard_of_str;
 
 use crate::client::{Reply, key_of};
-use crate::world::{SHARDS, World, commit};
+use crate::views::commit;
+use crate::world::{SHARDS, World};
 
 fn replayed(reply: &Reply) -> bool {
     reply.headers.contains_key("idempotent-replayed")

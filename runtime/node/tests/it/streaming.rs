@@ -7,8 +7,9 @@ use tokio::net::TcpStream;
 
 use crate::client::{Client, Reply, key_of};
 use crate::guests::guest;
+use crate::views::{commit, propose};
 use crate::waiting::until;
-use crate::world::{SHARDS, World, commit, propose};
+use crate::world::{SHARDS, World};
 
 /// Uploads `web-stream` and deploys it with this said of HTTP.
 async fn put(client: &Client, http: Value) -> Reply {

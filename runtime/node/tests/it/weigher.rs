@@ -45,6 +45,11 @@ async fn a_busy_shard_on_any_node_weighs_more_after_the_weigher_ran() {
     let shard = shardloom_sharding::key::shard_of_str(&key, crate::world::SHARDS);
     let shards = world.client(2).admin("GET", "/v1/shards", b"").await.json();
     assert_eq!(shards[shard.index()]["weight"], busy["max"]);
+    let busiest = world.client(0).admin("GET", "/v1/shards?busiest=3", b"").await.json();
+    assert_eq!((busiest.as_array().unwrap().len(), &busiest[0]["shard"]), (3, &json!(shard)), "{busiest}");
+    assert_eq!(busiest[0]["load_told"], true);
+    assert!(busiest[0]["busy_ms_per_second"].as_f64() > Some(0.0), "{busiest}");
+    world.client(0).admin("GET", "/v1/shards?busiest=x", b"").await.problem(400, "bad-request", "no");
     let shown = shown(&world).await;
     assert_eq!((&shown["weights_set"], &shown["alarm"]), (&json!(true), &Value::Null));
 }

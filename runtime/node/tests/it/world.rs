@@ -10,27 +10,25 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use sha2::{Digest as _, Sha256};
 use shardloom::server::fabric::{
-    Class, ControlCommand, ControlError, ControlReply, Fabric, FabricError, NotServing, Permit,
+    Class, ControlCommand, ControlError, ControlReply, Fabric, FabricError, NotServing, Permit, ShardWhy,
 };
 use shardloom::server::http::connection::Carrier;
 use shardloom::server::limits::{Limits, Timings};
 use shardloom::server::metrics::Metrics;
 use shardloom::server::state::ShardState;
-use shardloom::server::view::{Member, MemberState, Role, View, Weigher, Workload};
+use shardloom::server::view::{MemberState, View, Weigher, Workload};
 use shardloom::server::{NodeServer, chores};
 use shardloom_cluster::control::{
-    self, AccessError, AccessTokens, BadSetting, Settings, VersionChange, VersionRefused,
+    self, AccessError, AuditEntry, AuditLog, Author, BadSetting, Event, EventRing, EventsAfter, Outcome,
+    Refused, VersionChange, VersionRefused,
 };
 use shardloom_host::{Compiler, Host, HostOptions};
-use shardloom_protocol::digest::Digest;
 use shardloom_protocol::peer::LogEnds;
 use shardloom_sharding::canary;
-use shardloom_sharding::ids::{ClusterId, DiskId, Epoch, NodeId, Replica, ShardId, Tail, Term};
+use shardloom_sharding::ids::{DiskId, Epoch, NodeId, Replica, ShardId, Tail};
 use shardloom_sharding::map::ShardMap;
 use shardloom_sharding::protocol::leader::{Order, Ordered, PlanAsk, PlanRefusal, Preview};
-use shardloom_sharding::route::Progress;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -40,6 +38,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::client::Client;
 use crate::link::Link;
 use crate::state::TestState;
+use crate::views::{first_view, member};
 
 pub(crate) const ADMIN_TOKEN: &str = "the-admin-token";
 pub(crate) const SHARDS: u32 = 32;
@@ -61,6 +60,8 @@ struct Shared {
     control: Mutex<View>,
     /// What is deployed, and how.
     versions: Mutex<BTreeMap<String, control::Workload>>,
+    audit: Mutex<AuditLog>,
+    events: Mutex<EventRing>,
     nodes: Vec<Arc<NodeState>>,
     /// One a shard.
     states: Vec<Arc<TestState>>,
@@ -78,7 +79,7 @@ pub(crate) struct World {
     directories: Vec<TempDir>,
 }
 
-fn node_id(number: usize) -> NodeId {
+pub(crate) fn node_id(number: usize) -> NodeId {
     NodeId(number as u64 + 1)
 }
 
@@ -181,7 +182,7 @@ impl Shared {
                 let bad = |bad: AccessError| ControlError::Refused(bad.to_string());
                 Arc::make_mut(&mut control.access).revoke(&name).map_err(bad)?;
             }
-            ControlCommand::RepairShards { .. } => {}
+            ControlCommand::RepairShards { .. } | ControlCommand::Note { .. } => {}
             ControlCommand::RemoveNode { node, .. } => {
                 return Err(ControlError::Refused(format!("removing {node} would orphan data")));
             }
@@ -193,6 +194,19 @@ impl Shared {
 
 fn refused(refused: VersionRefused) -> ControlError {
     ControlError::Refused(refused.to_string())
+}
+
+impl Shared {
+    /// As the control log records who did what. Its own tests say how; here it is enough who.
+    fn record(&self, by: Author, what: String, reply: &Result<ControlReply, ControlError>) {
+        let index = self.control.lock().unwrap().applied;
+        let outcome = match reply {
+            Ok(_) => Ok(Outcome::Done),
+            Err(error) => Err(Refused::Noted { reason: error.to_string() }),
+        };
+        let entry = AuditEntry::new(index, (by, 0), (what, None), &outcome);
+        self.audit.lock().unwrap().add(entry);
+    }
 }
 
 impl World {
@@ -228,6 +242,8 @@ impl World {
         let shared = Arc::new(Shared {
             control: Mutex::new(first_view(map.clone())),
             versions: Mutex::default(),
+            audit: Mutex::default(),
+            events: Mutex::default(),
             nodes: nodes.collect(),
             states: (0..shards).map(|_| Arc::default()).collect(),
         });
@@ -246,17 +262,7 @@ impl World {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
             node.address.set(address).unwrap();
-            let member = Member {
-                state: MemberState::Live,
-                role: if node.this == node_id(0) { Role::Leader } else { Role::Voter },
-                http: address.to_string(),
-                peer: "127.0.0.1:7081".into(),
-                gossip: "127.0.0.1:7082".into(),
-                zone: String::new(),
-                capacity: 100,
-                labels: BTreeMap::new(),
-                live: true,
-            };
+            let member = member(node.this, address);
             shared.control.lock().unwrap().members.insert(node.this, member);
             assert!(node.server.set(Arc::clone(&server)).is_ok());
             tasks.spawn(chores::run(Arc::clone(&server)));
@@ -315,6 +321,23 @@ impl World {
         self.change_but_for(&[], change);
     }
 
+    /// Has something happen in the whole cluster; says at which index.
+    pub(crate) fn happen(&self, event: Event) -> u64 {
+        let index = {
+            let mut control = self.shared.control.lock().unwrap();
+            control.applied += 1;
+            control.applied
+        };
+        self.shared.events.lock().unwrap().add(index, event);
+        self.shared.publish(&[]);
+        index
+    }
+
+    /// The audit.
+    pub(crate) fn audit(&self) -> Vec<AuditEntry> {
+        self.shared.audit.lock().unwrap().after(0).cloned().collect()
+    }
+
     pub(crate) fn lease(&self, node: usize, live: bool) {
         self.shared.nodes[node].lease.store(live, Ordering::SeqCst);
         self.shared.publish(&[]);
@@ -323,51 +346,6 @@ impl World {
     pub(crate) fn hold(&self, node: usize, shards: impl IntoIterator<Item = ShardId>) {
         *self.shared.nodes[node].held.write().unwrap() = shards.into_iter().collect();
         self.shared.publish(&[]);
-    }
-}
-
-/// Proposes a change of these shards: nobody serves them.
-pub(crate) fn propose(view: &mut View, shards: impl IntoIterator<Item = ShardId>) {
-    let mut unsettled = (*view.unsettled).clone();
-    unsettled.extend(shards.into_iter().map(|shard| (shard, Progress::Resharding)));
-    view.unsettled = Arc::new(unsettled);
-}
-
-/// Commits a new owner of these shards under the newest index.
-pub(crate) fn commit(view: &mut View, owner: usize, shards: impl IntoIterator<Item = ShardId>) {
-    let mut unsettled = (*view.unsettled).clone();
-    let mut map = (*view.map).clone();
-    for shard in shards {
-        unsettled.remove(&shard);
-        let replicas: Vec<Replica> = map.replicas(shard).collect();
-        map.assign(shard, Epoch(view.applied), Some(node_id(owner)), &replicas).unwrap();
-    }
-    view.unsettled = Arc::new(unsettled);
-    view.map = Arc::new(map);
-}
-
-fn first_view(map: ShardMap) -> View {
-    View {
-        cluster_id: ClusterId(7),
-        this_node: node_id(0),
-        leader: Some(node_id(0)),
-        term: Term(1),
-        applied: 1,
-        replicas: 3,
-        replicas_possible: 3,
-        settings: Settings::default(),
-        moves: Arc::default(),
-        map: Arc::new(map),
-        unsettled: Arc::default(),
-        members: BTreeMap::new(),
-        workloads: BTreeMap::new(),
-        left_by: BTreeMap::new(),
-        weigher: None,
-        weights: None,
-        access: Arc::new(AccessTokens::founded(Digest(Sha256::digest(ADMIN_TOKEN).into()), 1)),
-        lease_live: true,
-        full: std::collections::BTreeSet::new(),
-        warnings: Vec::new(),
     }
 }
 
@@ -458,12 +436,19 @@ impl Fabric for TestFabric {
         .boxed()
     }
 
-    fn write(&self, command: ControlCommand) -> BoxFuture<'_, Result<ControlReply, ControlError>> {
+    fn write(
+        &self,
+        by: Author,
+        command: ControlCommand,
+    ) -> BoxFuture<'_, Result<ControlReply, ControlError>> {
         async move {
             if self.view().leader.is_none() {
                 return Err(ControlError::NoLeader);
             }
-            let reply = self.shared.apply(command)?;
+            let what = format!("{command:?}");
+            let reply = self.shared.apply(command);
+            self.shared.record(by, what, &reply);
+            let reply = reply?;
             // As in a real cluster, the views follow a little later.
             let shared = Arc::clone(&self.shared);
             tokio::task::spawn_blocking(move || {
@@ -492,5 +477,21 @@ impl Fabric for TestFabric {
             Ok(next)
         }
         .boxed()
+    }
+
+    fn audit(&self, since: u64, tail: usize) -> (Vec<AuditEntry>, u64) {
+        let audit = self.shared.audit.lock().unwrap();
+        let entries = audit.after(since);
+        let skipped = entries.len().saturating_sub(tail);
+        (entries.skip(skipped).cloned().collect(), audit.dropped())
+    }
+
+    fn why(&self, _shard: ShardId) -> ShardWhy {
+        // Nothing is ever agreed on here.
+        ShardWhy::default()
+    }
+
+    fn events(&self, since: u64, most: usize) -> EventsAfter {
+        self.shared.events.lock().unwrap().after(since, most)
     }
 }

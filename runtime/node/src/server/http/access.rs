@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use shardloom_cluster::control::{ParseRoleError, TokenRole};
 use shardloom_protocol::digest::Digest;
 
-use super::auth;
+use super::auth::{self, Caller};
 use super::extract::{Manifest, Segment};
 use crate::server::fabric::ControlCommand;
 use crate::server::problem::{Code, Problem};
@@ -39,6 +39,7 @@ pub async fn list(State(server): Server) -> Json<Value> {
 /// `POST /v1/admin/access`: the reply holds the secret, which nobody can be told again.
 pub async fn create(
     State(server): Server,
+    Caller(by): Caller,
     Manifest(Wanted { name, role }): Manifest<Wanted>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let role: TokenRole =
@@ -50,12 +51,16 @@ pub async fn create(
     let secret: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
     let digest = Digest(auth::digest(secret.as_bytes()));
     let command = ControlCommand::CreateAccess { name: name.clone(), role, digest };
-    deploy::write_everywhere(&server, command).await?;
+    deploy::write_everywhere(&server, by, command).await?;
     Ok((StatusCode::CREATED, Json(json!({ "name": name, "role": role.name(), "token": secret }))))
 }
 
 /// `DELETE /v1/admin/access/{name}`
-pub async fn revoke(State(server): Server, Segment(name): Segment) -> Result<Json<Value>, Problem> {
-    deploy::write_everywhere(&server, ControlCommand::RevokeAccess { name: name.clone() }).await?;
+pub async fn revoke(
+    State(server): Server,
+    Caller(by): Caller,
+    Segment(name): Segment,
+) -> Result<Json<Value>, Problem> {
+    deploy::write_everywhere(&server, by, ControlCommand::RevokeAccess { name: name.clone() }).await?;
     Ok(Json(json!({ "name": name, "state": "revoked" })))
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
-use shardloom_cluster::control::TokenRole;
+use shardloom_cluster::control::{Author, TokenRole};
 
 use crate::server::NodeServer;
 use crate::server::problem::{Code, Problem};
@@ -31,7 +32,7 @@ pub struct Post {
 }
 
 /// Lets a request through that carries a token of the role, or of one that may do more.
-pub async fn guarded(State(post): State<Post>, request: Request, next: Next) -> Response {
+pub async fn guarded(State(post): State<Post>, mut request: Request, next: Next) -> Response {
     let Some(token) = bearer(request.headers()) else {
         let detail = "send a token as `authorization: Bearer TOKEN`";
         return Problem::new(Code::Unauthenticated, detail).into_response();
@@ -42,10 +43,25 @@ pub async fn guarded(State(post): State<Post>, request: Request, next: Next) -> 
         return Problem::new(Code::Unauthenticated, detail).into_response();
     };
     if token.role < post.role {
-        let detail = format!("the token {name} is that of a {}, and this is for a {}", token.role, post.role);
+        let detail = format!("the token {name} has the role {}, and this needs {}", token.role, post.role);
         return Problem::new(Code::Forbidden, detail).into_response();
     }
+    request.extensions_mut().insert(Caller(Author::Token(name.to_owned())));
+    drop(view);
     next.run(request).await
+}
+
+/// Whose token a request carries, for the audit. Only behind a guard is there one.
+#[derive(Debug, Clone)]
+pub struct Caller(pub Author);
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Caller, Problem> {
+        let nobody = || Problem::new(Code::Unauthenticated, "nobody has asked who this is");
+        parts.extensions.get::<Caller>().cloned().ok_or_else(nobody)
+    }
 }
 
 /// The bearer token of a request.

@@ -15,10 +15,11 @@ use shardloom_protocol::digest::Digest;
 use shardloom_protocol::peer::{RestoreShard, RestoreStage, RestoreStep, ShardPart};
 use shardloom_sharding::ids::ShardId;
 
+use super::auth::Caller;
 use super::extract::Segment;
 use crate::server::backup::Passage;
 use crate::server::problem::{Code, Problem};
-use crate::server::{NodeServer, restore};
+use crate::server::{NodeServer, deploy, restore};
 
 type Server = State<Arc<NodeServer>>;
 
@@ -59,6 +60,7 @@ enum StepName {
 /// `POST /v1/admin/restore/shards/{shard}?backup=SHA256&step=begin|rows|end`
 pub async fn restore(
     State(server): Server,
+    Caller(by): Caller,
     Segment(shard): Segment,
     step: Result<Query<Step>, QueryRejection>,
     rows: Result<Bytes, BytesRejection>,
@@ -69,13 +71,20 @@ pub async fn restore(
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Code::BodyTooLarge, "send fewer rows at once"),
         _ => Problem::new(Code::BadRequest, error.body_text()),
     })?;
+    let ends = matches!(step, StepName::End);
     let step = match step {
         StepName::Begin => RestoreStep::Begin,
         StepName::Rows => RestoreStep::Rows(rows),
         StepName::End => RestoreStep::End,
     };
     let shard = parse(&shard)?;
-    let stage = restore::restore(&server, RestoreShard { shard, backup, step }).await?;
+    let restored = restore::restore(&server, RestoreShard { shard, backup, step }).await;
+    if ends {
+        // One entry a shard, and those in a row are one in the audit.
+        let refused = restored.as_ref().err().map(|problem| problem.detail.clone());
+        deploy::note(&server, by, ("restore a shard from a backup".into(), Some(backup)), refused).await;
+    }
+    let stage = restored?;
     let stage = match stage {
         RestoreStage::Begun => "begun",
         RestoreStage::Ended => "ended",

@@ -8,8 +8,10 @@ use axum::extract::{Query, State};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use shardloom_cluster::control::Author;
 use shardloom_sharding::ids::NodeId;
 
+use super::auth::Caller;
 use super::extract::Segment;
 use crate::server::fabric::{ControlCommand, ControlReply, Force};
 use crate::server::problem::{Code, Problem};
@@ -26,7 +28,11 @@ pub struct TokenRequest {
 }
 
 /// `POST /v1/admin/tokens`
-pub async fn create_token(State(server): Server, body: Bytes) -> Result<Json<Value>, Problem> {
+pub async fn create_token(
+    State(server): Server,
+    Caller(by): Caller,
+    body: Bytes,
+) -> Result<Json<Value>, Problem> {
     let request: TokenRequest = match body.trim_ascii() {
         b"" | b"null" => TokenRequest::default(),
         text => {
@@ -34,7 +40,7 @@ pub async fn create_token(State(server): Server, body: Bytes) -> Result<Json<Val
         }
     };
     let life = request.expires_in_s.map(Duration::from_secs);
-    match server.fabric.write(ControlCommand::CreateToken { life }).await? {
+    match server.fabric.write(by, ControlCommand::CreateToken { life }).await? {
         ControlReply::Token { token, expires_in } => {
             Ok(Json(json!({ "token": token, "expires_in_s": expires_in.as_secs() })))
         }
@@ -43,21 +49,32 @@ pub async fn create_token(State(server): Server, body: Bytes) -> Result<Json<Val
 }
 
 /// `POST /v1/admin/step-down`
-pub async fn step_down(State(server): Server) -> Result<Json<Value>, Problem> {
-    let leader = server.fabric.step_down().await?;
+pub async fn step_down(State(server): Server, Caller(by): Caller) -> Result<Json<Value>, Problem> {
+    let stepped = server.fabric.step_down().await;
+    let refused = stepped.as_ref().err().map(ToString::to_string);
+    deploy::note(&server, by, ("have another node lead".into(), None), refused).await;
+    let leader = stepped?;
     Ok(Json(json!({ "leader": leader })))
 }
 
 /// `POST /v1/admin/nodes/{id}/add`
-pub async fn add(State(server): Server, Segment(id): Segment) -> Result<Json<Value>, Problem> {
+pub async fn add(
+    State(server): Server,
+    Caller(by): Caller,
+    Segment(id): Segment,
+) -> Result<Json<Value>, Problem> {
     let node = node(&id)?;
-    change(&server, node, ControlCommand::AddNode(node)).await
+    change(&server, by, node, ControlCommand::AddNode(node)).await
 }
 
 /// `POST /v1/admin/nodes/{id}/drain`
-pub async fn drain(State(server): Server, Segment(id): Segment) -> Result<Json<Value>, Problem> {
+pub async fn drain(
+    State(server): Server,
+    Caller(by): Caller,
+    Segment(id): Segment,
+) -> Result<Json<Value>, Problem> {
     let node = node(&id)?;
-    change(&server, node, ControlCommand::DrainNode(node)).await
+    change(&server, by, node, ControlCommand::DrainNode(node)).await
 }
 
 /// How a node is removed.
@@ -71,21 +88,27 @@ pub struct Removal {
 /// `POST /v1/admin/nodes/{id}/remove?force=BOOL`
 pub async fn remove(
     State(server): Server,
+    Caller(by): Caller,
     Segment(id): Segment,
     removal: Result<Query<Removal>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
     let node = node(&id)?;
     let Query(removal) = removal.map_err(|error| Problem::new(Code::BadRequest, error.body_text()))?;
     let force = if removal.force { Force::Orphan } else { Force::Refuse };
-    change(&server, node, ControlCommand::RemoveNode { node, force }).await
+    change(&server, by, node, ControlCommand::RemoveNode { node, force }).await
 }
 
 fn node(id: &str) -> Result<NodeId, Problem> {
     id.parse().map_err(|error| Problem::new(Code::BadRequest, format!("{error}")))
 }
 
-async fn change(server: &NodeServer, node: NodeId, command: ControlCommand) -> Result<Json<Value>, Problem> {
-    deploy::write_everywhere(server, command).await?;
+async fn change(
+    server: &NodeServer,
+    by: Author,
+    node: NodeId,
+    command: ControlCommand,
+) -> Result<Json<Value>, Problem> {
+    deploy::write_everywhere(server, by, command).await?;
     let view = server.fabric.view();
     let state = view.members.get(&node).map_or(json!("removed"), |member| json!(member.state));
     Ok(Json(json!({ "id": node, "state": state })))

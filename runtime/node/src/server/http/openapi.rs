@@ -1,11 +1,12 @@
 //! `/v1/openapi.json`: the API described for programs.
 
 use serde_json::{Value, json};
-use shardloom_cluster::control::TokenRole;
+use shardloom_cluster::control::{Event, TokenRole};
 use shardloom_sharding::plan::Reason;
 
 use super::auth::Guard;
 use super::operation::{Operation, Verb};
+use super::why::REASONS;
 use super::{headers, request_bodies};
 use crate::server::problem::Code;
 
@@ -29,6 +30,9 @@ pub fn description(operations: &[Operation]) -> Value {
             "schemas": {
                 "Problem": problem_schema(&codes),
                 "NodeState": { "type": "string", "enum": ["live", "silent", "draining", "pending"] },
+                "EventType": { "type": "string", "enum": Event::NAMES.iter().chain(&["gap"]).collect::<Vec<_>>() },
+                "ShardReason": { "type": "string", "enum": REASONS },
+                "AuditOutcome": { "type": "string", "enum": ["done", "refused"] },
                 "TokenRole": { "type": "string", "enum": TokenRole::ALL.map(TokenRole::name) },
                 "NodeRole": { "type": "string", "enum": ["leader", "voter", "learner"] },
                 "MoveState": { "type": "string", "enum": ["learning", "holding", "handing-over"] },
@@ -79,6 +83,16 @@ fn described(operation: &Operation) -> Value {
             parameters.push(parameter("query", "with_nodes", "integer"));
             parameters.push(parameter("query", "component", "string"));
             parameters.push(parameter("query", "built_in", "string"));
+        }
+        "/v1/events" => {
+            parameters.push(parameter("query", "since", "integer"));
+            parameters.push(parameter("query", "follow", "boolean"));
+            parameters.push(parameter("header", "last-event-id", "integer"));
+        }
+        "/v1/shards" => parameters.push(parameter("query", "busiest", "integer")),
+        "/v1/audit" => {
+            parameters.push(parameter("query", "since", "integer"));
+            parameters.push(parameter("query", "tail", "integer"));
         }
         "/v1/admin/weigher/run" => parameters.push(parameter("query", "dry", "boolean")),
         "/v1/workloads/{name}" if operation.verb == Verb::Delete => {

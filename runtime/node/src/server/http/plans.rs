@@ -16,10 +16,11 @@ use shardloom_sharding::protocol::leader::{
     Levelling, NodeOutlook, Order, PlanAsk, PlanId, PlannedMove, Preview, Supposed,
 };
 
+use super::auth::Caller;
 use crate::server::built_in_weighers::BuiltInWeigher;
 use crate::server::problem::{Code, Problem};
 use crate::server::weigh::Choice;
-use crate::server::{NodeServer, plans, weigh};
+use crate::server::{NodeServer, deploy, plans, weigh};
 
 type Server = State<Arc<NodeServer>>;
 
@@ -73,14 +74,23 @@ struct Wanted {
 }
 
 /// `POST /v1/admin/rebalance`: the body may name a plan.
-pub async fn rebalance(State(server): Server, body: Bytes) -> Result<Json<Value>, Problem> {
+pub async fn rebalance(
+    State(server): Server,
+    Caller(by): Caller,
+    body: Bytes,
+) -> Result<Json<Value>, Problem> {
     let wanted: Wanted = match body.trim_ascii() {
         b"" | b"null" => Wanted::default(),
         text => {
             serde_json::from_slice(text).map_err(|error| Problem::new(Code::BadRequest, error.to_string()))?
         }
     };
-    let ordered = plans::order(&server, wanted.plan.map_or(Order::Now, Order::Plan)).await?;
+    let what =
+        wanted.plan.map_or_else(|| "level everything".to_owned(), |plan| format!("carry out plan {plan}"));
+    let ordered = plans::order(&server, wanted.plan.map_or(Order::Now, Order::Plan)).await;
+    let refused = ordered.as_ref().err().map(|problem| problem.detail.clone());
+    deploy::note(&server, by, (what, None), refused).await;
+    let ordered = ordered?;
     Ok(Json(json!({ "plan": ordered.id, "moves": ordered.moves })))
 }
 

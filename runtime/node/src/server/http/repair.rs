@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use shardloom_sharding::ids::ShardId;
 use shardloom_sharding::protocol::control::NothingLeft;
 
+use super::auth::Caller;
 use super::extract::Manifest;
 use crate::server::problem::{Code, Problem};
 use crate::server::repair::{self, Damage};
@@ -38,6 +39,7 @@ pub async fn show(State(server): Server) -> Result<Json<Value>, Problem> {
 /// `POST /v1/admin/repair/shards`
 pub async fn repair(
     State(server): Server,
+    Caller(by): Caller,
     Manifest(wanted): Manifest<Repair>,
 ) -> Result<Json<Value>, Problem> {
     if !wanted.accept_data_loss {
@@ -48,7 +50,7 @@ pub async fn repair(
     }
     let shards: Vec<ShardId> = wanted.shards.into_iter().map(ShardId).collect();
     let nothing_left = if wanted.accept_empty { NothingLeft::BeginEmpty } else { NothingLeft::Refuse };
-    let repaired = repair::repair(&server, &shards, nothing_left).await?;
+    let repaired = repair::repair(&server, by, &shards, nothing_left).await?;
     Ok(Json(rows(&server.fabric.view(), &repaired)))
 }
 

@@ -12,7 +12,8 @@ use super::auth::Guard;
 use super::operation::Verb;
 use super::table::Table;
 use super::{
-    access, backup, calls, components, logs, nodes, plans, repair, settings, state, web, weigher, workloads,
+    access, audit, backup, calls, components, events, logs, nodes, plans, repair, settings, state, web,
+    weigher, why, workloads,
 };
 use crate::server::NodeServer;
 use crate::server::problem::{Code, Problem};
@@ -105,6 +106,7 @@ fn watching(table: Table) -> Table {
         .add(READER, Get, "/v1/status", "The cluster as a whole", state::status)
         .add(READER, Get, "/v1/nodes", "The nodes", state::nodes)
         .add(READER, Get, "/v1/shards", "The shards, with owners and replicas", state::shards)
+        .add(READER, Get, "/v1/shards/{shard}/why", "Why a shard is where it is", why::why)
         .add(
             READER,
             Get,
@@ -114,6 +116,14 @@ fn watching(table: Table) -> Table {
         )
         .add(READER, Get, "/v1/endpoints", "The addresses of all nodes", state::endpoints)
         .add(READER, Get, "/v1/logs", "What guests of this node say, one JSON object a line", logs::logs)
+        .add(
+            READER,
+            Get,
+            "/v1/events",
+            "What happens in the cluster, as server-sent events; their ids are indices of the control log",
+            events::events,
+        )
+        .add(READER, Get, "/v1/audit", "Who changed what, when, and what came of it", audit::audit)
         .add(READER, Get, "/v1/workloads", "What is deployed", state::workloads)
 }
 

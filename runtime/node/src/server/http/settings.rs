@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use shardloom_cluster::control::{BadSetting, Setting, Settings};
 
+use super::auth::Caller;
 use super::extract::Manifest;
 use crate::server::fabric::ControlCommand;
 use crate::server::problem::{Code, Problem};
@@ -34,6 +35,7 @@ pub async fn show(State(server): Server) -> Json<Value> {
 /// `PUT /v1/admin/settings`
 pub async fn set(
     State(server): Server,
+    Caller(by): Caller,
     Manifest(given): Manifest<BTreeMap<String, Given>>,
 ) -> Result<Json<Value>, Problem> {
     let values: Result<Vec<(Setting, u64)>, BadSetting> = given.into_iter().map(read).collect();
@@ -41,7 +43,7 @@ pub async fn set(
     if values.is_empty() {
         return Err(Problem::new(Code::BadRequest, "no setting is named: send one at least"));
     }
-    deploy::write_everywhere(&server, ControlCommand::SetSettings(values)).await?;
+    deploy::write_everywhere(&server, by, ControlCommand::SetSettings(values)).await?;
     Ok(Json(list(&server.fabric.view().settings)))
 }
 

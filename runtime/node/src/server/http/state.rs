@@ -3,17 +3,21 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use shardloom_cluster::leading::MovesNews;
+use shardloom_host::ShardLoad;
 use shardloom_sharding::ids::{NodeId, ShardId};
 use shardloom_sharding::protocol::leader::MoveStep;
 use shardloom_sharding::route::Progress;
 
 use super::plans;
 use crate::server::NodeServer;
+use crate::server::problem::{Code, Problem};
 use crate::server::view::{Member, View, Workload};
-use crate::server::weigh::Choice;
+use crate::server::weigh::{self, Choice};
 use crate::server::{function_alarms, serving};
 
 type Server = State<Arc<NodeServer>>;
@@ -69,10 +73,54 @@ pub async fn moves(State(server): Server) -> Json<Value> {
     Json(move_list(&server.fabric.view().moves))
 }
 
-/// `GET /v1/shards`
-pub async fn shards(State(server): Server) -> Json<Value> {
+/// Which shards are asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WantedShards {
+    /// Only so many, with their loads: those that keep their owners busiest.
+    busiest: Option<usize>,
+}
+
+/// `GET /v1/shards?busiest=N`
+pub async fn shards(
+    State(server): Server,
+    wanted: Result<Query<WantedShards>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(WantedShards { busiest }) =
+        wanted.map_err(|error| Problem::new(Code::BadRequest, error.body_text()))?;
     let view = server.fabric.view();
-    let serving = serving::survey(&server, &view).await;
+    let mut rows = shard_rows(&server, &view).await;
+    if let Some(most) = busiest {
+        rows = busiest_of(&server, &view, rows, most).await;
+    }
+    Ok(Json(Value::Array(rows)))
+}
+
+/// The busiest rows, the busiest first, with what their owners told of their loads.
+async fn busiest_of(server: &NodeServer, view: &View, rows: Vec<Value>, most: usize) -> Vec<Value> {
+    let (loads, told) = weigh::collect(server, view).await;
+    let mut loaded: Vec<(Value, ShardLoad, bool)> =
+        rows.into_iter().zip(loads).zip(told).map(|((row, load), told)| (row, load, told)).collect();
+    let busy = |load: &ShardLoad| (load.busy_ms_per_second, load.calls_per_second);
+    loaded.sort_by(|(_, a, _), (_, b, _)| {
+        let ((busy_a, calls_a), (busy_b, calls_b)) = (busy(a), busy(b));
+        busy_b.total_cmp(&busy_a).then(calls_b.total_cmp(&calls_a)).then(b.queue_depth.cmp(&a.queue_depth))
+    });
+    loaded.truncate(most);
+    let shown = loaded.into_iter().map(|(mut row, load, told)| {
+        row["busy_ms_per_second"] = json!(load.busy_ms_per_second);
+        row["calls_per_second"] = json!(load.calls_per_second);
+        row["queue_depth"] = json!(load.queue_depth);
+        row["state_bytes"] = json!(load.state_bytes);
+        // Where its owner did not answer there is no load, rather than one of nothing.
+        row["load_told"] = json!(told);
+        row
+    });
+    shown.collect()
+}
+
+async fn shard_rows(server: &NodeServer, view: &View) -> Vec<Value> {
+    let serving = serving::survey(server, view).await;
     let weight =
         |shard: ShardId| view.weights.as_ref().and_then(|weights| weights.get(shard.index())).copied();
     let rows = view.map.shards().map(|shard| {
@@ -81,11 +129,11 @@ pub async fn shards(State(server): Server) -> Json<Value> {
             "owner": view.map.owner(shard),
             "replicas": view.map.replicas(shard).map(|replica| replica.node).collect::<Vec<NodeId>>(),
             "epoch": view.map.epoch(shard),
-            "state": shard_state(&view, &serving, shard),
+            "state": shard_state(view, &serving, shard),
             "weight": weight(shard).unwrap_or(1),
         })
     });
-    Json(rows.collect())
+    rows.collect()
 }
 
 /// `GET /v1/endpoints`
@@ -176,7 +224,7 @@ fn node_list(view: &View) -> Vec<Value> {
 }
 
 /// Served is what its owner says it serves, and no change is under way for.
-fn shard_state(view: &View, serving: &[bool], shard: ShardId) -> &'static str {
+pub fn shard_state(view: &View, serving: &[bool], shard: ShardId) -> &'static str {
     match view.unsettled.get(&shard) {
         Some(Progress::Unavailable) => "unavailable",
         Some(Progress::Resharding) => "resharding",

@@ -13,6 +13,7 @@ use shardloom_protocol::digest::Digest;
 use shardloom_protocol::peer::WeightsOutline;
 use shardloom_sharding::ids::NodeId;
 
+use super::auth::Caller;
 use super::extract::Manifest;
 use crate::server::built_in_weighers::BuiltInWeigher;
 use crate::server::fabric::ControlCommand;
@@ -60,11 +61,12 @@ pub async fn show(State(server): Server) -> Json<Value> {
 /// `POST /v1/admin/weigher`
 pub async fn set(
     State(server): Server,
+    Caller(by): Caller,
     Manifest(manifest): Manifest<WeigherManifest>,
 ) -> Result<Json<Value>, Problem> {
     let none = || Problem::new(Code::BadRequest, "name a component, or a built-in weigher");
     let choice = manifest.choice()?.ok_or_else(none)?;
-    let weights = weigh::set(&server, choice).await?;
+    let weights = weigh::set(&server, by, choice).await?;
     let mut reply = named(Some(choice));
     reply["weights"] = outline(weights);
     Ok(Json(reply))
@@ -82,6 +84,7 @@ pub struct Run {
 /// `POST /v1/admin/weigher/run?dry=BOOL`: the body may name a weigher that is to be tried.
 pub async fn run(
     State(server): Server,
+    Caller(by): Caller,
     run: Result<Query<Run>, QueryRejection>,
     body: Bytes,
 ) -> Result<Json<Value>, Problem> {
@@ -103,14 +106,18 @@ pub async fn run(
     if dry {
         tell(&mut reply, &weigh::try_run(&server, choice).await?);
     } else {
-        reply["weights"] = outline(weigh::run(&server).await?);
+        let weighed = weigh::run(&server).await;
+        let refused = weighed.as_ref().err().map(|problem| problem.detail.clone());
+        let component = choice.or_else(set).map(Choice::digest);
+        deploy::note(&server, by, ("run the weigher".into(), component), refused).await;
+        reply["weights"] = outline(weighed?);
     }
     Ok(Json(reply))
 }
 
 /// `DELETE /v1/admin/weigher`
-pub async fn unset(State(server): Server) -> Result<Json<Value>, Problem> {
-    deploy::write_everywhere(&server, ControlCommand::UnsetWeigher).await?;
+pub async fn unset(State(server): Server, Caller(by): Caller) -> Result<Json<Value>, Problem> {
+    deploy::write_everywhere(&server, by, ControlCommand::UnsetWeigher).await?;
     Ok(Json(json!({})))
 }
 

@@ -15,6 +15,7 @@ use shardloom_protocol::peer::VersionCount;
 use shardloom_protocol::workload::{HttpSpec, WorkloadLimits, WorkloadSpec};
 use shardloom_sharding::canary::Share;
 
+use super::auth::Caller;
 use super::extract::{Manifest, Segment};
 use super::state::workload_row;
 use crate::server::deploy::{Leaving, Reach};
@@ -47,13 +48,14 @@ pub struct DeployManifest {
 /// `PUT /v1/workloads/{name}`
 pub async fn deploy(
     State(server): State<Arc<NodeServer>>,
+    Caller(by): Caller,
     Segment(name): Segment,
     Manifest(manifest): Manifest<DeployManifest>,
 ) -> Result<Json<Value>, Problem> {
     let DeployManifest { component, shard_function, config, limits, http, grants, canary } = manifest;
     let spec = WorkloadSpec { component, shard_function, config, limits, http, grants };
     let reach = canary.map_or(Reach::All, Reach::Canary);
-    let deployed = deploy::deploy(&server, &name, spec, reach).await?;
+    let deployed = deploy::deploy(&server, by, &name, spec, reach).await?;
     Ok(Json(json!({
         "name": name,
         "version": deployed.version,
@@ -130,9 +132,10 @@ fn version_row(
 /// `POST /v1/workloads/{name}/promote`
 pub async fn promote(
     State(server): State<Arc<NodeServer>>,
+    Caller(by): Caller,
     Segment(name): Segment,
 ) -> Result<Json<Value>, Problem> {
-    let changed = versions::promote(&server, &name).await?;
+    let changed = versions::promote(&server, by, &name).await?;
     Ok(Json(change_row(&name, changed)))
 }
 
@@ -147,11 +150,12 @@ pub struct RollBack {
 /// `POST /v1/workloads/{name}/rollback?to=VERSION`
 pub async fn roll_back(
     State(server): State<Arc<NodeServer>>,
+    Caller(by): Caller,
     Segment(name): Segment,
     asked: Result<Query<RollBack>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Query(RollBack { to }) = asked.map_err(|error| Problem::new(Code::BadRequest, error.body_text()))?;
-    let changed = versions::roll_back(&server, &name, to).await?;
+    let changed = versions::roll_back(&server, by, &name, to).await?;
     Ok(Json(change_row(&name, changed)))
 }
 
@@ -171,12 +175,13 @@ pub struct Undeploy {
 /// `DELETE /v1/workloads/{name}?delete_state=BOOL`
 pub async fn undeploy(
     State(server): State<Arc<NodeServer>>,
+    Caller(by): Caller,
     Segment(name): Segment,
     undeploy: Result<Query<Undeploy>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Query(Undeploy { delete_state }) =
         undeploy.map_err(|error| Problem::new(Code::BadRequest, error.body_text()))?;
     let leaving = if delete_state { Leaving::DeleteState } else { Leaving::KeepState };
-    let rows = deploy::undeploy(&server, name, leaving).await?;
+    let rows = deploy::undeploy(&server, by, name, leaving).await?;
     Ok(Json(if delete_state { json!({ "rows_deleted": rows }) } else { json!({}) }))
 }

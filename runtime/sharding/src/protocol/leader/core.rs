@@ -89,6 +89,11 @@ impl<R: Rules> LeaderCore<R> {
         self.reign.as_ref().is_some_and(|reign| reign.is_full(node))
     }
 
+    /// Whether this node leads and the node has said that its process is about to end.
+    pub fn is_leaving(&self, node: NodeId) -> bool {
+        self.reign.as_ref().is_some_and(|reign| reign.is_leaving(node))
+    }
+
     /// How the planned moves fare, how many wait for room, and what became of the others; nothing while this node does not lead.
     pub fn moves(&self, now: Time) -> (Vec<MoveStatus>, usize, MovesEnded) {
         self.reign.as_ref().map_or_else(Default::default, |reign| reign.moves(now))

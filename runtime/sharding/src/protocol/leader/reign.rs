@@ -149,6 +149,11 @@ impl Reign {
         self.nodes.is_full(node)
     }
 
+    /// Whether the node's process is about to end.
+    pub(super) fn is_leaving(&self, node: NodeId) -> bool {
+        self.nodes.is_leaving(node)
+    }
+
     /// How the planned moves fare.
     pub(super) fn moves(&self, now: Time) -> (Vec<MoveStatus>, usize, MovesEnded) {
         (self.moves.status(now), self.moves.waiting(), self.moves.ended())
