@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deploy_is_told_with_its_version() {
+    fn a_deploy_and_a_rollback_are_told_with_their_versions() {
         let mut state = founded();
         let component = Digest([3; 32]);
         let spec = shardloom_protocol::workload::WorkloadSpec {
@@ -217,8 +217,12 @@ mod tests {
             |replaces| ControlCommand::DeployWorkload { name: "w".into(), spec: spec.clone(), replaces };
         ControlState::apply(&mut state, 2, Term(1), deploy(0)).0.unwrap();
         ControlState::apply(&mut state, 3, Term(1), deploy(0)).0.unwrap_err();
-        ControlState::apply(&mut state, 4, Term(1), deploy(1)).0.unwrap();
+        ControlState::apply(&mut state, 4, Term(1), deploy(2)).0.unwrap();
+        let (name, change) = ("w".to_owned(), VersionChange::RollBack { to: None });
+        let back = ControlCommand::ChangeVersion { name: name.clone(), base: 4, change };
+        ControlState::apply(&mut state, 5, Term(1), back).0.unwrap();
         let told = |version| Event::Deployed { name: "w".into(), version, component };
-        assert_eq!(events(&state, 1), [(2, told(1)), (4, told(2))]);
+        let back = Event::RolledBack { name, version: 1 };
+        assert_eq!(events(&state, 1), [(2, told(1)), (4, told(2)), (5, back)]);
     }
 }
