@@ -76,9 +76,13 @@ fn why_names_the_newcomer_the_drained_the_leaver_and_the_dead() {
         let told = wait_for_reason(cluster, shard, "silent", &dead)?;
         let last = told["history"].as_array().and_then(|all| all.last()).context("no history")?;
         ensure!(last["from"] == dead.as_str() && last["to"] == told["owner"], "{told:#}");
-        let live = told["live_nodes"].as_array().context("no nodes")?;
-        ensure!(live.len() == 3 && !live.contains(&Value::from(dead.as_str())), "{told:#}");
-        Ok(())
+        // Who is live is news that the node that is asked may hear a little later.
+        cluster.wait("the dead node not to count as live", SHOWN_MAX, |cluster| {
+            let told = why(cluster, shard)?;
+            let live = told["live_nodes"].as_array().context("no nodes")?;
+            ensure!(live.len() == 3 && !live.contains(&Value::from(dead.as_str())), "{told:#}");
+            Ok(())
+        })
     });
 }
 
