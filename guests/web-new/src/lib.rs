@@ -52,7 +52,8 @@ impl wasip3::exports::http::handler::Guest for WebNew {
                 }
             }
             if late {
-                let line = count("/late").map_or_else(|error| format!("{error:?}\n"), |count| format!("{count}\n"));
+                let line =
+                    count("/late").map_or_else(|error| format!("{error:?}\n"), |count| format!("{count}\n"));
                 sender.write_all(line.into_bytes()).await;
             }
         });
