@@ -72,7 +72,7 @@ impl AuditLog {
 }
 
 impl AuditEntry {
-    /// What became of a command. `about` is what [`about`] said of it.
+    /// What became of a command. `about` says what it was for people, and which component it is about.
     pub fn new(
         index: u64,
         (by, at_unix_ms): (Author, u64),
