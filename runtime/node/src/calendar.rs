@@ -1,11 +1,19 @@
 //! A moment of the wall clock as people read it. Shown only: nothing is decided by it.
 
+/// Milliseconds of a day.
+const DAY_MS: u64 = 86_400_000;
+
 /// Milliseconds since 1970 as date and time in UTC, as RFC 3339 writes them.
 pub fn utc(unix_ms: u64) -> String {
-    let (days, ms) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
-    let (year, month, day) = date(days);
+    let (year, month, day) = date(unix_ms / DAY_MS);
+    format!("{year:04}-{month:02}-{day:02}T{}Z", clock(unix_ms))
+}
+
+/// Milliseconds since 1970 as the time of day in UTC.
+pub fn clock(unix_ms: u64) -> String {
+    let ms = unix_ms % DAY_MS;
     let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1_000)
+    format!("{hour:02}:{minute:02}:{second:02}.{:03}", ms % 1_000)
 }
 
 /// The date of a day, counted from 1970. In years that begin in March the leap day is the last: so months begin at fixed days, and 400 years are an era.

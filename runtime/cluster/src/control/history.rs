@@ -51,7 +51,7 @@ pub enum Reason {
     TooMany,
     /// What nodes carry, or how replicas lie in zones, was made more even.
     Levelled,
-    /// Nothing but its epoch: the one before had got stuck.
+    /// Nothing but its epoch: its owner had started again, or the change before had got stuck.
     Anew,
 }
 

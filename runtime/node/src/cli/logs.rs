@@ -13,6 +13,7 @@ use super::Global;
 use super::client::{Client, Patience, QUICK};
 use super::replies::{EndpointReply, typed};
 use super::segment::segment;
+use crate::calendar::clock;
 
 /// Lines on their way from the nodes to the terminal.
 const LINES_MAX: usize = 1_024;
@@ -114,14 +115,14 @@ fn shown(line: &str) -> String {
     if line.missed > 0 {
         return format!("({} lines of node {} were missed: they came too fast)", line.missed, line.node);
     }
-    let (hours, minutes, seconds, ms) = clock(line.at_ms);
     let dropped = match line.dropped {
         0 => String::new(),
         count => format!(" ({count} dropped before)"),
     };
     let context = if line.context.is_empty() { String::new() } else { format!("{}: ", plain(&line.context)) };
     format!(
-        "{hours:02}:{minutes:02}:{seconds:02}.{ms:03} {} {}/{} {:5} {context}{}{dropped}",
+        "{} {} {}/{} {:5} {context}{}{dropped}",
+        clock(line.at_ms),
         line.node,
         line.workload,
         line.shard,
@@ -141,12 +142,6 @@ pub(super) fn plain(text: &str) -> String {
         }
     }
     plain
-}
-
-/// The time of day, in UTC.
-fn clock(at_ms: u64) -> (u64, u64, u64, u64) {
-    let seconds = at_ms / 1_000;
-    (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60, at_ms % 1_000)
 }
 
 /// Takes a stream apart into lines.

@@ -49,7 +49,11 @@ async fn ask_leader(server: &NodeServer, request: PeerRequest) -> Result<PeerRep
             let bytes = request.encode().map_err(|error| internal(error.to_string()))?;
             let deadline = Instant::now() + PLAN_WAIT_MAX;
             let reply = server.fabric.request(leader, Class::Bulk, bytes, deadline).await;
-            let reply = reply.map_err(|error| internal(error.to_string()))?;
+            let reply = reply.map_err(|error| {
+                internal(format!(
+                    "the leader {leader} did not answer ({error}): ask again; `shardloom moves` shows whether what was ordered has begun"
+                ))
+            })?;
             PeerReply::decode(&reply).map_err(|error| internal(error.to_string()))
         }
     }

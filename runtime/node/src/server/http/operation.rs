@@ -35,12 +35,7 @@ pub struct Operation {
 impl Verb {
     /// The method's name, in lower case; one of several where any is taken.
     pub fn name(self) -> &'static str {
-        match self {
-            Verb::Get | Verb::Any => "get",
-            Verb::Post => "post",
-            Verb::Put => "put",
-            Verb::Delete => "delete",
-        }
+        self.methods()[0]
     }
 
     /// The methods that a description lists, in lower case.

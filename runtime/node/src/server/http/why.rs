@@ -105,7 +105,9 @@ fn reason(reason: &Reason) -> Value {
         Reason::TooFew => ("too-few", None, "it had fewer replicas than are wanted".to_owned()),
         Reason::TooMany => ("too-many", None, "it had more replicas than are wanted".to_owned()),
         Reason::Levelled => ("levelled", None, "nodes and zones were to carry more evenly".to_owned()),
-        Reason::Anew => ("anew", None, "the change before had got stuck".to_owned()),
+        Reason::Anew => {
+            ("anew", None, "its owner had started again, or the change before had got stuck".to_owned())
+        }
     };
     json!({ "reason": name, "node": node, "text": text })
 }
