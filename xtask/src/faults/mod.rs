@@ -4,12 +4,14 @@
 //! - [`kinds`]: what is done to the nodes, a function for each kind.
 //! - [`sick`]: the kinds beyond signals.
 //! - [`run`]: one fault under load, and the verdict.
+//! - [`operator`]: somebody who goes on moving, deploying and weighing meanwhile.
 //! - [`bank`]: money that is moved through many faults.
 //! - [`prove`]: a build that breaks a promise is caught.
 //! - [`report`]: what is printed.
 
 mod bank;
 mod kinds;
+mod operator;
 mod prove;
 mod report;
 mod run;
@@ -50,6 +52,9 @@ pub(crate) struct Faults {
     /// Decides what is called, and which node is hurt; left out, by chance. It is printed.
     #[arg(long)]
     seed: Option<u64>,
+    /// Meanwhile drain nodes, deploy versions and canaries, promote and roll back, run weighers and carry out plans, at random.
+    #[arg(long)]
+    operate: bool,
     /// Show that a build with this promise broken is caught, in place of everything else. SHARDLOOM_BIN may name such a build.
     #[arg(long)]
     prove: Option<Broken>,
@@ -104,7 +109,8 @@ impl Faults {
         run::deploy(&cluster)?;
         let mut outcome = Outcome::of(kind);
         for number in 1..=self.runs {
-            let run = Run { kind, number, clients: self.clients, seed: seed + number as u64 };
+            let seed = seed + number as u64;
+            let run = Run { kind, number, clients: self.clients, seed, operated: self.operate };
             let which = || format!("{kind:?}, run {number}, seed {}", run.seed);
             let seen = run.make(&mut cluster).with_context(which)?;
             eprintln!("{}: {}", which(), seen.line());

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::kinds::Kind;
+use super::operator::Done;
 use super::run::Seen;
 
 /// The figures of one kind over its runs.
@@ -21,13 +22,15 @@ pub(super) struct Outcome {
     /// The longest time without any answer, and the longest that a call took, of each run.
     pub(super) gaps: Vec<Duration>,
     pub(super) slowest: Vec<Duration>,
+    /// What an operator has done meanwhile, if there was one.
+    pub(super) operated: Option<Done>,
 }
 
 impl Outcome {
     /// Nothing yet.
     pub(super) fn of(kind: Kind) -> Self {
         let (gaps, slowest) = (Vec::new(), Vec::new());
-        Self { kind, calls: 0, writes: 0, judged: 0, pending: 0, failed: 0, gaps, slowest }
+        Self { kind, calls: 0, writes: 0, judged: 0, pending: 0, failed: 0, gaps, slowest, operated: None }
     }
 
     /// Adds a run.
@@ -39,13 +42,16 @@ impl Outcome {
         self.failed += (seen.tally.failures.len() + seen.record.failures.len()) as u64;
         self.gaps.push(seen.figures.gap);
         self.slowest.push(seen.slowest());
+        if let Some(done) = seen.operated {
+            self.operated.get_or_insert_default().join(done);
+        }
     }
 
     pub(super) fn line(&self) -> String {
         let ((gap, gap_worst), (slowest, slowest_worst)) = (middle(&self.gaps), middle(&self.slowest));
         format!(
             "{:<11} {:>2} runs  {:>9} calls, {:>8} of them writes, {:>8} judged by histories, {:>4} pending, {:>4} failed  \
-             gap p50 {gap:.3?} worst {gap_worst:.3?}  slowest call p50 {slowest:.3?} worst {slowest_worst:.3?}",
+             gap p50 {gap:.3?} worst {gap_worst:.3?}  slowest call p50 {slowest:.3?} worst {slowest_worst:.3?}{}",
             format!("{:?}", self.kind),
             self.slowest.len(),
             self.calls,
@@ -53,6 +59,7 @@ impl Outcome {
             self.judged,
             self.pending,
             self.failed,
+            self.operated.map(|done| format!("\n            {done}")).unwrap_or_default(),
         )
     }
 
@@ -61,7 +68,8 @@ impl Outcome {
         json!({ "kind": format!("{:?}", self.kind), "runs": self.slowest.len(), "calls": self.calls, "writes": self.writes,
                 "judged": self.judged, "pending": self.pending, "failed": self.failed,
                 "gap_p50_ms": gap.as_millis() as u64, "gap_worst_ms": gap_worst.as_millis() as u64,
-                "slowest_p50_ms": slowest.as_millis() as u64, "slowest_worst_ms": slowest_worst.as_millis() as u64 })
+                "slowest_p50_ms": slowest.as_millis() as u64, "slowest_worst_ms": slowest_worst.as_millis() as u64,
+                "operated": self.operated.map(|done| done.to_string()) })
     }
 }
 

@@ -1,17 +1,18 @@
 //! One fault under load: counters that each client has for itself, whose every answer is known at once, and objects that all clients share, whose
 //! histories are judged in the end.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use shardloom_harness::cluster::Cluster;
 use shardloom_harness::load::{Load, Tally};
 use shardloom_harness::shared::record::Figures;
 use shardloom_harness::shared::{Record, SharedLoad};
 
 use super::kinds::{Kind, whole};
+use super::operator::{Done, Operator};
 
 /// The guest of the counters that each client has for itself, and the name it is deployed under: it is one of the shared load's, too.
 const WORKLOAD: &str = "counter";
@@ -27,6 +28,8 @@ pub(super) struct Run {
     /// Of each load.
     pub(super) clients: usize,
     pub(super) seed: u64,
+    /// Whether an operator goes on working meanwhile.
+    pub(super) operated: bool,
 }
 
 /// What the clients have seen.
@@ -36,6 +39,8 @@ pub(super) struct Seen {
     pub(super) figures: Figures,
     /// What was done to the nodes, where the kind does not say.
     pub(super) done: String,
+    /// What the operator has done.
+    pub(super) operated: Option<Done>,
 }
 
 /// Deploys what the loads call.
@@ -68,19 +73,37 @@ impl Run {
         let clients = self.clients;
         let shared = SharedLoad { steady, hurt, clients, seed: self.seed, name, made: AtomicU64::new(0) };
         let mut done = String::new();
+        let operator = self.operated.then(|| Operator::new(cluster, self.seed)).transpose()?;
         let seen = own.during(|| {
             shared.during(|| {
-                thread::sleep(BEFORE);
-                done = self.kind.inflict(cluster, &victims, self.seed)?;
-                thread::sleep(AFTER);
-                whole(cluster)
+                let operated = beside(operator, || {
+                    thread::sleep(BEFORE);
+                    done = self.kind.inflict(cluster, &victims, self.seed)?;
+                    thread::sleep(AFTER);
+                    Ok(())
+                })?;
+                whole(cluster)?;
+                Ok(operated)
             })
         });
-        let (((), record), tally) = seen.with_context(|| done.clone())?;
+        let ((operated, record), tally) = seen.with_context(|| done.clone())?;
         let figures = record.figures();
         ensure!(tally.writes > 0 && figures.writes > 0, "the load wrote nothing");
-        Ok(Seen { tally, record, figures, done })
+        Ok(Seen { tally, record, figures, done, operated })
     }
+}
+
+/// Lets the operator, if there is one, work for as long as `act` takes.
+fn beside(operator: Option<Operator>, act: impl FnOnce() -> Result<()>) -> Result<Option<Done>> {
+    let Some(operator) = operator else { return act().map(|()| None) };
+    let end = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let work = scope.spawn(|| operator.work_on(&SharedLoad::WORKLOADS, &end));
+        let acted = act();
+        end.store(true, Ordering::Relaxed);
+        let done = work.join().map_err(|_| anyhow!("the operator panicked"))?;
+        acted.and(done.map(Some))
+    })
 }
 
 impl Seen {
@@ -100,9 +123,10 @@ impl Seen {
 
     pub(super) fn line(&self) -> String {
         let Figures { operations, writes, pending, keys, gap } = self.figures;
+        let operated = self.operated.map(|done| done.to_string()).unwrap_or_default();
         format!(
             "own {} calls, {} of them writes; shared {operations} operations, {writes} of them writes, on {keys} keys, {pending} pending, {} replayed; \
-             gap {gap:.3?}, slowest {:.3?}; {}",
+             gap {gap:.3?}, slowest {:.3?}; {} {operated}",
             self.tally.calls,
             self.tally.writes,
             self.record.replayed,

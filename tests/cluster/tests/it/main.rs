@@ -17,6 +17,8 @@ mod histories;
 mod joining;
 mod lost_disk;
 mod moving;
+mod operating;
+mod paced;
 mod planning;
 mod repairing;
 mod returning;
