@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 use shardloom_harness::cluster::Cluster;
+use shardloom_harness::http::Shard;
 
 use super::{WORKLOAD, cluster};
 
@@ -34,8 +35,8 @@ pub(crate) struct Placement {
     /// The exponent of that law.
     #[arg(long, default_value_t = 0.99)]
     zipf: f64,
-    /// Calls a second.
-    #[arg(long, default_value_t = 400)]
+    /// Calls a second: enough that there is something to level.
+    #[arg(long, default_value_t = 2_000)]
     rate: u32,
     /// For how many seconds each share is measured.
     #[arg(long, default_value_t = 30)]
@@ -49,12 +50,12 @@ pub(crate) struct Placement {
 }
 
 /// The shards as they were seen, and how often each has changed.
-#[derive(Default)]
 struct Watch {
+    begun: Instant,
     rows: Vec<Row>,
     changes: BTreeMap<usize, u32>,
     copies: usize,
-    changed: Option<Instant>,
+    changed: Instant,
 }
 
 #[derive(Clone, PartialEq)]
@@ -79,8 +80,9 @@ impl Placement {
         eprintln!("three nodes, without a weigher: {}", percent(uniform));
 
         let load = self.load(&cluster)?;
+        let watch = Watch::begun(&cluster)?;
         cluster.cli(&["weigher", "set", "--built-in", "by-load"])?;
-        let weighed = settle(&cluster)?;
+        let weighed = watch.settle(&cluster)?;
         // By the weights of now: those that were set on the way are gone.
         drop(load);
         let three = self.share(&cluster)?;
@@ -88,17 +90,18 @@ impl Placement {
 
         let load = self.load(&cluster)?;
         let bound = replicas_to_come(&cluster)?;
+        let watch = Watch::begun(&cluster)?;
         for _ in 0..NEWCOMERS {
             cluster.join()?;
         }
         cluster.wait_for_members(3 + NEWCOMERS, SETTLED_MAX)?;
-        let grown = settle(&cluster)?;
+        let grown = watch.settle(&cluster)?;
         drop(load);
         let five = self.share(&cluster)?;
         eprintln!("five nodes, weighed: {} after {:.0?}", percent(five), grown.took);
 
         let load = self.load(&cluster)?;
-        let mut watch = Watch::default();
+        let mut watch = Watch::begun(&cluster)?;
         let end = Instant::now() + Duration::from_secs(self.watch);
         while Instant::now() < end {
             watch.look(&cluster)?;
@@ -189,21 +192,18 @@ impl Drop for Load {
 }
 
 impl Watch {
+    fn begun(cluster: &Cluster) -> Result<Watch> {
+        let begun = Instant::now();
+        Ok(Watch { begun, rows: rows(cluster)?, changes: BTreeMap::new(), copies: 0, changed: begun })
+    }
+
     fn look(&mut self, cluster: &Cluster) -> Result<()> {
-        let shards = cluster.shards(cluster.any()?)?;
-        let rows: Vec<Row> = shards
-            .into_iter()
-            .map(|shard| Row {
-                owner: shard.owner.unwrap_or_default(),
-                replicas: shard.replicas.into_iter().collect(),
-                epoch: shard.epoch,
-            })
-            .collect();
+        let rows = rows(cluster)?;
         for (shard, (old, new)) in self.rows.iter().zip(&rows).enumerate() {
             if old != new {
                 *self.changes.entry(shard).or_default() += 1;
                 self.copies += new.replicas.difference(&old.replicas).count();
-                self.changed = Some(Instant::now());
+                self.changed = Instant::now();
             }
         }
         self.rows = rows;
@@ -213,26 +213,31 @@ impl Watch {
     fn twice(&self) -> usize {
         self.changes.values().filter(|changes| **changes > 1).count()
     }
+
+    /// Waits until nothing has moved for a while; the time to the last change counts.
+    fn settle(mut self, cluster: &Cluster) -> Result<Settled> {
+        while self.changed.elapsed() < QUIET {
+            ensure!(self.begun.elapsed() < SETTLED_MAX, "shards still move after {SETTLED_MAX:?}");
+            thread::sleep(LOOK_EVERY);
+            self.look(cluster)?;
+        }
+        Ok(Settled {
+            took: self.changed - self.begun,
+            shards: self.changes.len(),
+            copies: self.copies,
+            twice: self.twice(),
+        })
+    }
 }
 
-/// Waits until nothing has moved for a while; the time to the last change counts.
-fn settle(cluster: &Cluster) -> Result<Settled> {
-    let begun = Instant::now();
-    let mut watch = Watch::default();
-    loop {
-        watch.look(cluster)?;
-        let last = watch.changed.unwrap_or(begun);
-        if last.elapsed() >= QUIET {
-            return Ok(Settled {
-                took: last - begun,
-                shards: watch.changes.len(),
-                copies: watch.copies,
-                twice: watch.twice(),
-            });
-        }
-        ensure!(begun.elapsed() < SETTLED_MAX, "shards still move after {SETTLED_MAX:?}");
-        thread::sleep(LOOK_EVERY);
-    }
+fn rows(cluster: &Cluster) -> Result<Vec<Row>> {
+    let shards = cluster.shards(cluster.any()?)?;
+    let row = |shard: Shard| Row {
+        owner: shard.owner.unwrap_or_default(),
+        replicas: shard.replicas.into_iter().collect(),
+        epoch: shard.epoch,
+    };
+    Ok(shards.into_iter().map(row).collect())
 }
 
 /// How many replicas newcomers must be given at least to hold their share of all weight, give or take the threshold: the heaviest first.

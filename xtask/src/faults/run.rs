@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use serde_json::Value;
 use shardloom_harness::cluster::Cluster;
 use shardloom_harness::load::{Load, Tally};
 use shardloom_harness::shared::record::Figures;
@@ -19,6 +20,8 @@ const WORKLOAD: &str = "counter";
 /// How long the load runs before the fault, and after its last step.
 const BEFORE: Duration = Duration::from_secs(2);
 const AFTER: Duration = Duration::from_secs(6);
+/// How long a node may take to be back on another build.
+const BACK_MAX: Duration = Duration::from_secs(90);
 
 /// One run.
 pub(super) struct Run {
@@ -30,6 +33,8 @@ pub(super) struct Run {
     pub(super) seed: u64,
     /// Whether an operator goes on working meanwhile.
     pub(super) operated: bool,
+    /// Whether the nodes begin on a build of older formats, and are replaced by this one meanwhile.
+    pub(super) upgraded: bool,
 }
 
 /// What the clients have seen.
@@ -61,7 +66,9 @@ impl Run {
             let nodes = (0..cluster.size()).filter(|index| victims.contains(index) == hurt);
             nodes.map(|index| cluster.url(index, "")).collect()
         };
-        let (steady, hurt) = (urls(false), urls(true));
+        // An upgrade ends every node once.
+        let (steady, hurt) =
+            if self.upgraded { (Vec::new(), [urls(false), urls(true)].concat()) } else { (urls(false), urls(true)) };
         let name = format!("{:?}-{}-{}", self.kind, self.seed, self.number);
         let own = Load {
             workload: WORKLOAD,
@@ -78,11 +85,22 @@ impl Run {
             shared.during(|| {
                 let operated = beside(operator, || {
                     thread::sleep(BEFORE);
+                    if self.upgraded {
+                        upgrade(cluster, (0..cluster.size()).filter(|node| !victims.contains(node)).take(1))?;
+                        // Whoever is started again by the fault itself comes back on this build.
+                        victims.iter().for_each(|victim| cluster.node_mut(*victim).binary = None);
+                    }
                     done = self.kind.inflict(cluster, &victims, self.seed)?;
                     thread::sleep(AFTER);
+                    if self.upgraded {
+                        upgrade(cluster, 0..cluster.size())?;
+                    }
                     Ok(())
                 })?;
                 whole(cluster)?;
+                if self.upgraded {
+                    risen(cluster)?;
+                }
                 Ok(operated)
             })
         });
@@ -91,6 +109,27 @@ impl Run {
         ensure!(tally.writes > 0 && figures.writes > 0, "the load wrote nothing");
         Ok(Seen { tally, record, figures, done, operated })
     }
+}
+
+/// Replaces the binary of these nodes, one after the other.
+fn upgrade(cluster: &mut Cluster, nodes: impl Iterator<Item = usize>) -> Result<()> {
+    for node in nodes {
+        cluster.node_mut(node).binary = None;
+        cluster.terminate(node)?;
+        cluster.restart(node)?;
+        cluster.wait_for_members(cluster.size(), BACK_MAX)?;
+    }
+    Ok(())
+}
+
+/// Waits until the cluster writes the formats of this build.
+fn risen(cluster: &Cluster) -> Result<()> {
+    cluster.wait("the level of this build", BACK_MAX, |cluster| {
+        let status: Value = cluster.admin(cluster.any()?, "GET", "/v1/status").send()?.good()?.json()?;
+        let formats = &status["formats"];
+        ensure!(formats["level"] == formats["readable"], "{formats}");
+        Ok(())
+    })
 }
 
 /// Lets the operator, if there is one, work for as long as `act` takes.
@@ -107,8 +146,9 @@ fn beside(operator: Option<Operator>, act: impl FnOnce() -> Result<()>) -> Resul
 }
 
 impl Seen {
-    pub(super) fn verdict(&self, kind: Kind) -> Result<()> {
-        if kind.may_fail() {
+    /// Whether every answer was right; and where calls may not fail, whether all were answered.
+    pub(super) fn verdict(&self, may_fail: bool) -> Result<()> {
+        if may_fail {
             self.tally.contradictions()?;
             return self.record.contradictions();
         }

@@ -9,11 +9,17 @@ use shardloom_host as host;
 use shardloom_protocol::digest::Digest;
 use shardloom_sharding::plan::WEIGHT_MAX;
 
-/// What an idle shard weighs by load: a millisecond per second, so that idle shards are spread as well.
-const IDLE: f64 = 10.0;
 /// What each busy millisecond per second adds; each call per second adds 1, since a call costs its node about a tenth of a millisecond beside the
 /// guest's own time.
 const PER_BUSY_MS: f64 = 10.0;
+/// All idle shards together weigh this part of the whole load: they are spread as well, and do not hide the load where there are many.
+const IDLE_PART: f64 = 0.25;
+/// But at least this, a tenth of a processor: where all do less, there is nothing to level.
+const IDLE_ALL_MIN: f64 = 1_000.0;
+/// And each at most this, a millisecond per second.
+const IDLE_EACH_MAX: f64 = 10.0;
+/// Weights are integers: so many of them make a load of 1.
+const SCALE: f64 = 100.0;
 /// A shard whose load has changed by less than this part keeps the weight that it has: moves for less are not worth their pause.
 const STEADY_PART: f64 = 0.2;
 
@@ -58,18 +64,24 @@ impl BuiltInWeigher {
     pub fn weigh(self, loads: &[host::ShardLoad]) -> Vec<u32> {
         match self {
             BuiltInWeigher::Uniform => vec![1; loads.len()],
-            BuiltInWeigher::ByLoad => loads.iter().map(by_load).collect(),
+            BuiltInWeigher::ByLoad => by_load(loads),
         }
     }
 }
 
-fn by_load(load: &host::ShardLoad) -> u32 {
-    let weight = IDLE + load.calls_per_second + PER_BUSY_MS * load.busy_ms_per_second;
-    let old = f64::from(load.weight);
-    if (weight - old).abs() <= STEADY_PART * old {
-        return load.weight;
-    }
-    weight.round().min(f64::from(WEIGHT_MAX)) as u32
+fn by_load(loads: &[host::ShardLoad]) -> Vec<u32> {
+    let load = |load: &host::ShardLoad| load.calls_per_second + PER_BUSY_MS * load.busy_ms_per_second;
+    let all: f64 = loads.iter().map(load).sum();
+    let idle = ((IDLE_PART * all).max(IDLE_ALL_MIN) / loads.len().max(1) as f64).min(IDLE_EACH_MAX);
+    let weigh = |one: &host::ShardLoad| {
+        let weight = SCALE * (idle + load(one));
+        let old = f64::from(one.weight);
+        if (weight - old).abs() <= STEADY_PART * old {
+            return one.weight;
+        }
+        weight.round().clamp(1.0, f64::from(WEIGHT_MAX)) as u32
+    };
+    loads.iter().map(weigh).collect()
 }
 
 impl fmt::Display for BuiltInWeigher {
@@ -104,9 +116,20 @@ mod tests {
 
     #[test]
     fn by_load_a_busy_shard_weighs_more_and_a_small_change_changes_nothing() {
-        let loads = [load(0.0, 0.0, 1), load(100.0, 50.0, 1), load(110.0, 50.0, 600), load(0.0, 2e9, 1)];
-        assert_eq!(BuiltInWeigher::ByLoad.weigh(&loads), [10, 610, 600, WEIGHT_MAX]);
+        let loads = [load(0.0, 0.0, 1), load(100.0, 50.0, 1), load(110.0, 50.0, 60_000), load(0.0, 2e9, 1)];
+        assert_eq!(BuiltInWeigher::ByLoad.weigh(&loads), [1_000, 61_000, 60_000, WEIGHT_MAX]);
         assert_eq!(BuiltInWeigher::Uniform.weigh(&loads), [1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn by_load_many_idle_shards_do_not_hide_the_load_of_few() {
+        let mut loads = vec![load(0.0, 0.0, 1); 10_000];
+        for busy in loads.iter_mut().take(10) {
+            busy.busy_ms_per_second = 100.0;
+        }
+        let weights = BuiltInWeigher::ByLoad.weigh(&loads);
+        let sum = |weights: &[u32]| weights.iter().map(|weight| u64::from(*weight)).sum::<u64>();
+        assert!(sum(&weights[..10]) > 3 * sum(&weights[10..]), "{:?}", &weights[..11]);
     }
 
     #[test]
