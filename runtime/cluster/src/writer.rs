@@ -22,7 +22,7 @@ pub const WRITE_WAIT: Duration = Duration::from_secs(10);
 /// How long to wait before asking again who leads.
 const LEADER_POLL: Duration = Duration::from_millis(50);
 
-/// Why a command was not written.
+/// Why a command was not written. Encoded by position: new ones are only ever added at the end, and never sent to who may not know them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum WriteError {
     /// Nobody leads: nothing was written.
@@ -34,6 +34,9 @@ pub enum WriteError {
         /// Who does, as far as it knows.
         leader: Option<NodeId>,
     },
+    /// It may or may not be written.
+    #[error("the command may or may not have been written: {0}")]
+    Unknown(String),
     /// The cluster is not at the level of formats yet that the command needs: nothing was written.
     #[error(
         "this needs formats {needs}, and the cluster is at {active} until every node has proven that its build reads more{}: \
@@ -48,9 +51,6 @@ pub enum WriteError {
         /// Which nodes it waits for, for people.
         held_back_by: String,
     },
-    /// It may or may not be written.
-    #[error("the command may or may not have been written: {0}")]
-    Unknown(String),
 }
 
 fn waiting_for(held_back_by: &str) -> String {
