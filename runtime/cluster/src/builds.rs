@@ -14,6 +14,7 @@ use shardloom_protocol::envelope::{self, EnvelopeError, Kind};
 use shardloom_sharding::ids::{Boot, NodeId};
 use tokio::time::Instant;
 
+use crate::boots::Boots;
 use crate::formats::{LEVEL, LEVEL_MIN, Level};
 use crate::gossip::Listener;
 use crate::peers::Peers;
@@ -80,16 +81,18 @@ pub fn held_back_by(builds: &BTreeMap<NodeId, MemberBuild>, level: Level) -> Vec
 pub struct Builds {
     peers: Arc<Peers>,
     applied: Arc<Applied>,
-    /// Hints that a node has started again, once there is gossip.
+    /// Tells the leader that a node has started again.
+    boots: Arc<Boots>,
+    /// Tells everybody, as a hint, once there is gossip.
     gossip: OnceLock<Listener>,
-    /// Nodes that did not know the question: their boot by gossip, and when they were asked.
+    /// Nodes that did not know the question: their boot, as far as it was known, and when they were asked.
     first: Mutex<BTreeMap<NodeId, (Option<Boot>, Instant)>>,
 }
 
 impl Builds {
-    /// Asks the members in `applied` over `peers`.
-    pub fn new(peers: Arc<Peers>, applied: Arc<Applied>) -> Builds {
-        Builds { peers, applied, gossip: OnceLock::new(), first: Mutex::default() }
+    /// Asks the members in `applied` over `peers`; `boots` knows who renews leases here.
+    pub fn new(peers: Arc<Peers>, applied: Arc<Applied>, boots: Arc<Boots>) -> Builds {
+        Builds { peers, applied, boots, gossip: OnceLock::new(), first: Mutex::default() }
     }
 
     /// From now on gossip tells who has started again. Only the first call counts.
@@ -108,9 +111,9 @@ impl Builds {
 
     /// Asks these members.
     pub async fn of(&self, members: Vec<NodeId>) -> BTreeMap<NodeId, MemberBuild> {
-        let boots = self.gossip.get().map(Listener::boots).unwrap_or_default();
+        let heard = self.gossip.get().map(Listener::boots).unwrap_or_default();
         let asked = members.into_iter().map(|node| {
-            let boot = boots.get(&node).copied();
+            let boot = self.boots.alive(node).or(heard.get(&node).copied());
             async move { (node, self.ask(node, boot).await) }
         });
         join_all(asked).await.into_iter().collect()
@@ -146,7 +149,10 @@ impl Builds {
     /// Whether a node did not know the question, in the boot in which it still is as far as is known.
     fn is_first(&self, node: NodeId, boot: Option<Boot>) -> bool {
         let mut first = self.first();
-        let same = first.get(&node).is_some_and(|(of, at)| *of == boot && at.elapsed() < ASK_AGAIN);
+        let same = first.get(&node).is_some_and(|(of, at)| {
+            // A boot of which nothing is heard for a while is no other one.
+            (boot.is_none() || *of == boot) && at.elapsed() < ASK_AGAIN
+        });
         if !same {
             first.remove(&node);
         }

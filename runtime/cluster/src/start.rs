@@ -23,7 +23,6 @@ use tokio::task::JoinSet;
 use crate::ClusterError;
 use crate::addresses::AddressKeeper;
 use crate::admission::{Admission, Leavers, TokenBook, Watch};
-use crate::boots::Boots;
 use crate::control::{Addresses, JoinPolicy, Member, MemberStanding};
 use crate::formats;
 use crate::gossip::{Gossip, GossipSelf, GossipTiming};
@@ -209,7 +208,7 @@ async fn assemble(
         step_down: step_down.clone(),
         arrivals,
         shell: shell_in.clone(),
-        boots: Arc::new(Boots::new(options.timing.lease)),
+        boots: group.boots.clone(),
         server: server.clone(),
     })))?;
     let shard_count = wait_for_state(&mut group, &peers, node).await?;

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::ClusterOptions;
 use crate::ClusterError;
+use crate::boots::Boots;
 use crate::builds::Builds;
 use crate::formats::{FormatMark, Outdated};
 use crate::peers::Peers;
@@ -27,6 +28,7 @@ pub(super) struct Group {
     pub(super) events: mpsc::Receiver<AppliedEvent>,
     pub(super) peers: Arc<Peers>,
     pub(super) ledger: Arc<HeartbeatLedger>,
+    pub(super) boots: Arc<Boots>,
     pub(super) builds: Arc<Builds>,
     pub(super) outdated: Arc<Outdated>,
 }
@@ -61,8 +63,9 @@ pub(super) async fn start_group(
     let raft = Raft::new(node, Arc::new(config), network, log, machine).await;
     let raft =
         raft.map_err(|error| outdated.found().map_or_else(|| raft_error(&error), ClusterError::Newer))?;
-    let builds = Arc::new(Builds::new(peers.clone(), applied.clone()));
-    Ok(Group { raft, applied, events, peers, ledger, builds, outdated })
+    let boots = Arc::new(Boots::new(options.timing.lease));
+    let builds = Arc::new(Builds::new(peers.clone(), applied.clone(), boots.clone()));
+    Ok(Group { raft, applied, events, peers, ledger, boots, builds, outdated })
 }
 
 /// Waits until the control log has told this node what its cluster is; a newcomer may have to be added by an operator first.
