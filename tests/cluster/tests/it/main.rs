@@ -22,5 +22,6 @@ mod repairing;
 mod returning;
 mod sick;
 mod streaming;
+mod upgrading;
 mod versions;
 mod watching;
