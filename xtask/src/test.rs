@@ -1,5 +1,6 @@
 //! `cargo xtask test`: builds the guests and the binary, and runs every test.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
@@ -36,7 +37,11 @@ impl Test {
         } else {
             step::build_binary(false)?
         };
-        step::cargo(arguments).env("SHARDLOOM_BIN", &binary).run()?;
+        let mut tests = step::cargo(arguments).env("SHARDLOOM_BIN", &binary);
+        if whole {
+            tests = tests.env("SHARDLOOM_LEVEL_1_BIN", older_binary()?);
+        }
+        tests.run()?;
         if whole {
             artefacts::use_binary(binary);
             conformance::hold_to_one_suite(&toolchain)?;
@@ -47,6 +52,12 @@ impl Test {
         }
         Ok(())
     }
+}
+
+/// The binary of an older build, beside the one that is tested.
+fn older_binary() -> Result<PathBuf> {
+    step::cargo(["build", "--locked"].into_iter().chain(artefacts::OLDER)).run()?;
+    Ok(artefacts::profile_directory()?.join("shardloom-level-1"))
 }
 
 /// The tests of what is not Rust, as far as the machine has the languages: what is left out is said.

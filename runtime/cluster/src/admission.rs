@@ -122,6 +122,7 @@ impl Admission {
             let applied = self.applied.read();
             let Some(state) = &applied.control else { return Err(not_now("there is no cluster yet")) };
             self.check_newcomer(state, node, token)?;
+            state.reads(&request.member).map_err(|refused| JoinRefusal::Never(refused.to_string()))?;
             let standing = match state.founding.join_policy {
                 JoinPolicy::Auto => MemberStanding::Active,
                 JoinPolicy::Manual => MemberStanding::Pending,
@@ -142,7 +143,9 @@ impl Admission {
             Err(WriteError::NoLeader | WriteError::NotLeader { .. }) => {
                 return Err(not_now("this node does not lead any more"));
             }
-            Err(WriteError::Unknown(reason)) => return Err(JoinRefusal::Never(reason)),
+            Err(error @ (WriteError::Unknown(_) | WriteError::LevelAhead { .. })) => {
+                return Err(JoinRefusal::Never(error.to_string()));
+            }
         }
         Ok(Joined { cluster, certificate_pem: signed.certificate_pem, ca_pem: signed.ca_pem, members })
     }
@@ -179,6 +182,7 @@ impl Admission {
             if state.removed.contains(&from) {
                 return Err(JoinRefusal::Removed);
             }
+            state.reads(&member).map_err(|refused| JoinRefusal::Never(refused.to_string()))?;
             state.members.get(&from).cloned().ok_or(JoinRefusal::Removed)?
         };
         if request.logs == Logs::Lost {

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use shardloom_sharding::ids::{ClusterId, NodeId};
-use shardloom_store::{DataDirError, DbError, EXIT_DAMAGED, WalError};
+use shardloom_store::{DataDirError, DbError, EXIT_DAMAGED, EXIT_NEWER_BUILD, WalError};
 use shardloom_transport::{IdentityError, TokenError, TransportError};
 
+use crate::formats::{MarkError, NewerBuild};
 use crate::raft::SnapshotError;
 
 /// Why a node cannot start, or cannot go on.
@@ -27,6 +28,12 @@ pub enum ClusterError {
     /// A database cannot be used.
     #[error(transparent)]
     Db(#[from] DbError),
+    /// This build is too old for its data, or for the cluster.
+    #[error(transparent)]
+    Newer(#[from] NewerBuild),
+    /// The level of formats of the data directory cannot be read or written.
+    #[error(transparent)]
+    Mark(#[from] MarkError),
     /// The snapshot of the control state cannot be used.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -131,7 +138,13 @@ impl ClusterError {
             ClusterError::State(error) => error.exit_code(),
             ClusterError::Db(error) => error.exit_code(),
             ClusterError::DataDir(error) => error.exit_code(),
-            ClusterError::LogsLost { .. } | ClusterError::MixedDataDir { .. } => EXIT_DAMAGED,
+            ClusterError::Newer(_)
+            | ClusterError::Mark(MarkError::Newer(_))
+            | ClusterError::Snapshot(SnapshotError::Newer(_)) => EXIT_NEWER_BUILD,
+            ClusterError::Mark(MarkError::Disk(error)) => error.exit_code(),
+            ClusterError::LogsLost { .. }
+            | ClusterError::MixedDataDir { .. }
+            | ClusterError::Mark(MarkError::Damaged { .. }) => EXIT_DAMAGED,
             _ => 1,
         }
     }

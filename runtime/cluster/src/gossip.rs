@@ -137,6 +137,18 @@ impl Listener {
         self.live.borrow().iter().filter_map(|(id, state)| read(id, state)).collect()
     }
 
+    /// The newest boot of each that is heard of.
+    pub fn boots(&self) -> BTreeMap<NodeId, Boot> {
+        let mut boots = BTreeMap::new();
+        for id in self.live.borrow().keys() {
+            if let Ok(node) = id.node_id.parse() {
+                let newest = boots.entry(node).or_insert(Boot(0));
+                *newest = Boot(id.generation_id).max(*newest);
+            }
+        }
+        boots
+    }
+
     /// Waits until somebody comes or goes; true when gossip has ended.
     ///
     /// # Cancel safety

@@ -14,7 +14,9 @@ use tokio::time::Instant;
 
 use crate::ClusterError;
 use crate::admission::{TOKEN_LIFE_MAX, TOKENS_MAX};
+use crate::builds::Builds;
 use crate::control::{Author, ControlCommand, ControlReply};
+use crate::formats::Outdated;
 use crate::gossip::Gossip;
 use crate::log_ends::LogEnds;
 use crate::peers::Peers;
@@ -35,6 +37,8 @@ pub struct Cluster {
     pub(crate) wal: Wal,
     pub(crate) raft: Raft,
     pub(crate) applied: Arc<Applied>,
+    pub(crate) builds: Arc<Builds>,
+    pub(crate) outdated: Arc<Outdated>,
     pub(crate) serving: Arc<ServingTable>,
     pub(crate) states: Arc<States>,
     pub(crate) log_ends: LogEnds,
@@ -57,6 +61,7 @@ pub struct ClusterHandle {
     wal: Wal,
     raft: Raft,
     applied: Arc<Applied>,
+    builds: Arc<Builds>,
     serving: Arc<ServingTable>,
     states: Arc<States>,
     log_ends: LogEnds,
@@ -110,6 +115,11 @@ impl ClusterHandle {
     /// What the control log says.
     pub fn applied(&self) -> &Arc<Applied> {
         &self.applied
+    }
+
+    /// Which builds the members run.
+    pub fn builds(&self) -> &Builds {
+        &self.builds
     }
 
     /// What this node serves.
@@ -244,6 +254,7 @@ impl Cluster {
             wal: self.wal.clone(),
             raft: self.raft.clone(),
             applied: self.applied.clone(),
+            builds: self.builds.clone(),
             serving: self.serving.clone(),
             states: self.states.clone(),
             log_ends: self.log_ends.clone(),
@@ -266,13 +277,16 @@ impl Cluster {
         let _ = self.server.set(server);
     }
 
-    /// Completes when the node cannot go on. Where the write-ahead log has failed, that is the reason, whoever noticed it first.
+    /// Completes when the node cannot go on. Where the write-ahead log has failed, or this build is too old, that is the reason, whoever noticed it first.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost.
     pub async fn failed(&mut self) -> ClusterError {
         let error = self.first_failure().await;
+        if let Some(newer) = self.outdated.found() {
+            return newer.into();
+        }
         self.wal.failure().map_or(error, ClusterError::Wal)
     }
 

@@ -1,18 +1,20 @@
 //! Owns agreement: who is a member, what the control log says, and this node's part in the protocol that hands shards over. The only crate that
 //! names openraft and chitchat; it never knows HTTP or a guest.
 //!
-//! In reading order: [`control`] is what is agreed on, [`raft`] how; [`shell`] drives the pure cores of the shard protocol, with
+//! In reading order: [`formats`] says what a build reads and a cluster may write; [`control`] is what is agreed on, [`raft`] how; [`shell`] drives the pure cores of the shard protocol, with
 //! [`shard_logs`] (over [`log_entries`] and `seals`) as their disk, [`state`] as what the logs say, [`outbox`] as their mouth and [`serving`] as what comes of
-//! it; [`leading`], [`group`] and [`admission`] are
+//! it; [`leading`], [`group`], [`admission`] and [`raising`] (by what [`builds`] tells) are
 //! the leader's; [`join`], [`identity`], [`gossip`] and [`addresses`] are how nodes find and know each other; [`mod@start`] puts it together and
 //! [`handle`] is what the server above uses; [`log_ends`] is for repairs.
 
 pub mod addresses;
 pub mod admission;
 pub mod boots;
+pub mod builds;
 pub mod clock;
 pub mod control;
 mod error;
+pub mod formats;
 pub mod gossip;
 pub mod group;
 pub mod handle;
@@ -24,6 +26,7 @@ pub mod log_entries;
 pub mod outbox;
 pub mod peers;
 pub mod raft;
+pub mod raising;
 mod seals;
 pub mod service;
 pub mod serving;

@@ -11,6 +11,8 @@ use shardloom_transport::{Class, Handler, Incoming as PeerIncoming};
 use tokio::sync::mpsc;
 
 use crate::admission::Admission;
+use crate::builds;
+use crate::formats::{LEVEL, Level, Outdated};
 use crate::identity::Logs;
 use crate::join::{AttachRequest, JoinRefusal, Joined};
 use crate::peers::Peers;
@@ -32,6 +34,8 @@ pub struct Services {
     pub me: NodeId,
     /// The control group.
     pub raft: Raft,
+    /// Told what only a newer build can read.
+    pub outdated: Arc<Outdated>,
     /// The members.
     pub peers: Arc<Peers>,
     /// Writes to the control log.
@@ -98,9 +102,13 @@ impl Services {
         let answered = match (kind, from) {
             (Kind::Join, _) => self.join(from, body).await,
             (_, None) => Ok(Bytes::new()),
-            (Kind::Raft, Some(_)) if class != Class::Join => raft::answer(&self.raft, &body).await,
+            (Kind::Raft, Some(_)) if class != Class::Join => {
+                raft::answer(&self.raft, &self.outdated, &body).await
+            }
             (Kind::Write, Some(_)) => self.writer.answer(&body).await,
             (Kind::Attach, Some(from)) => self.attach(from, &body).await,
+            // A build of level 1 does not know the question.
+            (Kind::Build, Some(_)) if LEVEL > Level(1) => builds::answer(&body),
             (Kind::StepDown, Some(_)) => self.step_down.answer(&body).await,
             (Kind::Snapshot, Some(from)) if class == Class::Bulk => self.arrivals.answer(from, &body).await,
             // It has only just started; else the dispatcher has passed it on.

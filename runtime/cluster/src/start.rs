@@ -1,5 +1,6 @@
 //! Starting a node: from a data directory and a few addresses to a member of a cluster that keeps the protocol.
 
+mod control_group;
 mod founding;
 mod ground;
 
@@ -22,8 +23,8 @@ use tokio::task::JoinSet;
 use crate::ClusterError;
 use crate::addresses::AddressKeeper;
 use crate::admission::{Admission, Leavers, TokenBook, Watch};
-use crate::boots::Boots;
 use crate::control::{Addresses, JoinPolicy, Member, MemberStanding};
+use crate::formats;
 use crate::gossip::{Gossip, GossipSelf, GossipTiming};
 use crate::group::GroupKeeper;
 use crate::handle::Cluster;
@@ -33,9 +34,8 @@ use crate::leading::Leading;
 use crate::log_ends::LogEnds;
 use crate::outbox::Outbox;
 use crate::peers::Peers;
-use crate::raft::{
-    Applied, AppliedEvent, HeartbeatLedger, LogStore, Network, Raft, RaftTiming, SnapshotStore, StateMachine,
-};
+use crate::raft::{Applied, AppliedEvent, HeartbeatLedger, Raft, RaftTiming, SnapshotStore};
+use crate::raising::LevelRaiser;
 use crate::seals::Seals;
 use crate::service::{Dispatcher, Services};
 use crate::serving::ServingTable;
@@ -45,7 +45,7 @@ use crate::space_watch;
 use crate::standing::StandingCell;
 use crate::state::{self, SnapshotSender, SnapshotSource, StateLinks, StateOptions, StateWorkers, blocking};
 use crate::step_down::StepDown;
-use crate::writer::Writer;
+use control_group::{Group, start_group, wait_for_state};
 use ground::{Ground, Opened};
 
 /// How a node that belongs to no cluster yet finds one. A member ignores it.
@@ -104,23 +104,12 @@ pub struct ClusterOptions {
     pub space: SpaceMarks,
 }
 
-/// Batches of applied entries that wait for the shell at most; a slow shell slows the state machine down.
-const EVENTS_MAX: usize = 256;
 /// Messages from peers that wait for the shell at most; beyond that their streams are not read on.
 const INCOMING_MAX: usize = 1_024;
 /// How far the weight of a node may be from its share before shards move, in percent, until the leader has read the settings.
 const BALANCE_THRESHOLD_PERCENT: u32 = 10;
 /// Shards that may learn at once per node until the leader has read the settings.
 const MOVES_IN_FLIGHT: usize = 1;
-
-/// The control group of this node, running.
-struct Group {
-    raft: Raft,
-    applied: Arc<Applied>,
-    events: mpsc::Receiver<AppliedEvent>,
-    peers: Arc<Peers>,
-    ledger: Arc<HeartbeatLedger>,
-}
 
 /// Starts a node, joins or bootstraps if need be, and returns when it takes part.
 ///
@@ -178,10 +167,10 @@ async fn assemble(
         net.set_identity(&known)?;
     }
     let Opened { ground, snapshots, state } = on_firm_ground(options, ground, &peers).await?;
-    let Ground { dir, space, wal, recovery, mut identity, .. } = ground;
+    let Ground { dir, space, mark, wal, recovery, mut identity, .. } = ground;
     let member = describe(options, node, state.disk);
     become_reachable(options, &mut identity, &net, &peers, &snapshots, &member, recovery.boot).await?;
-    let mut group = start_group(options, node, &wal, &snapshots, peers.clone()).await?;
+    let mut group = start_group(options, node, &wal, (&snapshots, mark), peers.clone()).await?;
     if let Beginning::Bootstrap { .. } = options.beginning
         && identity.cluster().is_none()
     {
@@ -194,7 +183,7 @@ async fn assemble(
     let tokens = Arc::new(TokenBook::default());
     let leavers = Arc::new(Leavers::default());
     let watch = Watch::new(node, serving.clone(), standing.clone());
-    let writer = Writer::new(group.raft.clone(), peers.clone(), group.applied.clone());
+    let writer = group.writer();
     let step_down =
         StepDown::new(node, group.raft.clone(), peers.clone(), standing.clone(), options.raft.clone());
     let me = Replica { node, disk: state.disk };
@@ -206,6 +195,7 @@ async fn assemble(
     net.serve(Arc::new(Dispatcher::new(Services {
         me: node,
         raft: group.raft.clone(),
+        outdated: group.outdated.clone(),
         peers: peers.clone(),
         writer: writer.clone(),
         admission: Admission::new(
@@ -218,12 +208,13 @@ async fn assemble(
         step_down: step_down.clone(),
         arrivals,
         shell: shell_in.clone(),
-        boots: Arc::new(Boots::new(options.timing.lease)),
+        boots: group.boots.clone(),
         server: server.clone(),
     })))?;
-    let shard_count = wait_for_state(&mut group, &peers, node).await;
+    let shard_count = wait_for_state(&mut group, &peers, node).await?;
     serving.size(shard_count);
     let gossip = start_gossip(options, cluster, node, recovery.boot, &identity, &group.applied).await?;
+    group.builds.listen(gossip.listener());
     let mut tasks = JoinSet::new();
     let seals = Arc::new(Seals::read(&wal, shard_count)?);
     let snapshots = SnapshotSender {
@@ -272,6 +263,13 @@ async fn assemble(
         keeper.run().await;
         Ok(())
     });
+    let raiser = LevelRaiser::new(node, group.raft.clone(), group.applied.clone(), group.builds.clone());
+    tasks.spawn(async move {
+        raiser.run().await;
+        Ok(())
+    });
+    let outdated = group.outdated.clone();
+    tasks.spawn(async move { Err(outdated.wait().await.into()) });
     let addresses =
         AddressKeeper::new(group.applied.clone(), peers.clone(), tokens, watch, identity, &gossip);
     tasks.spawn(addresses.run());
@@ -282,6 +280,8 @@ async fn assemble(
         wal,
         raft: group.raft,
         applied: group.applied,
+        builds: group.builds,
+        outdated: group.outdated,
         serving,
         states,
         log_ends,
@@ -304,7 +304,7 @@ fn describe(options: &ClusterOptions, node: NodeId, disk: DiskId) -> Member {
         addresses: options.addresses.clone(),
         zone: options.zone.clone(),
         capacity: options.capacity,
-        labels: options.labels.clone(),
+        labels: formats::labelled(options.labels.clone()),
         standing: MemberStanding::Active,
     }
 }
@@ -364,55 +364,6 @@ async fn become_reachable(
         tracing::info!(cluster = %joined.cluster, node = %member.node, "joined");
     }
     Ok(())
-}
-
-async fn start_group(
-    options: &ClusterOptions,
-    node: NodeId,
-    wal: &Wal,
-    snapshots: &Arc<SnapshotStore>,
-    peers: Arc<Peers>,
-) -> Result<Group, ClusterError> {
-    let raft_error = |error: &dyn std::fmt::Display| ClusterError::Raft { reason: error.to_string() };
-    let (sender, events) = mpsc::channel(EVENTS_MAX);
-    let machine = StateMachine::open(snapshots.clone(), sender)?;
-    let applied = machine.applied();
-    let ledger = Arc::new(HeartbeatLedger::default());
-    let network = Network::new(peers.clone(), ledger.clone());
-    let config = options.raft.config().map_err(|error| raft_error(&error))?;
-    let raft = Raft::new(node, Arc::new(config), network, LogStore::new(wal.clone()), machine)
-        .await
-        .map_err(|error| raft_error(&error))?;
-    Ok(Group { raft, applied, events, peers, ledger })
-}
-
-/// Waits until the control log has told this node what its cluster is; a newcomer may have to be added by an operator first.
-async fn wait_for_state(group: &mut Group, peers: &Peers, node: NodeId) -> u32 {
-    let mut told = false;
-    loop {
-        {
-            let applied = group.applied.read();
-            if let Some(state) = &applied.control {
-                let places = state.members.values();
-                let places: BTreeMap<NodeId, String> =
-                    places.map(|m| (m.node, m.addresses.peer.clone())).collect();
-                drop(applied);
-                peers.set_members(&places);
-                let applied = group.applied.read();
-                if let Some(state) = &applied.control {
-                    return state.founding.shard_count;
-                }
-            }
-        }
-        if !told {
-            tracing::info!(%node, "waiting for the control log; with --join-policy manual an operator runs `shardloom node add {node}`");
-            told = true;
-        }
-        // The state machine tells of every batch that it applies; none is lost, since the shell begins with the whole state.
-        if group.events.recv().await.is_none() {
-            std::future::pending::<()>().await;
-        }
-    }
 }
 
 async fn start_gossip(

@@ -11,7 +11,9 @@ use shardloom_sharding::ids::NodeId;
 use shardloom_transport::Delivery;
 use tokio::time::Instant;
 
+use crate::builds::{self, Builds};
 use crate::control::{ControlCommand, ControlReply};
+use crate::formats::Level;
 use crate::peers::Peers;
 use crate::raft::{Applied, Raft};
 
@@ -20,7 +22,7 @@ pub const WRITE_WAIT: Duration = Duration::from_secs(10);
 /// How long to wait before asking again who leads.
 const LEADER_POLL: Duration = Duration::from_millis(50);
 
-/// Why a command was not written.
+/// Why a command was not written. Encoded by position: new ones are only ever added at the end, and never sent to who may not know them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum WriteError {
     /// Nobody leads: nothing was written.
@@ -35,6 +37,24 @@ pub enum WriteError {
     /// It may or may not be written.
     #[error("the command may or may not have been written: {0}")]
     Unknown(String),
+    /// The cluster is not at the level of formats yet that the command needs: nothing was written.
+    #[error(
+        "this needs formats {needs}, and the cluster is at {active} until every node has proven that its build reads more{}: \
+         upgrade all nodes, and try again a moment later",
+        waiting_for(held_back_by)
+    )]
+    LevelAhead {
+        /// What it needs.
+        needs: Level,
+        /// Where the cluster is.
+        active: Level,
+        /// Which nodes it waits for, for people.
+        held_back_by: String,
+    },
+}
+
+fn waiting_for(held_back_by: &str) -> String {
+    if held_back_by.is_empty() { String::new() } else { format!(" ({held_back_by})") }
 }
 
 /// Writes commands.
@@ -43,12 +63,13 @@ pub struct Writer {
     raft: Raft,
     peers: Arc<Peers>,
     applied: Arc<Applied>,
+    builds: Arc<Builds>,
 }
 
 impl Writer {
-    /// Writes through `raft` or, over `peers`, through the leader.
-    pub fn new(raft: Raft, peers: Arc<Peers>, applied: Arc<Applied>) -> Writer {
-        Writer { raft, peers, applied }
+    /// Writes through `raft` or, over `peers`, through the leader. What the cluster is not ready for is refused, by what `builds` tells.
+    pub fn new(raft: Raft, peers: Arc<Peers>, applied: Arc<Applied>, builds: Arc<Builds>) -> Writer {
+        Writer { raft, peers, applied, builds }
     }
 
     /// The leader as far as this node knows.
@@ -60,13 +81,15 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// [`WriteError::NoLeader`]: nothing was written. [`WriteError::Unknown`]: nobody knows.
+    /// [`WriteError::NoLeader`], [`WriteError::LevelAhead`]: nothing was written. [`WriteError::Unknown`]: nobody knows.
     ///
     /// # Cancel safety
     ///
     /// Dropped before the end, the command may or may not be written.
     pub async fn write(&self, command: ControlCommand) -> Result<ControlReply, WriteError> {
         let deadline = Instant::now() + WRITE_WAIT;
+        // Before the leader sees it: an older build could not read it.
+        self.check_level(&command).await?;
         loop {
             let result = match self.leader() {
                 Some(leader) if leader == self.peers.me() => self.write_here(command.clone()).await,
@@ -78,7 +101,7 @@ impl Writer {
                     self.wait_applied(reply.index, deadline).await?;
                     return Ok(reply);
                 }
-                Err(WriteError::Unknown(reason)) => return Err(WriteError::Unknown(reason)),
+                Err(error @ (WriteError::Unknown(_) | WriteError::LevelAhead { .. })) => return Err(error),
                 Err(_) if Instant::now() >= deadline => return Err(WriteError::NoLeader),
                 Err(_) => tokio::time::sleep(LEADER_POLL).await,
             }
@@ -91,6 +114,7 @@ impl Writer {
     ///
     /// As [`Writer::write`]; [`WriteError::NotLeader`] if another node leads.
     pub async fn write_here(&self, command: ControlCommand) -> Result<ControlReply, WriteError> {
+        self.check_level(&command).await?;
         match self.raft.client_write(dated(command)).await {
             Ok(response) => Ok(response.data),
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
@@ -98,6 +122,16 @@ impl Writer {
             }
             Err(error) => Err(WriteError::Unknown(error.to_string())),
         }
+    }
+
+    /// Refuses what not every node can read yet. What is applied here may be old, but the level only rises.
+    async fn check_level(&self, command: &ControlCommand) -> Result<(), WriteError> {
+        let (needs, active) = (command.level(), self.applied.read().level());
+        if needs <= active {
+            return Ok(());
+        }
+        let held_back_by = builds::held_back_by(&self.builds.of_all().await, needs).join(", ");
+        Err(WriteError::LevelAhead { needs, active, held_back_by })
     }
 
     async fn write_through(

@@ -51,6 +51,10 @@ pub enum Kind {
     Snapshot = 13,
     /// What became of it.
     SnapshotReply = 14,
+    /// A member is asked for its build. Builds of level 1 do not know it, and answer nothing.
+    Build = 15,
+    /// What it says.
+    BuildReply = 16,
     /// What one node's server asks another's: a call to a guest, forwarded, among others.
     Server = 34,
     /// Its answer.
@@ -58,7 +62,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 16] = [
+    const ALL: [Kind; 18] = [
         Kind::Raft,
         Kind::RaftReply,
         Kind::Shard,
@@ -73,6 +77,8 @@ impl Kind {
         Kind::News,
         Kind::Snapshot,
         Kind::SnapshotReply,
+        Kind::Build,
+        Kind::BuildReply,
         Kind::Server,
         Kind::ServerReply,
     ];

@@ -21,6 +21,6 @@ pub mod wal;
 
 pub use data_dir::{DataDir, DataDirError};
 pub use db::{Batch, Db, DbError, Table};
-pub use exit::{EXIT_DAMAGED, EXIT_DISK_FAILED, EXIT_DISK_FULL};
+pub use exit::{EXIT_DAMAGED, EXIT_DISK_FAILED, EXIT_DISK_FULL, EXIT_NEWER_BUILD};
 pub use space::{DiskSpace, LogRoom, SpaceMarks, SpaceReport};
 pub use wal::{LogId, Progress, Record, Recovery, Ticket, Wal, WalError, WalOptions, WalStats, WriteSeq};

@@ -7,6 +7,10 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, bail};
 
 static BINARY: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
+static OLDER_BINARY: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
+
+/// What is built of the workspace for the binary of level 1: it has a name of its own, so that no build takes the other's place.
+pub const OLDER: [&str; 5] = ["--workspace", "--bin", "shardloom-level-1", "--features", "shardloom/level-1"];
 
 /// The binary `shardloom`: `SHARDLOOM_BIN`, else the one beside this program, freshly built.
 ///
@@ -15,7 +19,19 @@ static BINARY: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
 pub fn binary() -> Result<PathBuf> {
     let found = BINARY.get_or_init(|| match std::env::var_os("SHARDLOOM_BIN") {
         Some(path) => Ok(path.into()),
-        None => build().map_err(|error| format!("{error:#}")),
+        None => build(&["--package", "shardloom"], "shardloom").map_err(|error| format!("{error:#}")),
+    });
+    found.clone().map_err(anyhow::Error::msg)
+}
+
+/// The binary of an older build, of formats level 1: `SHARDLOOM_LEVEL_1_BIN`, else the one beside this program, freshly built.
+///
+/// # Errors
+/// If it cannot be built.
+pub fn older_binary() -> Result<PathBuf> {
+    let found = OLDER_BINARY.get_or_init(|| match std::env::var_os("SHARDLOOM_LEVEL_1_BIN") {
+        Some(path) => Ok(path.into()),
+        None => build(&OLDER, "shardloom-level-1").map_err(|error| format!("{error:#}")),
     });
     found.clone().map_err(anyhow::Error::msg)
 }
@@ -47,21 +63,21 @@ pub fn workspace() -> PathBuf {
     here.ancestors().nth(2).unwrap_or(here).to_owned()
 }
 
-fn build() -> Result<PathBuf> {
+fn build(what: &[&str], name: &str) -> Result<PathBuf> {
     let directory = profile_directory()?;
     let target = directory.parent().context("this program is in no target directory")?;
 
     let mut cargo = cargo();
-    cargo.args(["build", "--quiet", "--locked", "--package", "shardloom"]);
+    cargo.args(["build", "--quiet", "--locked"]).args(what);
     cargo.arg("--target-dir").arg(target);
     if directory.ends_with("release") {
         cargo.arg("--release");
     }
     let status = cargo.status().context("cargo cannot be started")?;
     if !status.success() {
-        bail!("the binary `shardloom` does not build: {status}");
+        bail!("the binary `{name}` does not build: {status}");
     }
-    Ok(directory.join("shardloom"))
+    Ok(directory.join(name))
 }
 
 /// Cargo in the root of the workspace, as if nobody had started this program by cargo.

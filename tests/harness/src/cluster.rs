@@ -34,6 +34,8 @@ pub struct Cluster {
     disks: Disks,
     mounts: Vec<Option<Mount>>,
     flags: Vec<String>,
+    /// The binary of nodes that are added; none, the one that is tested.
+    pub binary: Option<PathBuf>,
     token: String,
     http: Http,
     directory: TempDir,
@@ -61,6 +63,7 @@ impl Cluster {
             disks: options.disks,
             mounts: Vec::new(),
             flags,
+            binary: options.binary,
             token: String::new(),
             http: Http::new(),
             directory,
@@ -161,6 +164,7 @@ impl Cluster {
         let addresses = self.network.addresses(index)?;
         let mut node = Process::new(index, addresses, self.directory.path());
         node.launcher = self.network.launcher(index);
+        node.binary = self.binary.clone();
         self.mounts.push(self.disks.make(&node.data())?);
         node.start(&[flags, &self.flags].concat())?;
         self.nodes.push(node);

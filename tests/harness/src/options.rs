@@ -1,5 +1,7 @@
 //! How a cluster is made.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use crate::mount::Disks;
@@ -17,6 +19,8 @@ pub struct Options {
     pub disks: Disks,
     /// Where the nodes listen.
     pub network: Network,
+    /// The binary of every node; none, the one that is tested.
+    pub binary: Option<PathBuf>,
     /// More flags for every node.
     pub flags: Vec<String>,
     /// More flags for the node that makes the cluster.
@@ -37,6 +41,7 @@ impl Options {
             replicas: 3,
             disks: Disks::default(),
             network: Network::own()?,
+            binary: None,
             flags: Vec::new(),
             first_flags: Vec::new(),
             progress: Box::new(|_| {}),

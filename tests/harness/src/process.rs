@@ -25,6 +25,8 @@ pub struct Process {
     pub launcher: Vec<String>,
     /// Variables for its process, from the next start on.
     pub environment: Vec<(String, String)>,
+    /// The binary that is started, from the next start on; none, the one that is tested.
+    pub binary: Option<PathBuf>,
     directory: PathBuf,
     child: Option<Child>,
 }
@@ -33,7 +35,8 @@ impl Process {
     /// A node that is not running yet.
     pub fn new(index: usize, addresses: Addresses, directory: &Path) -> Self {
         let (launcher, environment) = (Vec::new(), Vec::new());
-        Self { index, addresses, launcher, environment, directory: directory.to_owned(), child: None }
+        let directory = directory.to_owned();
+        Self { index, addresses, launcher, environment, binary: None, directory, child: None }
     }
 
     /// Its data directory.
@@ -65,7 +68,7 @@ impl Process {
             bail!("node {} runs already", self.index);
         }
         let log = OpenOptions::new().create(true).append(true).open(self.log())?;
-        let binary = artefacts::binary()?;
+        let binary = self.binary.clone().map_or_else(artefacts::binary, Ok)?;
         let mut command = match self.launcher.split_first() {
             Some((program, words)) => {
                 let mut command = Command::new(program);

@@ -90,6 +90,7 @@ fn start() -> Result<Cluster> {
         shards: 1024,
         replicas: 3,
         network: Network::localhost(),
+        binary: None,
         flags: Vec::new(),
         first_flags: Vec::new(),
         progress: Box::new(move |what| shown.set_message(what.to_owned())),

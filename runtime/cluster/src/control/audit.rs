@@ -165,6 +165,7 @@ pub(super) fn about(command: &ControlCommand) -> Option<(String, Option<Digest>)
             said(format!("create the token {name}, of a {role}"))
         }
         ControlCommand::RevokeAccessToken { name } => said(format!("revoke the token {name}")),
+        ControlCommand::RaiseLevel { level, .. } => said(format!("raise the formats to {level}")),
         ControlCommand::Note { what, digest, .. } => Some((what.clone(), *digest)),
     }
 }

@@ -1,7 +1,7 @@
 //! What can be written to the control log, and what a writer gets back.
 //!
 //! Each command is one entry. They are written in a fixed order of variants, encoded by position: new ones are only ever added at
-//! the end, and only written once every node can read them.
+//! the end, and only written once every node can read them: `levels` says of which level of formats each is.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,7 @@ use super::history::Absence;
 use super::member::{Member, MemberStanding};
 use super::settings::Setting;
 use super::versions::VersionChange;
+use crate::formats::Level;
 
 /// Whether nodes that join with a token are added at once, or wait for `shardloom node add`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,6 +197,13 @@ pub enum ControlCommand {
         /// Why it was refused, if it was.
         refused: Option<String>,
     },
+    /// From this entry on, what the nodes write may be of this level of formats.
+    RaiseLevel {
+        /// The level.
+        level: Level,
+        /// Nodes that have proven that their builds read it; void unless all members are among them.
+        proven: Vec<NodeId>,
+    },
 }
 
 /// A command, and whose doing it is.
@@ -296,6 +304,40 @@ pub enum Refused {
     Noted {
         /// Why.
         reason: String,
+    },
+    /// The cluster is not at the level of formats yet that this needs.
+    #[error("this needs formats {needs}, and the cluster is at {active}: upgrade all nodes first")]
+    LevelAhead {
+        /// What it needs.
+        needs: Level,
+        /// Where the cluster is.
+        active: Level,
+    },
+    /// The cluster is at that level of formats, or above it.
+    #[error("the cluster is at formats {active} already")]
+    AlreadyAt {
+        /// Where the cluster is.
+        active: Level,
+    },
+    /// A member has not proven that its build reads the level.
+    #[error("node {node} has not proven that its build reads formats {level}")]
+    NotProven {
+        /// The member.
+        node: NodeId,
+        /// The level.
+        level: Level,
+    },
+    /// The build of a node is too old to be a member.
+    #[error(
+        "the build of node {node} reads formats up to {reads}, and this cluster is at {active}: start a newer binary there"
+    )]
+    OldBuild {
+        /// The node.
+        node: NodeId,
+        /// What its build reads.
+        reads: Level,
+        /// Where the cluster is.
+        active: Level,
     },
 }
 

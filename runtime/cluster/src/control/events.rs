@@ -10,6 +10,7 @@ use shardloom_sharding::ids::{Epoch, NodeId, ShardId, Term};
 use super::access::TokenRole;
 use super::member::MemberStanding;
 use super::settings::Setting;
+use crate::formats::Level;
 
 /// Events that are kept: enough for whoever follows to lose its node, find another, and go on.
 pub const EVENTS_MAX: usize = 4_096;
@@ -176,11 +177,16 @@ pub enum Event {
         /// Its name.
         name: String,
     },
+    /// What the nodes write may be of a newer level of formats.
+    FormatsRaised {
+        /// Which.
+        level: Level,
+    },
 }
 
 impl Event {
     /// The names of all events.
-    pub const NAMES: [&str; 22] = [
+    pub const NAMES: [&str; 23] = [
         "founded",
         "member-joined",
         "member-changed",
@@ -203,6 +209,7 @@ impl Event {
         "canary-deployed",
         "promoted",
         "rolled-back",
+        "formats-raised",
     ];
 
     /// What it is called.
@@ -230,6 +237,7 @@ impl Event {
             Event::CanaryDeployed { .. } => 19,
             Event::Promoted { .. } => 20,
             Event::RolledBack { .. } => 21,
+            Event::FormatsRaised { .. } => 22,
         };
         Event::NAMES[place]
     }

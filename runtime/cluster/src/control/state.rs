@@ -16,6 +16,7 @@ use super::audit::{AuditEntry, AuditLog, about};
 use super::command::{Audited, ControlCommand, Founding, Outcome, Refused};
 use super::events::{Event, EventRing, ranges};
 use super::history::{self, Absence, Circumstances, History};
+use super::later::Later;
 use super::member::Member;
 use super::settings::Settings;
 use super::tell;
@@ -66,6 +67,9 @@ pub struct ControlState {
     pub events: EventRing,
     /// Why shards are where they are.
     pub history: History,
+    /// What levels of formats above the first have added. A snapshot has it behind everything else, once the cluster is at such a level.
+    #[serde(skip)]
+    pub later: Later,
 }
 
 /// What an entry changed: shards whose assignment differs now, for the protocol's shells.
@@ -89,6 +93,7 @@ impl ControlState {
             audit: AuditLog::default(),
             events: EventRing::default(),
             history: History::default(),
+            later: Later::default(),
             founding,
         }
     }
@@ -108,13 +113,17 @@ impl ControlState {
             command => (None, command),
         };
         let event = tell::expected(&command);
-        let (outcome, changed) = ControlState::decide(state, index, term, command);
+        let ahead = state.as_ref().and_then(|state| state.is_ahead(&command));
+        let (outcome, changed) = match ahead {
+            Some(ahead) => (Err(ahead), ChangedShards::new()),
+            None => ControlState::decide(state, index, term, command),
+        };
         if let Some(state) = state {
             if let Some((who, about)) = audit {
                 state.audit.add(AuditEntry::new(index, who, about, &outcome));
             }
             if let Some(event) = event.and_then(|event| tell::happened(event, &outcome)) {
-                state.events.add(index, event);
+                state.tell(index, event);
             }
         }
         (outcome, changed)
@@ -140,7 +149,7 @@ impl ControlState {
                     state.give_reasons(&changed, &absent, false);
                     let shards = ranges(changed.iter().copied());
                     if !shards.is_empty() {
-                        state.events.add(index, Event::ShardsProposed { epoch: Epoch(index), shards });
+                        state.tell(index, Event::ShardsProposed { epoch: Epoch(index), shards });
                     }
                     Ok(Outcome::Done)
                 }
@@ -155,7 +164,7 @@ impl ControlState {
                     state.history.committed(index, *shard, &before[shard], &after);
                 }
                 if let Some(moved) = tell::moved(epoch, &before, state.shards.committed(), &changed) {
-                    state.events.add(index, moved);
+                    state.tell(index, moved);
                 }
                 Ok(Outcome::Done)
             }
@@ -165,7 +174,7 @@ impl ControlState {
                         changed = state.shards.apply_repair(index, &changes, nothing_left);
                         state.give_reasons(&changed, &BTreeMap::new(), true);
                         let shards = ranges(changed.iter().copied());
-                        state.events.add(index, Event::ShardsRepaired { epoch: Epoch(index), shards });
+                        state.tell(index, Event::ShardsRepaired { epoch: Epoch(index), shards });
                         tracing::warn!(index, ?nothing_left, shards = ?changed,
                             "an operator has accepted the loss of data in these shards");
                         Ok(Outcome::Done)
@@ -245,6 +254,7 @@ impl ControlState {
             ControlCommand::ChangeVersion { name, base, change } => {
                 self.change_version(index, name, base, change)
             }
+            ControlCommand::RaiseLevel { level, proven } => self.raise(level, &proven),
         }
     }
 
@@ -270,6 +280,7 @@ impl ControlState {
 
     fn add_member(&mut self, member: Member, token: Digest) -> Result<Outcome, Refused> {
         let node = member.node;
+        self.reads(&member)?;
         if self.members.contains_key(&node) || self.removed.contains(&node) {
             return Err(Refused::DuplicateNode { node });
         }
@@ -281,6 +292,7 @@ impl ControlState {
     }
 
     fn update_member(&mut self, member: Member) -> Result<Outcome, Refused> {
+        self.reads(&member)?;
         let known = self.member_mut(member.node)?;
         let standing = known.standing;
         *known = Member { standing, ..member };

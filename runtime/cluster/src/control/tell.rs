@@ -38,6 +38,7 @@ pub(super) fn expected(command: &ControlCommand) -> Option<Event> {
             Event::TokenCreated { name: name.clone(), role: *role }
         }
         ControlCommand::RevokeAccessToken { name } => Event::TokenRevoked { name: name.clone() },
+        ControlCommand::RaiseLevel { level, .. } => Event::FormatsRaised { level: *level },
         ControlCommand::CreateToken { .. }
         | ControlCommand::DropToken { .. }
         | ControlCommand::Propose { .. }

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::config::LogId;
 use crate::control::ControlState;
+use crate::formats::{LEVEL_MIN, Level};
 
 /// The last applied entry, the members of the control group, and the control state: one consistent reading.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +42,11 @@ pub struct AppliedEvent {
 }
 
 impl AppliedState {
+    /// The level of formats that the cluster is at.
+    pub fn level(&self) -> Level {
+        self.control.as_ref().map_or(LEVEL_MIN, ControlState::level)
+    }
+
     pub(super) fn newest_proposal(&self) -> Epoch {
         self.control.as_ref().map_or(Epoch(0), |state| state.shards.newest_proposal())
     }

@@ -4,6 +4,8 @@
 
 mod applied;
 mod config;
+#[cfg(test)]
+mod golden;
 mod heartbeats;
 mod log_store;
 mod network;

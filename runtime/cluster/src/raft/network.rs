@@ -14,12 +14,14 @@ use openraft::raft::{
 };
 use openraft::{EmptyNode, Snapshot, SnapshotMeta, Vote};
 use serde::{Deserialize, Serialize};
-use shardloom_protocol::envelope::{self, Kind};
+use shardloom_protocol::envelope::{self, EnvelopeError, Kind};
 use shardloom_sharding::ids::NodeId;
 
 use super::config::{Raft, TypeConfig};
 use super::heartbeats::HeartbeatLedger;
+use super::log_store::level_of;
 use crate::clock;
+use crate::formats::{LEVEL, NewerBuild, Outdated};
 use crate::peers::{PeerError, Peers};
 
 /// A call of one member of the control group to another.
@@ -47,13 +49,45 @@ type RaftAnswer<T> = Result<T, String>;
 ///
 /// # Errors
 ///
-/// The bytes are no such call.
+/// The bytes are no such call. That they are of a newer build is told to `outdated`.
 ///
 /// # Cancel safety
 ///
 /// Dropped before the end, the call may or may not have taken effect: Raft's calls may be lost and repeated.
-pub async fn answer(raft: &Raft, body: &Bytes) -> Result<Bytes, envelope::EnvelopeError> {
-    let rpc: RaftRpc = envelope::decode(Kind::Raft, body)?;
+pub async fn answer(raft: &Raft, outdated: &Outdated, body: &Bytes) -> Result<Bytes, EnvelopeError> {
+    let rpc = readable(envelope::decode(Kind::Raft, body)).inspect_err(|unreadable| {
+        // Members are who they say they are, and bytes arrive as they were sent: what does not decode is of a build that writes more than this one knows.
+        if let Unreadable::Newer(newer) = unreadable {
+            outdated.note(newer.clone());
+        }
+    });
+    match rpc {
+        Err(Unreadable::Newer(newer)) => reply(Err::<(), NewerBuild>(newer)),
+        Err(Unreadable::Other(error)) => Err(error),
+        Ok(rpc) => serve(raft, rpc).await,
+    }
+}
+
+enum Unreadable {
+    Newer(NewerBuild),
+    Other(EnvelopeError),
+}
+
+/// Tells what is of a newer build from what is no message at all.
+fn readable(rpc: Result<RaftRpc, EnvelopeError>) -> Result<RaftRpc, Unreadable> {
+    let newer = |level| Unreadable::Newer(NewerBuild { what: "what the control group sends", level });
+    match rpc {
+        Err(EnvelopeError::Body { .. }) => Err(newer(None)),
+        Err(error) => Err(Unreadable::Other(error)),
+        Ok(RaftRpc::Append(append)) => match append.entries.iter().map(level_of).max() {
+            Some(level) if level > LEVEL => Err(newer(Some(level))),
+            _ => Ok(RaftRpc::Append(append)),
+        },
+        Ok(rpc) => Ok(rpc),
+    }
+}
+
+async fn serve(raft: &Raft, rpc: RaftRpc) -> Result<Bytes, EnvelopeError> {
     match rpc {
         RaftRpc::Append(rpc) => reply(raft.append_entries(rpc).await),
         RaftRpc::Vote(rpc) => reply(raft.vote(rpc).await),
@@ -64,7 +98,7 @@ pub async fn answer(raft: &Raft, body: &Bytes) -> Result<Bytes, envelope::Envelo
     }
 }
 
-fn reply<T: Serialize, E: std::fmt::Display>(result: Result<T, E>) -> Result<Bytes, envelope::EnvelopeError> {
+fn reply<T: Serialize, E: std::fmt::Display>(result: Result<T, E>) -> Result<Bytes, EnvelopeError> {
     envelope::encode(Kind::RaftReply, &result.map_err(|error| error.to_string()))
 }
 
@@ -168,5 +202,37 @@ impl RaftNetwork<TypeConfig> for Line {
 
     fn backoff(&self) -> Backoff {
         Backoff::new(std::iter::repeat(Duration::from_millis(RETRY_MS)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::{CommittedLeaderId, EntryPayload};
+
+    use super::*;
+    use crate::control::ControlCommand;
+    use crate::formats::Level;
+    use crate::raft::config::{Entry, LogId};
+
+    #[test]
+    fn entries_that_only_a_newer_build_reads_are_told_from_what_is_no_message() {
+        let append = |level| {
+            let raise = ControlCommand::RaiseLevel { level, proven: Vec::new() };
+            let log_id = LogId::new(CommittedLeaderId::new(1, NodeId(1)), 7);
+            let entries = vec![Entry { log_id, payload: EntryPayload::Normal(raise) }];
+            let vote = Vote::new_committed(1, NodeId(1));
+            let rpc = AppendEntriesRequest { vote, prev_log_id: None, entries, leader_commit: None };
+            envelope::encode(Kind::Raft, &RaftRpc::Append(rpc)).unwrap()
+        };
+        let found = |bytes: &[u8]| match readable(envelope::decode(Kind::Raft, bytes)) {
+            Ok(_) => "readable",
+            Err(Unreadable::Newer(NewerBuild { level: Some(_), .. })) => "newer",
+            Err(Unreadable::Newer(NewerBuild { level: None, .. })) => "not known",
+            Err(Unreadable::Other(_)) => "no message",
+        };
+        assert_eq!(found(&append(LEVEL)), "readable");
+        assert_eq!(found(&append(Level(LEVEL.0 + 1))), "newer");
+        assert_eq!(found(b"SL\x01\x01\x63"), "not known");
+        assert_eq!(found(b"GET / HTTP/1.1"), "no message");
     }
 }

@@ -7,7 +7,8 @@
 //! +-----------+---------+----------+---------------------------------------------+
 //! ```
 //!
-//! The checksum covers what follows it. The same bytes travel to members that are too far behind for the log.
+//! The checksum covers what follows it. The same bytes travel to members that are too far behind for the log. The version is two above the level of
+//! formats that the cluster is at; above level 1, what level 2 has added to the state stands behind it.
 
 use std::time::Duration;
 
@@ -18,8 +19,10 @@ use shardloom_store::{Db, DbError, DiskSpace, Table};
 use super::applied::AppliedState;
 use super::config::LogId;
 use crate::control::ControlState;
+use crate::formats::{LEVEL, LEVEL_MIN, Level, NewerBuild};
 
 const MAGIC: [u8; 4] = *b"SLcs";
+/// The version of level 1.
 const VERSION: u8 = 3;
 const HEADER_BYTES: usize = 9;
 const KEY: &[u8] = b"control";
@@ -40,11 +43,8 @@ pub enum SnapshotError {
     #[error("the snapshot of the control state is damaged")]
     Damaged,
     /// Written by a newer build.
-    #[error("the snapshot is of format {found}, this build reads up to {VERSION}: start a newer one")]
-    NewerVersion {
-        /// Its version.
-        found: u8,
-    },
+    #[error(transparent)]
+    Newer(#[from] NewerBuild),
     /// Written by an older build.
     #[error(
         "the snapshot is of format {found}, which this build, of format {VERSION}, reads no more: begin a new cluster"
@@ -137,10 +137,14 @@ impl SnapshotStore {
     ///
     /// Never for a state that came out of the control log.
     pub fn encode(state: &AppliedState) -> Result<Vec<u8>, SnapshotError> {
-        let body = postcard::to_stdvec(&(&state.last, &state.membership, &state.control))?;
+        let mut body = postcard::to_stdvec(&(&state.last, &state.membership, &state.control))?;
+        let level = state.control.as_ref().map_or(LEVEL_MIN, ControlState::level);
+        if let Some(control) = state.control.as_ref().filter(|_| level > Level(1)) {
+            body = postcard::to_extend(&control.later, body)?;
+        }
         let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
         bytes.extend(MAGIC);
-        bytes.push(VERSION);
+        bytes.push(VERSION.saturating_add(u8::try_from(level.0 - 1).unwrap_or(u8::MAX)));
         bytes.extend(crc32fast::hash(&body).to_le_bytes());
         bytes.extend(body);
         Ok(bytes)
@@ -156,17 +160,21 @@ impl SnapshotStore {
         if header[..4] != MAGIC {
             return Err(SnapshotError::Damaged);
         }
-        if header[4] > VERSION {
-            return Err(SnapshotError::NewerVersion { found: header[4] });
-        }
         if header[4] < VERSION {
             return Err(SnapshotError::OlderVersion { found: header[4] });
+        }
+        let level = Level(1 + u32::from(header[4] - VERSION));
+        if level > LEVEL {
+            return Err(NewerBuild { what: "this snapshot of the control state", level: Some(level) }.into());
         }
         if header[5..] != crc32fast::hash(body).to_le_bytes() {
             return Err(SnapshotError::Damaged);
         }
         type Body = (Option<LogId>, StoredMembership<NodeId, EmptyNode>, Option<ControlState>);
-        let (last, membership, control): Body = postcard::from_bytes(body)?;
+        let ((last, membership, mut control), later): (Body, _) = postcard::take_from_bytes(body)?;
+        if let Some(control) = control.as_mut().filter(|_| level > Level(1)) {
+            control.later = postcard::from_bytes(later)?;
+        }
         Ok(AppliedState { last, membership, control })
     }
 }
@@ -176,7 +184,7 @@ mod tests {
     use shardloom_sharding::ids::Term;
 
     use super::*;
-    use crate::control::{ControlCommand, Founding};
+    use crate::control::{ControlCommand, Founding, Later};
 
     #[test]
     fn a_snapshot_comes_back_and_one_of_another_version_is_refused() {
@@ -189,9 +197,27 @@ mod tests {
 
         bytes[4] = VERSION - 1;
         assert!(matches!(SnapshotStore::decode(&bytes), Err(SnapshotError::OlderVersion { .. })));
-        bytes[4] = VERSION + 1;
-        assert!(matches!(SnapshotStore::decode(&bytes), Err(SnapshotError::NewerVersion { .. })));
-        bytes[4] = VERSION - 1;
-        assert!(matches!(SnapshotStore::decode(&bytes), Err(SnapshotError::OlderVersion { .. })));
+        bytes[4] = VERSION + LEVEL.0 as u8;
+        let newer =
+            NewerBuild { what: "this snapshot of the control state", level: Some(Level(LEVEL.0 + 1)) };
+        assert!(matches!(SnapshotStore::decode(&bytes), Err(SnapshotError::Newer(error)) if error == newer));
+    }
+
+    #[test]
+    fn what_level_2_has_added_is_in_snapshots_of_level_2_alone() {
+        let mut state = AppliedState::default();
+        let apply = |state: &mut AppliedState, index, command| {
+            ControlState::apply(&mut state.control, index, Term(1), command).0.unwrap();
+        };
+        apply(&mut state, 1, ControlCommand::Found(Box::new(Founding::example())));
+        let before = SnapshotStore::encode(&state).unwrap();
+        assert_eq!(before[4], VERSION);
+        assert_eq!(SnapshotStore::decode(&before).unwrap().control.unwrap().later, Later::default());
+        let founder = Founding::example().founder.node;
+        apply(&mut state, 2, ControlCommand::RaiseLevel { level: Level(2), proven: vec![founder] });
+        let after = SnapshotStore::encode(&state).unwrap();
+        assert_eq!(after[4], VERSION + 1);
+        let back = SnapshotStore::decode(&after).unwrap().control.unwrap();
+        assert_eq!((back.level(), &back.later), (Level(2), &state.control.unwrap().later));
     }
 }

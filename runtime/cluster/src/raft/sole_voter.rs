@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use openraft::storage::RaftLogStorage;
 use openraft::{
@@ -21,6 +22,7 @@ use super::log_store::LogStore;
 use super::snapshots::SnapshotStore;
 use super::state_machine::StateMachine;
 use crate::ClusterError;
+use crate::formats::{FormatMark, Outdated};
 use crate::identity::{IdentityStore, Logs};
 
 /// By how much the log goes on beyond its end: more entries than any cluster has written while one of its nodes was away.
@@ -68,6 +70,7 @@ impl StoppedNode {
             return Err(ClusterError::Nowhere);
         }
         let dir = DataDir::open(data)?;
+        FormatMark::open(data)?;
         let (wal, recovery) = Wal::open(&dir.join("wal"), WalOptions::default())?;
         let space = DiskSpace::open(data, SpaceMarks::default()).map_err(|source| DataDirError::Io {
             step: "see how full the disk is under",
@@ -80,7 +83,9 @@ impl StoppedNode {
         }
         let snapshots = SnapshotStore::new(Db::open(&dir.join("raft.db"), "raft")?, space)?;
         let mut state = snapshots.load()?.unwrap_or_default();
-        let mut log = LogStore::new(wal.clone());
+        let outdated = Arc::new(Outdated::default());
+        let storage = |error| outdated.found().map_or_else(|| storage(error), ClusterError::Newer);
+        let mut log = LogStore::new(wal.clone(), outdated.clone());
         let vote = log.read_vote().await.map_err(storage)?.map_or(0, |vote| vote.leader_id.term);
         let next = state.last.map_or(0, |last| last.index + 1);
         for entry in log.try_get_log_entries(next..).await.map_err(storage)? {
@@ -120,7 +125,7 @@ impl StoppedNode {
         self.state.membership = StoredMembership::new(Some(at), Membership::new(vec![alone], nodes));
         // The snapshot first: without it the log would be gone. A snapshot beyond the log alone is a log with a gap, which is given up.
         self.snapshots.save(&SnapshotStore::encode(&self.state)?)?;
-        let mut log = LogStore::new(self.wal.clone());
+        let mut log = LogStore::new(self.wal.clone(), Arc::default());
         log.save_vote(&Vote::new(term, self.node)).await.map_err(storage)?;
         log.save_committed(Some(at)).await.map_err(storage)?;
         log.purge(at).await.map_err(storage)?;

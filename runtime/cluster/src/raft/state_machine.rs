@@ -15,8 +15,9 @@ use tokio::sync::mpsc;
 
 use super::applied::{Applied, AppliedEvent, AppliedState};
 use super::config::{Entry, LogId, TypeConfig};
-use super::snapshots::SnapshotStore;
+use super::snapshots::{SnapshotError, SnapshotStore};
 use crate::control::{ControlReply, ControlState, Event, Outcome};
+use crate::formats::{FormatMark, Outdated};
 
 /// openraft's view of [`Applied`].
 #[derive(Debug)]
@@ -24,11 +25,13 @@ pub struct StateMachine {
     applied: Arc<Applied>,
     snapshots: Arc<SnapshotStore>,
     events: mpsc::Sender<AppliedEvent>,
+    mark: FormatMark,
+    outdated: Arc<Outdated>,
 }
 
 impl StateMachine {
     /// Starts from the newest snapshot in `snapshots`, or from nothing. What is applied is told on `events`, which is bounded: a shell that
-    /// cannot keep up slows the state machine down.
+    /// cannot keep up slows the state machine down. The highest level of formats goes to `mark`, and what is of a newer build to `outdated`.
     ///
     /// # Errors
     ///
@@ -36,9 +39,12 @@ impl StateMachine {
     pub fn open(
         snapshots: Arc<SnapshotStore>,
         events: mpsc::Sender<AppliedEvent>,
+        mark: FormatMark,
+        outdated: Arc<Outdated>,
     ) -> Result<StateMachine, crate::ClusterError> {
         let state = snapshots.load()?.unwrap_or_default();
-        Ok(StateMachine { applied: Arc::new(Applied::new(state)), snapshots, events })
+        mark.saw(state.level())?;
+        Ok(StateMachine { applied: Arc::new(Applied::new(state)), snapshots, events, mark, outdated })
     }
 
     /// The shared state.
@@ -79,7 +85,7 @@ impl StateMachine {
 
     fn note(state: &mut AppliedState, index: u64, event: Event) {
         if let Some(control) = &mut state.control {
-            control.events.add(index, event);
+            control.tell(index, event);
         }
     }
 
@@ -119,11 +125,13 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         I::IntoIter: OptionalSend,
     {
         let mut changed = Vec::new();
-        let (replies, index, newest_proposal) = self.applied.write(|state| {
+        let (replies, index, newest_proposal, level) = self.applied.write(|state| {
             let replies: Vec<ControlReply> =
                 entries.into_iter().map(|entry| Self::apply_entry(state, entry, &mut changed)).collect();
-            (replies, state.last.map_or(0, |id| id.index), state.newest_proposal())
+            (replies, state.last.map_or(0, |id| id.index), state.newest_proposal(), state.level())
         });
+        // Before anybody hears of it, so before anything of that level is written here for it.
+        self.mark.saw(level).map_err(write_error)?;
         changed.sort_unstable();
         changed.dedup();
         self.tell(AppliedEvent { index, newest_proposal, changed, replaced: false }).await;
@@ -144,7 +152,13 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         meta: &SnapshotMeta<NodeId, EmptyNode>,
         snapshot: Box<Vec<u8>>,
     ) -> Storage<()> {
-        let mut state = SnapshotStore::decode(&snapshot).map_err(write_error)?;
+        let mut state = SnapshotStore::decode(&snapshot).map_err(|error| {
+            if let SnapshotError::Newer(newer) = &error {
+                self.outdated.note(newer.clone());
+            }
+            write_error(error)
+        })?;
+        self.mark.saw(state.level()).map_err(write_error)?;
         state.membership = meta.last_membership.clone();
         self.snapshots.room(snapshot.len()).await.map_err(write_error)?;
         self.snapshots.save(&snapshot).map_err(write_error)?;

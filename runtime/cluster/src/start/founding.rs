@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use shardloom_sharding::ids::ClusterId;
 use shardloom_transport::{ClusterCa, SignedNode};
 
-use super::{Beginning, ClusterOptions, Group};
+use super::control_group::Group;
+use super::{Beginning, ClusterOptions};
 use crate::ClusterError;
 use crate::control::{Author, ControlCommand, Founding, Member};
 use crate::identity::{IdentityStore, random};
-use crate::writer::Writer;
 
 /// Makes a cluster of one: its control log begins with what it is. Done again after a crash in the middle, it goes on where it stopped.
 pub(super) async fn found(
@@ -39,7 +39,7 @@ pub(super) async fn found(
         admin_token: *admin_token,
         founder: member.clone(),
     };
-    let writer = Writer::new(group.raft.clone(), group.peers.clone(), group.applied.clone());
+    let writer = group.writer();
     let written = writer.write(ControlCommand::Found(Box::new(founding)).by(Author::Node(node))).await;
     written.map_err(|error| raft_error(&error))?;
     let applied = group.applied.read();

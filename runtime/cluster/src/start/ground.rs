@@ -10,6 +10,7 @@ use shardloom_store::{
 };
 
 use crate::ClusterError;
+use crate::formats::FormatMark;
 use crate::identity::{IdentityStore, Logs};
 use crate::raft::SnapshotStore;
 use crate::state::{self, OpenedState};
@@ -23,6 +24,7 @@ const RESTING: [&str; 2] = ["raft.db", "state.db"];
 pub(super) struct Ground {
     pub(super) dir: DataDir,
     pub(super) space: DiskSpace,
+    pub(super) mark: FormatMark,
     pub(super) wal: Wal,
     pub(super) recovery: Recovery,
     pub(super) identity: IdentityStore,
@@ -45,6 +47,7 @@ impl Ground {
     /// The disk fails, or what is on it cannot be used.
     pub(super) fn open(data: &Path, wal: WalOptions, marks: SpaceMarks) -> Result<Ground, ClusterError> {
         let dir = DataDir::open(data)?;
+        let mark = FormatMark::open(data)?;
         let space = DiskSpace::open(data, marks).map_err(|source| DataDirError::Io {
             step: "see how full the disk is under",
             path: data.to_path_buf(),
@@ -64,7 +67,7 @@ impl Ground {
             tracing::warn!(bytes = recovery.torn_bytes, "cut off the torn tail of the write-ahead log");
         }
         let logs = identity.start(recovery.disk, recovery.boot)?;
-        Ok(Ground { dir, space, wal, recovery, identity, logs })
+        Ok(Ground { dir, space, mark, wal, recovery, identity, logs })
     }
 
     /// Puts aside what rested on the logs that are lost, and begins on the new ones: the cluster has taken this node anew. Blocks on the disk.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod failover;
+mod levels;
 #[allow(dead_code, reason = "the bench `fifty` uses more of it")]
 mod many;
 mod partition;

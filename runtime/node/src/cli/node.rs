@@ -37,9 +37,10 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 Exit codes of a node:
   0   it was told to end, and has
   1   it was told something that cannot be, or the cluster refuses it
-  65  what is on its disk is damaged, or was written by a newer shardloom
+  65  what is on its disk is damaged
   73  the disk is full to the last reserve
-  74  a write or an fdatasync failed: the disk is not to be trusted"
+  74  a write or an fdatasync failed: the disk is not to be trusted
+  76  what is on its disk, or what the cluster writes, is of a newer shardloom: start that one"
 )]
 pub(super) struct Node {
     #[command(flatten)]

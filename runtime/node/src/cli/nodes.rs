@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::Global;
-use super::replies::{NodeReply, typed};
+use super::replies::{BuildReply, NodeReply, typed};
 use super::table::{Align, Table};
 
 /// List the nodes, their state and how many shards each owns.
@@ -29,6 +29,7 @@ pub(super) fn table(nodes: &[NodeReply]) -> String {
         ("CAPACITY", Align::Right),
         ("ZONE", Align::Left),
         ("LABELS", Align::Left),
+        ("BUILD", Align::Left),
         ("HTTP", Align::Left),
         ("PEER", Align::Left),
     ]);
@@ -41,11 +42,18 @@ pub(super) fn table(nodes: &[NodeReply]) -> String {
             node.capacity.to_string(),
             node.zone.clone(),
             labels(node),
+            build(node.build.as_ref()),
             node.http.clone(),
             node.peer.clone(),
         ]);
     }
     table.to_string()
+}
+
+/// Its version and the level of formats that it reads: `0.1.0/2`.
+fn build(build: Option<&BuildReply>) -> String {
+    let Some(build) = build else { return String::new() };
+    format!("{}/{}", build.version.as_deref().unwrap_or("?"), build.formats)
 }
 
 fn labels(node: &NodeReply) -> String {

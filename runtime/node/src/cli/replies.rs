@@ -20,6 +20,8 @@ pub(super) struct StatusReply {
     pub(super) leader: Option<String>,
     /// The version of the node that answered.
     pub(super) version: String,
+    /// The level of formats; none where an older node answers.
+    pub(super) formats: Option<FormatsReply>,
     /// How many shards there are.
     pub(super) shard_count: u32,
     /// How many replicas a shard should have.
@@ -38,6 +40,28 @@ pub(super) struct StatusReply {
     pub(super) workloads: u64,
     /// What an administrator should know.
     pub(super) warnings: Vec<String>,
+}
+
+/// The level of formats.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct FormatsReply {
+    /// The one that the cluster is at.
+    pub(super) level: u32,
+    /// The one that the build of the node that answered reads.
+    pub(super) readable: u32,
+    /// Whom that one waits for, in words.
+    pub(super) waits_for: Vec<String>,
+}
+
+/// The build of a node.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct BuildReply {
+    /// Its version, where it says.
+    pub(super) version: Option<String>,
+    /// The level of formats that it reads.
+    pub(super) formats: u32,
 }
 
 /// How the shards fare.
@@ -110,6 +134,8 @@ pub(super) struct NodeReply {
     pub(super) capacity: u64,
     /// What it says of itself besides.
     pub(super) labels: BTreeMap<String, String>,
+    /// Its build, where it is known.
+    pub(super) build: Option<BuildReply>,
     /// How many shards it owns.
     pub(super) shards_owned: u64,
     /// How many shards it has a replica of.

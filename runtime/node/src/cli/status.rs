@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::client::Client;
-use super::replies::{StatusReply, typed};
+use super::replies::{FormatsReply, StatusReply, typed};
 use super::{Global, moves, nodes, progress};
 
 /// How often a wait looks again.
@@ -84,6 +84,7 @@ fn text(reply: &Value) -> anyhow::Result<String> {
             "levelling  paused: no shard moves to level the load until `shardloom rebalance resume`\n",
         );
     }
+    text.push_str(&formats(status.formats.as_ref()));
     text.push_str(&moves::line(&status.moves));
     for warning in &status.warnings {
         text.push_str(&format!("warning    {warning}\n"));
@@ -92,6 +93,18 @@ fn text(reply: &Value) -> anyhow::Result<String> {
     text.push_str(&nodes::table(&status.nodes));
     text.push_str(&moves::table(&status.moves));
     Ok(text)
+}
+
+/// Which formats the nodes write, while that is less than what the one that answers could.
+fn formats(formats: Option<&FormatsReply>) -> String {
+    let Some(formats) = formats else { return String::new() };
+    let FormatsReply { level, readable, waits_for } = formats;
+    match waits_for.as_slice() {
+        [] => format!("formats    level {level}\n"),
+        nodes => {
+            format!("formats    level {level}; level {readable} waits for all nodes: {}\n", nodes.join(", "))
+        }
+    }
 }
 
 fn replicas(wanted: u32, possible: Option<u32>) -> String {

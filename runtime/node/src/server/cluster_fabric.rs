@@ -8,10 +8,12 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use shardloom_cluster::admission::TOKEN_LIFE;
+use shardloom_cluster::builds::MemberBuild;
 use shardloom_cluster::control::{
     AuditEntry, Author, ControlCommand as LogCommand, ControlReply as LogReply, ControlState, EventsAfter,
     MemberStanding, Outcome, Refused,
 };
+use shardloom_cluster::formats;
 use shardloom_cluster::peers::PeerError;
 use shardloom_cluster::serving::NotServing as NotServingHere;
 use shardloom_cluster::standing::ClusterStanding;
@@ -162,6 +164,10 @@ impl Fabric for ClusterFabric {
         self.cluster.order(order).boxed()
     }
 
+    fn builds(&self, nodes: Vec<NodeId>) -> BoxFuture<'_, BTreeMap<NodeId, MemberBuild>> {
+        self.cluster.builds().of(nodes).boxed()
+    }
+
     fn audit(&self, since: u64, tail: usize) -> (Vec<AuditEntry>, u64) {
         let applied = self.cluster.applied().read();
         let Some(state) = &applied.control else { return (Vec::new(), 0) };
@@ -243,6 +249,7 @@ fn refusal(refused: Refused) -> ControlError {
 fn write_error(error: WriteError) -> ControlError {
     match error {
         WriteError::NoLeader | WriteError::NotLeader { .. } => ControlError::NoLeader,
+        ahead @ WriteError::LevelAhead { .. } => ControlError::Refused(ahead.to_string()),
         WriteError::Unknown(reason) => ControlError::Unknown(reason),
     }
 }
@@ -273,6 +280,7 @@ fn picture(cluster: &ClusterHandle) -> View {
         applied: index,
         replicas: u32::from(state.settings.replicas()),
         replicas_possible: possible(state) as u32,
+        formats: state.level(),
         settings: state.settings.clone(),
         moves: standing.moves.clone(),
         map: Arc::new(state.shards.committed().clone()),
@@ -332,7 +340,7 @@ fn member(
         gossip: member.addresses.gossip.clone(),
         zone: member.zone.clone(),
         capacity: member.capacity,
-        labels: member.labels.clone(),
+        labels: formats::without_label(member.labels.clone()),
         live: !silent && member.standing != MemberStanding::Pending,
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! Two kinds of cluster stand behind [`Fabric`]: the real one, and the one of the tests, which joins several servers in one process.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use shardloom_cluster::builds::MemberBuild;
 use shardloom_cluster::control::{
     AuditEntry, Author, EpochChange, EventsAfter, Reason, Setting, TokenRole, VersionChange,
 };
@@ -86,6 +88,11 @@ pub trait Fabric: Send + Sync + 'static {
     /// # Errors
     /// It does not lead, does not know the plan, or the plan does not fit; nothing has changed.
     fn order(&self, order: Order) -> BoxFuture<'_, Result<Ordered, PlanRefusal>>;
+
+    /// Which builds these nodes run: each is asked. A fabric without builds tells of none.
+    fn builds(&self, _nodes: Vec<NodeId>) -> BoxFuture<'_, BTreeMap<NodeId, MemberBuild>> {
+        Box::pin(std::future::ready(BTreeMap::new()))
+    }
 
     /// At most so many of the newest entries of the audit after an index, the oldest first, and how many older ones have been dropped.
     fn audit(&self, since: u64, tail: usize) -> (Vec<AuditEntry>, u64);

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod boot;
+pub mod build_survey;
 pub mod built_in_weighers;
 pub mod calls;
 pub mod chores;

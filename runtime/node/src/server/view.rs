@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use shardloom_cluster::control::{self, AccessTokens, Settings, WorkloadVersion};
+use shardloom_cluster::formats::Level;
 use shardloom_cluster::leading::MovesNews;
 use shardloom_protocol::digest::Digest;
 use shardloom_protocol::workload::{Bodies, Reuse, WorkloadSpec};
@@ -30,6 +31,8 @@ pub struct View {
     pub replicas: u32,
     /// How many replicas the nodes that there are allow.
     pub replicas_possible: u32,
+    /// The level of formats that the cluster is at.
+    pub formats: Level,
     /// What operators have set.
     pub settings: Settings,
     /// How data moves, as the leader tells.

@@ -44,6 +44,7 @@ pub(crate) fn first_view(map: ShardMap) -> View {
         applied: 1,
         replicas: 3,
         replicas_possible: 3,
+        formats: shardloom_cluster::formats::LEVEL,
         settings: Settings::default(),
         moves: Arc::default(),
         map: Arc::new(map),

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::exit::{EXIT_DAMAGED, EXIT_DISK_FAILED, EXIT_DISK_FULL};
+use crate::exit::{EXIT_DAMAGED, EXIT_DISK_FAILED, EXIT_DISK_FULL, EXIT_NEWER_BUILD};
 
 /// Why a database cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +82,7 @@ impl DbError {
             DbError::Io { source, .. } if is_full(source) => EXIT_DISK_FULL,
             DbError::NoRoom { .. } => EXIT_DISK_FULL,
             DbError::Io { .. } => EXIT_DISK_FAILED,
+            DbError::NewerVersion { .. } => EXIT_NEWER_BUILD,
             _ => EXIT_DAMAGED,
         }
     }

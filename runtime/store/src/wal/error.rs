@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::format::{FORMAT_VERSION, HeaderError};
 use super::record::LogId;
-use crate::exit::{EXIT_DAMAGED, EXIT_DISK_FAILED, EXIT_DISK_FULL};
+use crate::exit::{EXIT_DAMAGED, EXIT_DISK_FAILED, EXIT_DISK_FULL, EXIT_NEWER_BUILD};
 
 /// Why the log could not be opened, written or read.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -154,7 +154,8 @@ impl WalError {
     pub fn exit_code(&self) -> u8 {
         match self {
             WalError::DiskFull { .. } => EXIT_DISK_FULL,
-            WalError::Damaged { .. } | WalError::NewerVersion { .. } => EXIT_DAMAGED,
+            WalError::Damaged { .. } => EXIT_DAMAGED,
+            WalError::NewerVersion { .. } => EXIT_NEWER_BUILD,
             _ => EXIT_DISK_FAILED,
         }
     }

@@ -24,5 +24,6 @@ mod repairing;
 mod returning;
 mod sick;
 mod streaming;
+mod upgrading;
 mod versions;
 mod watching;

@@ -186,6 +186,7 @@ fn told(index: u64, event: &Event) -> Value {
             json!({ "values": values })
         }
         Event::TokenCreated { name, role } => json!({ "name": name, "role": role.name() }),
+        Event::FormatsRaised { level } => json!({ "level": level }),
     };
     told["index"] = json!(index);
     told["type"] = json!(event.name());

@@ -1,5 +1,6 @@
 //! What the cluster looks like from here: `/v1/status`, `/v1/nodes`, `/v1/shards`, `/v1/endpoints`, `/v1/workloads`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -7,6 +8,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use shardloom_cluster::builds::MemberBuild;
 use shardloom_cluster::leading::MovesNews;
 use shardloom_host::ShardLoad;
 use shardloom_sharding::ids::{NodeId, ShardId};
@@ -18,15 +20,18 @@ use crate::server::NodeServer;
 use crate::server::problem::{Code, Problem};
 use crate::server::view::{Member, View, Workload};
 use crate::server::weigh::{self, Choice};
-use crate::server::{function_alarms, serving};
+use crate::server::{build_survey, function_alarms, serving};
 
 type Server = State<Arc<NodeServer>>;
 
 /// `GET /v1/status`
 pub async fn status(State(server): Server) -> Json<Value> {
     let view = server.fabric.view();
-    let (serving, functions) =
-        tokio::join!(serving::survey(&server, &view), function_alarms::survey(&server, &view));
+    let (serving, functions, builds) = tokio::join!(
+        serving::survey(&server, &view),
+        function_alarms::survey(&server, &view),
+        build_survey::survey(&server, &view)
+    );
     let warnings: Vec<String> =
         view.warnings.iter().cloned().chain(weigher_alarm(&view)).chain(functions).collect();
     let states = view.map.shards().map(|shard| shard_state(&view, &serving, shard));
@@ -41,12 +46,13 @@ pub async fn status(State(server): Server) -> Json<Value> {
         "term": view.term,
         "leader": view.leader,
         "version": env!("CARGO_PKG_VERSION"),
+        "formats": build_survey::formats(&view, &builds),
         "shard_count": view.shard_count(),
         "replicas": view.replicas,
         "replicas_possible": view.replicas_possible,
         "levelling": plans::levelling(view.settings.levelling()),
         "moves": move_list(&view.moves),
-        "nodes": node_list(&view),
+        "nodes": node_list(&view, &builds),
         "shards": { "total": view.shard_count(), "served": served, "unavailable": unavailable },
         "workloads": view.workloads.len(),
         "warnings": warnings,
@@ -65,7 +71,9 @@ fn weigher_alarm(view: &View) -> Option<String> {
 
 /// `GET /v1/nodes`
 pub async fn nodes(State(server): Server) -> Json<Value> {
-    Json(Value::Array(node_list(&server.fabric.view())))
+    let view = server.fabric.view();
+    let builds = build_survey::survey(&server, &view).await;
+    Json(Value::Array(node_list(&view, &builds)))
 }
 
 /// `GET /v1/moves`
@@ -219,8 +227,13 @@ fn move_list(moves: &MovesNews) -> Value {
     })
 }
 
-fn node_list(view: &View) -> Vec<Value> {
-    view.members.iter().map(|(node, member)| node_row(view, *node, member)).collect()
+fn node_list(view: &View, builds: &BTreeMap<NodeId, MemberBuild>) -> Vec<Value> {
+    let row = |(node, member): (&NodeId, &Member)| {
+        let mut row = node_row(view, *node, member);
+        row["build"] = build_survey::build_row(builds.get(node));
+        row
+    };
+    view.members.iter().map(row).collect()
 }
 
 /// Served is what its owner says it serves, and no change is under way for.
