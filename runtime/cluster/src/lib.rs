@@ -15,6 +15,8 @@ pub mod clock;
 pub mod control;
 mod error;
 pub mod formats;
+#[cfg(test)]
+mod golden;
 pub mod gossip;
 pub mod group;
 pub mod handle;

@@ -93,13 +93,13 @@ fn encode<T: Serialize>(magic: [u8; 4], version: u8, value: &T) -> Storage<Bytes
 }
 
 /// An entry as it stands in the write-ahead log.
-pub(super) fn encode_entry(entry: &Entry) -> Storage<Bytes> {
+pub(crate) fn encode_entry(entry: &Entry) -> Storage<Bytes> {
     let beyond = u8::try_from(level_of(entry).0 - 1).unwrap_or(u8::MAX);
     encode(ENTRY_MAGIC, VERSION.saturating_add(beyond), entry)
 }
 
 /// A vote, or a place in the log, as it stands in a register.
-pub(super) fn encode_register<T: Serialize>(value: &T) -> Storage<Bytes> {
+pub(crate) fn encode_register<T: Serialize>(value: &T) -> Storage<Bytes> {
     encode(REGISTER_MAGIC, VERSION, value)
 }
 

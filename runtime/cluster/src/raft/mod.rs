@@ -4,8 +4,6 @@
 
 mod applied;
 mod config;
-#[cfg(test)]
-mod golden;
 mod heartbeats;
 mod log_store;
 mod network;
@@ -17,6 +15,8 @@ pub use applied::{Applied, AppliedEvent, AppliedState};
 pub use config::{Entry, LogId, Raft, RaftMetrics, RaftTiming, TypeConfig};
 pub use heartbeats::HeartbeatLedger;
 pub use log_store::LogStore;
+#[cfg(test)]
+pub(crate) use log_store::{encode_entry, encode_register};
 pub use network::{Network, RaftRpc, answer};
 pub use snapshots::{SnapshotError, SnapshotStore};
 pub use sole_voter::{ControlSurvey, StoppedNode};

@@ -52,7 +52,7 @@ impl StateMachine {
         self.applied.clone()
     }
 
-    pub(super) fn apply_entry(
+    pub(crate) fn apply_entry(
         state: &mut AppliedState,
         entry: Entry,
         changed: &mut Vec<ShardId>,

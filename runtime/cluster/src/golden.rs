@@ -22,12 +22,6 @@ use shardloom_sharding::protocol::messages::{
     Outcome as AppendOutcome, PeerMessage, SealVerdict, ShardEpoch, Space, ToLeader,
 };
 
-use super::applied::AppliedState;
-use super::config::{Entry, LogId};
-use super::log_store;
-use super::network::RaftRpc;
-use super::snapshots::SnapshotStore;
-use super::state_machine::StateMachine;
 use crate::control::{
     Absence, AccessError, Addresses, Author, ControlCommand, ControlReply, Founding, Member, MemberStanding,
     Outcome, Refused, Setting, TokenRole, VersionChange,
@@ -35,6 +29,9 @@ use crate::control::{
 use crate::identity::Logs;
 use crate::join::{AttachRequest, JoinRefusal, JoinRequest, Joined};
 use crate::leading::LeaderNews;
+use crate::raft::{
+    AppliedState, Entry, LogId, RaftRpc, SnapshotStore, StateMachine, encode_entry, encode_register,
+};
 use crate::writer::WriteError;
 
 /// What the first build of level 1 wrote: a name and its bytes in each line.
@@ -190,15 +187,15 @@ fn written() -> Vec<(String, Vec<u8>)> {
     let mut written = Vec::new();
     let mut note = |name: &str, bytes: Vec<u8>| written.push((name.to_owned(), bytes));
     for (name, entry) in entries() {
-        note(&format!("entry-{name}"), log_store::encode_entry(&entry).unwrap().to_vec());
+        note(&format!("entry-{name}"), encode_entry(&entry).unwrap().to_vec());
     }
     let blank = Entry { log_id: at(40), payload: EntryPayload::Blank };
     let members = Entry { log_id: at(41), payload: EntryPayload::Membership(membership()) };
-    note("entry-blank", log_store::encode_entry(&blank).unwrap().to_vec());
-    note("entry-membership", log_store::encode_entry(&members).unwrap().to_vec());
+    note("entry-blank", encode_entry(&blank).unwrap().to_vec());
+    note("entry-membership", encode_entry(&members).unwrap().to_vec());
     let vote = Vote::new_committed(7, NodeId(1));
-    note("register-vote", log_store::encode_register(&vote).unwrap().to_vec());
-    note("register-committed", log_store::encode_register(&Some(at(9))).unwrap().to_vec());
+    note("register-vote", encode_register(&vote).unwrap().to_vec());
+    note("register-committed", encode_register(&Some(at(9))).unwrap().to_vec());
     let state = applied();
     note("snapshot", SnapshotStore::encode(&state).unwrap());
     note("snapshot-empty", SnapshotStore::encode(&AppliedState::default()).unwrap());
