@@ -1,6 +1,7 @@
 //! Starting a node: from a data directory and a few addresses to a member of a cluster that keeps the protocol.
 
 mod founding;
+mod gossip;
 mod ground;
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use shardloom_protocol::digest::Digest;
-use shardloom_sharding::ids::{Boot, ClusterId, DiskId, NodeId, Replica};
+use shardloom_sharding::ids::{Boot, DiskId, NodeId, Replica};
 use shardloom_sharding::plan::PlanSettings;
 use shardloom_sharding::protocol::leader::{LeaderCore, LeaderSettings};
 use shardloom_sharding::protocol::node::NodeCore;
@@ -24,10 +25,10 @@ use crate::addresses::AddressKeeper;
 use crate::admission::{Admission, Leavers, TokenBook, Watch};
 use crate::boots::Boots;
 use crate::control::{Addresses, JoinPolicy, Member, MemberStanding};
-use crate::gossip::{Gossip, GossipSelf, GossipTiming};
+use crate::gossip::GossipTiming;
 use crate::group::GroupKeeper;
 use crate::handle::Cluster;
-use crate::identity::{IdentityStore, Logs};
+use crate::identity::{IdentityStore, Logs, SharedIdentity};
 use crate::join;
 use crate::leading::Leading;
 use crate::log_ends::LogEnds;
@@ -36,6 +37,7 @@ use crate::peers::Peers;
 use crate::raft::{
     Applied, AppliedEvent, HeartbeatLedger, LogStore, Network, Raft, RaftTiming, SnapshotStore, StateMachine,
 };
+use crate::renewal::RenewalKeeper;
 use crate::seals::Seals;
 use crate::service::{Dispatcher, Services};
 use crate::serving::ServingTable;
@@ -46,6 +48,7 @@ use crate::standing::StandingCell;
 use crate::state::{self, SnapshotSender, SnapshotSource, StateLinks, StateOptions, StateWorkers, blocking};
 use crate::step_down::StepDown;
 use crate::writer::Writer;
+use gossip::start_gossip;
 use ground::{Ground, Opened};
 
 /// How a node that belongs to no cluster yet finds one. A member ignores it.
@@ -148,7 +151,8 @@ pub async fn start_with(options: ClusterOptions, state: StateOptions) -> Result<
     let (data, wal, marks) = (options.data.clone(), options.wal.clone(), options.space);
     let ground = blocking(move || Ground::open(&data, wal, marks)).await?;
     check_cluster(&ground.identity, &options.beginning)?;
-    let net = PeerNet::bind(options.listen_peer, &ground.identity.key()?, PeerOptions::default())?;
+    let secret = ground.identity.endpoint_secret()?;
+    let net = PeerNet::bind_with_secret(options.listen_peer, secret, PeerOptions::default())?;
     let assembled = assemble(&options, state, ground, net.clone()).await;
     if assembled.is_err() {
         net.close().await;
@@ -174,8 +178,8 @@ async fn assemble(
 ) -> Result<Cluster, ClusterError> {
     let node = ground.identity.node();
     let peers = Arc::new(Peers::new(node, net.clone()));
-    if let Some(known) = ground.identity.identity()? {
-        net.set_identity(&known)?;
+    if let Some(known) = ground.identity.credentials()? {
+        net.set_credentials(&known)?;
     }
     let Opened { ground, snapshots, state } = on_firm_ground(options, ground, &peers).await?;
     let Ground { dir, space, wal, recovery, mut identity, .. } = ground;
@@ -272,8 +276,10 @@ async fn assemble(
         keeper.run().await;
         Ok(())
     });
-    let addresses =
-        AddressKeeper::new(group.applied.clone(), peers.clone(), tokens, watch, identity, &gossip);
+    let (applied, identity) = (group.applied.clone(), SharedIdentity::new(identity));
+    let renewals = RenewalKeeper::new(node, applied.clone(), writer.clone(), net, identity.clone());
+    tasks.spawn(renewals.run());
+    let addresses = AddressKeeper::new(applied, peers.clone(), tokens, watch, identity, &gossip);
     tasks.spawn(addresses.run());
     Ok(Cluster {
         me: node,
@@ -413,25 +419,6 @@ async fn wait_for_state(group: &mut Group, peers: &Peers, node: NodeId) -> u32 {
             std::future::pending::<()>().await;
         }
     }
-}
-
-async fn start_gossip(
-    options: &ClusterOptions,
-    cluster: ClusterId,
-    node: NodeId,
-    boot: Boot,
-    identity: &IdentityStore,
-    applied: &Applied,
-) -> Result<Gossip, ClusterError> {
-    let mut seeds: Vec<String> = identity.known_peers().into_values().map(|a| a.gossip).collect();
-    if let Some(state) = &applied.read().control {
-        seeds.extend(state.members.values().map(|member| member.addresses.gossip.clone()));
-    }
-    seeds.retain(|seed| *seed != options.addresses.gossip);
-    seeds.sort();
-    seeds.dedup();
-    let me = GossipSelf { cluster, node, boot, addresses: options.addresses.clone() };
-    Gossip::start(&me, options.listen_gossip, seeds, options.gossip).await
 }
 
 struct GroupParts {

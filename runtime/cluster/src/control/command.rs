@@ -14,6 +14,7 @@ use shardloom_sharding::protocol::control::NothingLeft;
 
 use super::access::{AccessError, TokenRole};
 use super::author::Author;
+use super::certificates::CertificateChange;
 use super::history::Absence;
 use super::member::{Member, MemberStanding};
 use super::settings::Setting;
@@ -196,6 +197,8 @@ pub enum ControlCommand {
         /// Why it was refused, if it was.
         refused: Option<String>,
     },
+    /// A step of a rotation of the nodes' certificates.
+    Certificates(Box<CertificateChange>),
 }
 
 /// A command, and whose doing it is.
@@ -295,6 +298,12 @@ pub enum Refused {
     #[error("{reason}")]
     Noted {
         /// Why.
+        reason: String,
+    },
+    /// A rotation of the nodes' certificates, or one that is under way, forbids it.
+    #[error("{reason}")]
+    Rotation {
+        /// Why, and what to do.
         reason: String,
     },
 }

@@ -8,6 +8,7 @@ use shardloom_sharding::canary::Share;
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId, Term};
 
 use super::access::TokenRole;
+use super::certificates::RotationPhase;
 use super::member::MemberStanding;
 use super::settings::Setting;
 
@@ -176,11 +177,23 @@ pub enum Event {
         /// Its name.
         name: String,
     },
+    /// A phase of a rotation of the nodes' certificates begins.
+    CertificatesRotating {
+        /// Which authority is to sign them all, counted from 1, that of the founding.
+        authority: u64,
+        /// The phase.
+        phase: RotationPhase,
+    },
+    /// A rotation of the nodes' certificates has ended.
+    CertificatesRotated {
+        /// Which authority has signed them all.
+        authority: u64,
+    },
 }
 
 impl Event {
     /// The names of all events.
-    pub const NAMES: [&str; 22] = [
+    pub const NAMES: [&str; 24] = [
         "founded",
         "member-joined",
         "member-changed",
@@ -203,6 +216,8 @@ impl Event {
         "canary-deployed",
         "promoted",
         "rolled-back",
+        "certificates-rotating",
+        "certificates-rotated",
     ];
 
     /// What it is called.
@@ -230,6 +245,8 @@ impl Event {
             Event::CanaryDeployed { .. } => 19,
             Event::Promoted { .. } => 20,
             Event::RolledBack { .. } => 21,
+            Event::CertificatesRotating { .. } => 22,
+            Event::CertificatesRotated { .. } => 23,
         };
         Event::NAMES[place]
     }

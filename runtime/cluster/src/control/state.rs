@@ -13,6 +13,7 @@ use shardloom_sharding::protocol::control::{Assignment, ShardControl};
 
 use super::access::AccessTokens;
 use super::audit::{AuditEntry, AuditLog, about};
+use super::certificates::Certificates;
 use super::command::{Audited, ControlCommand, Founding, Outcome, Refused};
 use super::events::{Event, EventRing, ranges};
 use super::history::{self, Absence, Circumstances, History};
@@ -66,6 +67,8 @@ pub struct ControlState {
     pub events: EventRing,
     /// Why shards are where they are.
     pub history: History,
+    /// Who signs the nodes, and the rotation that is under way.
+    pub certificates: Certificates,
 }
 
 /// What an entry changed: shards whose assignment differs now, for the protocol's shells.
@@ -89,6 +92,7 @@ impl ControlState {
             audit: AuditLog::default(),
             events: EventRing::default(),
             history: History::default(),
+            certificates: Certificates::default(),
             founding,
         }
     }
@@ -197,6 +201,7 @@ impl ControlState {
             }
             ControlCommand::RemoveMember { node, force } => self.remove_member(node, force),
             ControlCommand::CreateToken { token, life_s } => {
+                self.check_no_switch()?;
                 self.tokens.insert(token, life_s);
                 Ok(Outcome::Done)
             }
@@ -245,6 +250,7 @@ impl ControlState {
             ControlCommand::ChangeVersion { name, base, change } => {
                 self.change_version(index, name, base, change)
             }
+            ControlCommand::Certificates(change) => self.change_certificates(index, *change),
         }
     }
 
@@ -260,7 +266,7 @@ impl ControlState {
         }
     }
 
-    fn member_mut(&mut self, node: NodeId) -> Result<&mut Member, Refused> {
+    pub(super) fn member_mut(&mut self, node: NodeId) -> Result<&mut Member, Refused> {
         self.members.get_mut(&node).ok_or(Refused::UnknownNode { node })
     }
 
@@ -273,6 +279,7 @@ impl ControlState {
         if self.members.contains_key(&node) || self.removed.contains(&node) {
             return Err(Refused::DuplicateNode { node });
         }
+        self.check_no_switch()?;
         if self.tokens.remove(&token).is_none() {
             return Err(Refused::UnknownToken);
         }
@@ -295,6 +302,7 @@ impl ControlState {
         }
         self.members.remove(&node);
         self.removed.insert(node);
+        self.forget_certificate(node);
         Ok(Outcome::Done)
     }
 

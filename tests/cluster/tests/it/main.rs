@@ -20,6 +20,7 @@ mod moving;
 mod planning;
 mod repairing;
 mod returning;
+mod rotating;
 mod sick;
 mod streaming;
 mod versions;

@@ -21,7 +21,7 @@ const CALL_MAX: Duration = Duration::from_secs(20);
 /// How much longer the client waits.
 const SLACK: Duration = Duration::from_secs(5);
 /// Calls that are waited for between two changes.
-const CALLS_BETWEEN: u64 = 300;
+pub(crate) const CALLS_BETWEEN: u64 = 300;
 /// How long that may take.
 const CALLS_WITHIN: Duration = Duration::from_secs(60);
 /// What a key's counter begins with: two digits, so that a version that may answer with one alone fails.
@@ -50,7 +50,7 @@ struct Step {
 }
 
 #[derive(Default)]
-struct Seen {
+pub(crate) struct Seen {
     /// By key, in order of time.
     sights: BTreeMap<String, Vec<Sight>>,
     /// The shard of each key that was ever answered.
@@ -59,13 +59,13 @@ struct Seen {
 
 /// How many calls were answered, and how many failed.
 #[derive(Default)]
-struct Progress {
+pub(crate) struct Progress {
     answered: AtomicU64,
     failed: AtomicU64,
 }
 
 impl Progress {
-    fn more(&self, count: u64) -> Result<()> {
+    pub(crate) fn more(&self, count: u64) -> Result<()> {
         let begun = self.answered.load(Ordering::Relaxed);
         until("calls to be answered", CALLS_WITHIN, || {
             let answered = self.answered.load(Ordering::Relaxed) - begun;
@@ -76,7 +76,7 @@ impl Progress {
 }
 
 /// Calls counters through these nodes while `act` runs.
-fn under_load<T>(nodes: &[String], act: impl FnOnce(&Progress) -> Result<T>) -> Result<(T, Seen)> {
+pub(crate) fn under_load<T>(nodes: &[String], act: impl FnOnce(&Progress) -> Result<T>) -> Result<(T, Seen)> {
     let (done, progress) = (AtomicBool::new(false), Progress::default());
     thread::scope(|scope| {
         let (done, progress) = (&done, &progress);
@@ -152,6 +152,14 @@ impl Seen {
         Ok(())
     }
 
+    /// Whether every call was answered.
+    pub(crate) fn none_failed(&self) -> Result<()> {
+        for sight in self.sights.values().flatten() {
+            ensure!(matches!(sight.heard, Heard::Version(_)), "a call failed: {sight:?}");
+        }
+        Ok(())
+    }
+
     /// Whether all calls that were sent between two steps were answered by one of these versions.
     fn only(&self, versions: &[u64], after: &Step, before: &Step) -> Result<()> {
         let mut count = 0;
@@ -168,7 +176,7 @@ impl Seen {
         Ok(())
     }
 
-    fn longest(&self) -> Duration {
+    pub(crate) fn longest(&self) -> Duration {
         let all = self.sights.values().flatten();
         all.map(|sight| sight.answered - sight.sent).max().unwrap_or_default()
     }
@@ -235,9 +243,7 @@ fn deploys_canaries_promotions_and_rollbacks_under_load_cost_no_call() {
             Ok(([second, canary, promoted, back, end], canary_shards(&both)?))
         })?;
         let ([second, canary, promoted, back, end], shards) = steps;
-        for sight in seen.sights.values().flatten() {
-            ensure!(matches!(sight.heard, Heard::Version(_)), "a call failed: {sight:?}");
-        }
+        seen.none_failed()?;
         seen.verdict(&[(&back, 3, 2)])?;
         seen.only(&[2], &second, &canary)?;
         seen.only(&[2, 3], &canary, &promoted)?;
