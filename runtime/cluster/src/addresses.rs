@@ -8,7 +8,7 @@ use shardloom_sharding::ids::NodeId;
 use crate::admission::{TokenBook, Watch};
 use crate::control::Addresses;
 use crate::gossip::Gossip;
-use crate::identity::IdentityStore;
+use crate::identity::SharedIdentity;
 use crate::peers::Peers;
 use crate::raft::Applied;
 use crate::{ClusterError, clock};
@@ -19,7 +19,7 @@ pub struct AddressKeeper {
     peers: Arc<Peers>,
     tokens: Arc<TokenBook>,
     watch: Watch,
-    identity: IdentityStore,
+    identity: SharedIdentity,
     gossip: crate::gossip::Listener,
     remembered: BTreeMap<NodeId, Addresses>,
 }
@@ -31,11 +31,11 @@ impl AddressKeeper {
         peers: Arc<Peers>,
         tokens: Arc<TokenBook>,
         watch: Watch,
-        identity: IdentityStore,
+        identity: SharedIdentity,
         gossip: &Gossip,
     ) -> AddressKeeper {
         let gossip = gossip.listener();
-        let remembered = identity.known_peers();
+        let remembered = identity.lock().known_peers();
         AddressKeeper { applied, peers, tokens, watch, identity, gossip, remembered }
     }
 
@@ -77,7 +77,8 @@ impl AddressKeeper {
         self.peers.set_gossip(&peer_of(&self.gossip.heard()));
         let others: BTreeMap<_, _> = members.into_iter().filter(|(node, _)| *node != me).collect();
         if others != self.remembered {
-            match self.identity.remember_peers(&others) {
+            let written = self.identity.lock().remember_peers(&others);
+            match written {
                 Ok(()) => self.remembered = others,
                 // They are hints, and written as soon as there is room.
                 Err(ClusterError::Db(error)) if error.is_no_room() => {}

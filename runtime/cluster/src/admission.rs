@@ -118,7 +118,9 @@ impl Admission {
     pub async fn join(&self, request: JoinRequest) -> Result<Joined, JoinRefusal> {
         let token = Digest(JoinToken::hash_of(&request.secret));
         let node = request.member.node;
-        let (member, ca, cluster, members) = {
+        let request_to_sign = NodeRequest { der: request.signing_request };
+        request_to_sign.key_hash().map_err(|error| JoinRefusal::Never(error.to_string()))?;
+        let member = {
             let applied = self.applied.read();
             let Some(state) = &applied.control else { return Err(not_now("there is no cluster yet")) };
             self.check_newcomer(state, node, token)?;
@@ -127,33 +129,45 @@ impl Admission {
                 JoinPolicy::Auto => MemberStanding::Active,
                 JoinPolicy::Manual => MemberStanding::Pending,
             };
-            let ca = ClusterCa::from_pem(&state.founding.ca_certificate, &state.founding.ca_key)
-                .map_err(|error| JoinRefusal::Never(error.to_string()))?;
-            let members = state.members.values().cloned().collect();
-            (Member { standing, ..request.member }, ca, state.founding.cluster, members)
+            Member { standing, ..request.member }
         };
-        let signed = ca
-            .sign(node, &NodeRequest { der: request.signing_request })
-            .map_err(|error| JoinRefusal::Never(error.to_string()))?;
         let reply =
             self.writer.write_here(ControlCommand::AddMember { member, token }.by(Author::Node(node))).await;
         match reply.map(|reply| reply.outcome) {
-            Ok(Ok(_)) => {}
-            Ok(Err(refused)) => return Err(JoinRefusal::Never(refused.to_string())),
+            Ok(Ok(_)) => self.welcome(node, &request_to_sign),
+            Ok(Err(refused @ Refused::Rotation { .. })) => Err(not_now(&refused.to_string())),
+            Ok(Err(refused)) => Err(JoinRefusal::Never(refused.to_string())),
             Err(WriteError::NoLeader | WriteError::NotLeader { .. }) => {
-                return Err(not_now("this node does not lead any more"));
+                Err(not_now("this node does not lead any more"))
             }
             Err(error @ (WriteError::Unknown(_) | WriteError::LevelAhead { .. })) => {
-                return Err(JoinRefusal::Never(error.to_string()));
+                Err(JoinRefusal::Never(error.to_string()))
             }
         }
-        Ok(Joined { cluster, certificate_pem: signed.certificate_pem, ca_pem: signed.ca_pem, members })
+    }
+
+    /// Signs the key of a node that is a member now. From its entry on a rotation of the certificates waits for it, so the authority in force is not
+    /// replaced before it knows the next one.
+    fn welcome(&self, node: NodeId, request: &NodeRequest) -> Result<Joined, JoinRefusal> {
+        let applied = self.applied.read();
+        let Some(state) = &applied.control else { return Err(not_now("there is no cluster yet")) };
+        let signed = ClusterCa::from_pem(state.ca_certificate(), state.ca_key())
+            .and_then(|ca| ca.sign(node, request))
+            .map_err(|error| JoinRefusal::Never(error.to_string()))?;
+        let members = state.members.values().filter(|member| member.node != node).cloned().collect();
+        Ok(Joined {
+            cluster: state.founding.cluster,
+            certificate_pem: signed.certificate_pem,
+            ca_pem: signed.ca_pem,
+            members,
+        })
     }
 
     fn check_newcomer(&self, state: &ControlState, node: NodeId, token: Digest) -> Result<(), JoinRefusal> {
         if state.members.contains_key(&node) || state.removed.contains(&node) {
             return Err(JoinRefusal::Never(Refused::DuplicateNode { node }.to_string()));
         }
+        state.check_no_switch().map_err(|refused| not_now(&refused.to_string()))?;
         self.tokens.observe(&state.tokens, self.watch.now(), clock::now());
         if !self.tokens.is_good(token, clock::now()) {
             return Err(JoinRefusal::Never(Refused::UnknownToken.to_string()));

@@ -7,7 +7,7 @@ use shardloom_protocol::digest::Digest;
 use shardloom_sharding::ids::{ClusterId, NodeId, ShardId};
 use shardloom_sharding::protocol::leader::{Order, Ordered, PlanAsk, PlanRefusal, Preview};
 use shardloom_store::{DataDir, DiskSpace, Wal, WalStats};
-use shardloom_transport::{ClusterCa, JoinToken, Traffic};
+use shardloom_transport::{JoinToken, Traffic, fingerprint_of_pem};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -192,13 +192,11 @@ impl ClusterHandle {
             if state.tokens.len() >= TOKENS_MAX {
                 return Err(TokenRefused::TooMany);
             }
-            let founding = &state.founding;
-            let ca = ClusterCa::from_pem(&founding.ca_certificate, &founding.ca_key)
-                .map_err(|error| made(&error))?;
-            JoinToken::create(&ca).map_err(|error| made(&error))?
+            let pin = fingerprint_of_pem(state.ca_certificate()).map_err(|error| made(&error))?;
+            JoinToken::for_authority(state.founding.cluster, pin).map_err(|error| made(&error))?
         };
         let command = ControlCommand::CreateToken { token: Digest(token.secret_hash()), life_s };
-        self.writer.write(command.by(by)).await?;
+        self.writer.write(command.by(by)).await?.outcome.map_err(|refused| made(&refused))?;
         Ok(token)
     }
 

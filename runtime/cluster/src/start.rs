@@ -2,6 +2,7 @@
 
 mod control_group;
 mod founding;
+mod gossip;
 mod ground;
 
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use shardloom_protocol::digest::Digest;
-use shardloom_sharding::ids::{Boot, ClusterId, DiskId, NodeId, Replica};
+use shardloom_sharding::ids::{Boot, DiskId, NodeId, Replica};
 use shardloom_sharding::plan::PlanSettings;
 use shardloom_sharding::protocol::leader::{LeaderCore, LeaderSettings};
 use shardloom_sharding::protocol::node::NodeCore;
@@ -25,10 +26,10 @@ use crate::addresses::AddressKeeper;
 use crate::admission::{Admission, Leavers, TokenBook, Watch};
 use crate::control::{Addresses, JoinPolicy, Member, MemberStanding};
 use crate::formats;
-use crate::gossip::{Gossip, GossipSelf, GossipTiming};
+use crate::gossip::GossipTiming;
 use crate::group::GroupKeeper;
 use crate::handle::Cluster;
-use crate::identity::{IdentityStore, Logs};
+use crate::identity::{IdentityStore, Logs, SharedIdentity};
 use crate::join;
 use crate::leading::Leading;
 use crate::log_ends::LogEnds;
@@ -36,6 +37,7 @@ use crate::outbox::Outbox;
 use crate::peers::Peers;
 use crate::raft::{Applied, AppliedEvent, HeartbeatLedger, Raft, RaftTiming, SnapshotStore};
 use crate::raising::LevelRaiser;
+use crate::renewal::RenewalKeeper;
 use crate::seals::Seals;
 use crate::service::{Dispatcher, Services};
 use crate::serving::ServingTable;
@@ -46,6 +48,8 @@ use crate::standing::StandingCell;
 use crate::state::{self, SnapshotSender, SnapshotSource, StateLinks, StateOptions, StateWorkers, blocking};
 use crate::step_down::StepDown;
 use control_group::{Group, start_group, wait_for_state};
+use crate::writer::Writer;
+use gossip::start_gossip;
 use ground::{Ground, Opened};
 
 /// How a node that belongs to no cluster yet finds one. A member ignores it.
@@ -137,7 +141,8 @@ pub async fn start_with(options: ClusterOptions, state: StateOptions) -> Result<
     let (data, wal, marks) = (options.data.clone(), options.wal.clone(), options.space);
     let ground = blocking(move || Ground::open(&data, wal, marks)).await?;
     check_cluster(&ground.identity, &options.beginning)?;
-    let net = PeerNet::bind(options.listen_peer, &ground.identity.key()?, PeerOptions::default())?;
+    let secret = ground.identity.endpoint_secret()?;
+    let net = PeerNet::bind_with_secret(options.listen_peer, secret, PeerOptions::default())?;
     let assembled = assemble(&options, state, ground, net.clone()).await;
     if assembled.is_err() {
         net.close().await;
@@ -163,8 +168,8 @@ async fn assemble(
 ) -> Result<Cluster, ClusterError> {
     let node = ground.identity.node();
     let peers = Arc::new(Peers::new(node, net.clone()));
-    if let Some(known) = ground.identity.identity()? {
-        net.set_identity(&known)?;
+    if let Some(known) = ground.identity.credentials()? {
+        net.set_credentials(&known)?;
     }
     let Opened { ground, snapshots, state } = on_firm_ground(options, ground, &peers).await?;
     let Ground { dir, space, mark, wal, recovery, mut identity, .. } = ground;
@@ -270,8 +275,10 @@ async fn assemble(
     });
     let outdated = group.outdated.clone();
     tasks.spawn(async move { Err(outdated.wait().await.into()) });
-    let addresses =
-        AddressKeeper::new(group.applied.clone(), peers.clone(), tokens, watch, identity, &gossip);
+    let (applied, identity) = (group.applied.clone(), SharedIdentity::new(identity));
+    let renewals = RenewalKeeper::new(node, applied.clone(), writer.clone(), net, identity.clone());
+    tasks.spawn(renewals.run());
+    let addresses = AddressKeeper::new(applied, peers.clone(), tokens, watch, identity, &gossip);
     tasks.spawn(addresses.run());
     Ok(Cluster {
         me: node,
@@ -364,25 +371,6 @@ async fn become_reachable(
         tracing::info!(cluster = %joined.cluster, node = %member.node, "joined");
     }
     Ok(())
-}
-
-async fn start_gossip(
-    options: &ClusterOptions,
-    cluster: ClusterId,
-    node: NodeId,
-    boot: Boot,
-    identity: &IdentityStore,
-    applied: &Applied,
-) -> Result<Gossip, ClusterError> {
-    let mut seeds: Vec<String> = identity.known_peers().into_values().map(|a| a.gossip).collect();
-    if let Some(state) = &applied.read().control {
-        seeds.extend(state.members.values().map(|member| member.addresses.gossip.clone()));
-    }
-    seeds.retain(|seed| *seed != options.addresses.gossip);
-    seeds.sort();
-    seeds.dedup();
-    let me = GossipSelf { cluster, node, boot, addresses: options.addresses.clone() };
-    Gossip::start(&me, options.listen_gossip, seeds, options.gossip).await
 }
 
 struct GroupParts {

@@ -1,4 +1,4 @@
-//! The cluster's certificate authority: made once, at bootstrap, and used to sign each node that is let in.
+//! The cluster's certificate authority: made at bootstrap and with each rotation, and used to sign each node that is let in.
 //!
 //! Validity dates are as wide as the format allows, and are not checked against the wall clock: a node whose clock is
 //! wrong must not drop out of its cluster. Who may stay is decided by membership, not by dates.
@@ -84,7 +84,7 @@ impl NodeRequest {
 }
 
 impl ClusterCa {
-    /// Makes the authority of a new cluster.
+    /// Makes an authority: that of a new cluster, or the next one of a cluster.
     ///
     /// # Errors
     /// When the system gives no randomness for the key.
@@ -159,6 +159,14 @@ impl std::fmt::Debug for ClusterCa {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ClusterCa").field("cluster", &self.cluster).finish_non_exhaustive()
     }
+}
+
+/// The SHA-256 of the certificate in a PEM text: by it join tokens and people know an authority.
+///
+/// # Errors
+/// When the text is no certificate.
+pub fn fingerprint_of_pem(pem: &str) -> Result<[u8; 32], IdentityError> {
+    Ok(pin_of(&parse_certificate("certificate", pem)?))
 }
 
 /// The SHA-256 of a certificate.

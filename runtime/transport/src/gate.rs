@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use quinn::Connection;
+use tokio::sync::{Semaphore, watch};
 
 use crate::class::Class;
 use crate::handler::Handler;
+use crate::member::Member;
 use crate::options::PeerOptions;
 
 /// Handshakes under way at a time; more are refused.
@@ -27,6 +29,8 @@ pub(crate) struct Gate {
     pub(crate) strangers: Arc<Semaphore>,
     pub(crate) peers: Arc<Semaphore>,
     pub(crate) refusals: Mutex<Refusals>,
+    /// What this node is, as it changes.
+    member: watch::Receiver<Option<Arc<Member>>>,
 }
 
 /// What was refused to strangers, counted so that they cannot flood the log.
@@ -37,7 +41,11 @@ pub(crate) struct Refusals {
 }
 
 impl Gate {
-    pub(crate) fn new(handler: Arc<dyn Handler>, options: Arc<PeerOptions>) -> Gate {
+    pub(crate) fn new(
+        handler: Arc<dyn Handler>,
+        options: Arc<PeerOptions>,
+        member: watch::Receiver<Option<Arc<Member>>>,
+    ) -> Gate {
         let places = |count| Arc::new(Semaphore::new(count));
         Gate {
             handler,
@@ -48,6 +56,22 @@ impl Gate {
             peers: places(options.peers_max),
             refusals: Mutex::default(),
             options,
+            member,
+        }
+    }
+
+    /// Completes when the certificate by which the far end was let in is believed no more.
+    pub(crate) async fn disbelieved(&self, connection: &Connection) {
+        let mut member = self.member.clone();
+        loop {
+            let now = member.borrow_and_update().clone();
+            if now.is_some_and(|member| !member.believes(connection)) {
+                return;
+            }
+            if member.changed().await.is_err() {
+                // The net is gone, and its connections with it.
+                std::future::pending::<()>().await;
+            }
         }
     }
 

@@ -1,4 +1,5 @@
-//! TLS towards HTTP clients: the certificate and key of an operator's own, from two PEM files.
+//! TLS towards HTTP clients: the certificate and key of an operator's own, from two PEM files. Unlike those of the nodes, such
+//! certificates run out, so the files may be replaced while they are in use.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -66,6 +68,14 @@ impl Acceptor {
     /// When a file cannot be read or used; the error names it.
     pub fn from_pem_files(certificate: &Path, key: &Path) -> Result<Acceptor, HttpsError> {
         let (certificate_pem, key_pem) = (read("the certificate", certificate)?, read("the key", key)?);
+        Acceptor::from_pem((certificate, &certificate_pem), (key, &key_pem))
+    }
+
+    /// Of what was read from two files.
+    fn from_pem(
+        (certificate, certificate_pem): (&Path, &[u8]),
+        (key, key_pem): (&Path, &[u8]),
+    ) -> Result<Acceptor, HttpsError> {
         let content = |what, path: &Path, error: pem::Error| {
             let reason = match error {
                 pem::Error::NoItemsFound => "nothing of that kind is in it".to_owned(),
@@ -73,13 +83,13 @@ impl Acceptor {
             };
             HttpsError::Content { what, path: path.to_owned(), reason }
         };
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&certificate_pem).collect();
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate_pem).collect();
         let chain = chain.map_err(|error| content("certificate", certificate, error))?;
         if chain.is_empty() {
             return Err(content("certificate", certificate, pem::Error::NoItemsFound));
         }
         let secret =
-            PrivateKeyDer::from_pem_slice(&key_pem).map_err(|error| content("private key", key, error))?;
+            PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| content("private key", key, error))?;
         let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, secret));
@@ -106,6 +116,40 @@ impl Acceptor {
                 Err(io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake was not finished in time"))
             }
         }
+    }
+}
+
+/// The files of a certificate chain and its key, and what was in them when they were last read.
+#[derive(Debug)]
+pub struct PemFiles {
+    certificate: PathBuf,
+    key: PathBuf,
+    seen: Option<[u8; 32]>,
+}
+
+impl PemFiles {
+    /// Two files that were not read yet.
+    pub fn new(certificate: &Path, key: &Path) -> PemFiles {
+        PemFiles { certificate: certificate.to_owned(), key: key.to_owned(), seen: None }
+    }
+
+    /// Reads the files, and gives an acceptor if there is something else in them than before. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or what is new in it cannot be used; the latter is said once, and may be that only one of
+    /// the two has been replaced yet.
+    pub fn read_anew(&mut self) -> Result<Option<Acceptor>, HttpsError> {
+        let certificate_pem = read("the certificate", &self.certificate)?;
+        let key_pem = read("the key", &self.key)?;
+        let mut hash = Sha256::new();
+        hash.update((certificate_pem.len() as u64).to_le_bytes());
+        hash.update(&certificate_pem);
+        hash.update(&key_pem);
+        let found: [u8; 32] = hash.finalize().into();
+        if self.seen.replace(found) == Some(found) {
+            return Ok(None);
+        }
+        Acceptor::from_pem((&self.certificate, &certificate_pem), (&self.key, &key_pem)).map(Some)
     }
 }
 

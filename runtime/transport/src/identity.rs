@@ -63,8 +63,8 @@ impl NodeKey {
     }
 
     /// A secret of the endpoint that outlives the process, so that a restarted node can tell peers at once that it has
-    /// forgotten their connections.
-    pub(crate) fn endpoint_secret(&self) -> [u8; 32] {
+    /// forgotten their connections. Whoever has it can make them dial again, no more.
+    pub fn endpoint_secret(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         hash.update(b"shardloom endpoint secret\0");
         hash.update(self.pair.serialized_der());
@@ -132,6 +132,11 @@ impl NodeIdentity {
     /// The SHA-256 of the authority's certificate: with it any node can make a join token.
     pub fn ca_pin(&self) -> [u8; 32] {
         pin_of(self.ca())
+    }
+
+    /// The SHA-256 of the node's certificate.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        pin_of(&self.chain[0])
     }
 
     /// The private key, PEM. Secret.

@@ -1,10 +1,10 @@
 //! The dialled side: who may connect, how many, and what each connection may open.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{Connection, Endpoint, Incoming as Knock, VarInt};
-use rustls::pki_types::CertificateDer;
 use shardloom_sharding::ids::NodeId;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -13,6 +13,7 @@ use crate::class::Class;
 use crate::frame::{FrameError, Use};
 use crate::gate::Gate;
 use crate::gate::HANDSHAKES_MAX;
+use crate::member::chain_of;
 use crate::name::ids_of;
 use crate::reader::{ReadFailure, read_stream_head};
 use crate::serving::{Caller, serve_own, serve_shared};
@@ -27,6 +28,9 @@ const GREETING_MAX: Duration = Duration::from_secs(8);
 const STRANGER_STREAMS_MAX: u32 = 2;
 /// Bytes that a joining node may have in flight.
 const STRANGER_WINDOW_BYTES: u32 = 128 * 1024;
+
+/// Why a connection is closed that was let in.
+const RETIRED: &str = "the authority of its certificate has been replaced";
 
 /// Lets peers in until the endpoint is closed.
 pub(crate) async fn run_gate(endpoint: Endpoint, gate: Arc<Gate>) {
@@ -71,8 +75,7 @@ fn admit(gate: &Arc<Gate>, knock: Knock, connections: &mut JoinSet<()>) {
 
 /// The node that a certificate names, which the handshake has verified already.
 pub(crate) fn node_at(connection: &Connection) -> Option<NodeId> {
-    let chain = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
-    ids_of(chain.first()?).map(|(_, node)| node)
+    ids_of(chain_of(connection)?.first()?).map(|(_, node)| node)
 }
 
 /// Serves one connection to its end.
@@ -103,8 +106,15 @@ async fn serve(gate: &Arc<Gate>, connection: Connection) {
 async fn serve_streams(gate: &Arc<Gate>, connection: &Connection, from: Option<NodeId>) {
     let caller = Arc::new(Caller::new(from, connection.remote_address(), &gate.options));
     let mut streams = JoinSet::new();
+    let mut disbelieved = pin!(gate.disbelieved(connection));
+    let mut is_believed = true;
     let reason = loop {
         tokio::select! {
+            () = &mut disbelieved, if is_believed => {
+                is_believed = false;
+                gate.log_refusal(caller.address, RETIRED);
+                connection.close(close_code::RETIRED, RETIRED.as_bytes());
+            }
             opened = connection.accept_bi() => match opened {
                 Ok((send, mut receive)) => {
                     let (gate, caller, connection) = (Arc::clone(gate), Arc::clone(&caller), connection.clone());

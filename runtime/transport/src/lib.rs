@@ -4,11 +4,12 @@
 //! it carries opaque bodies between nodes that prove, by certificates of one cluster, who they are.
 //!
 //! In reading order: [`Class`] and [`PeerOptions`] say what is carried and within which bounds; [`ClusterCa`],
-//! [`NodeIdentity`] and [`JoinToken`] say who is who; [`PeerNet`] carries requests, with [`Handler`] at the far end and
+//! [`NodeIdentity`], [`Credentials`] and [`JoinToken`] say who is who; [`PeerNet`] carries requests, with [`Handler`] at the far end and
 //! [`TransportError`] when it fails; [`https`] serves TLS to clients, and [`outside`] dials others by it.
 
 mod ca;
 mod class;
+mod credentials;
 mod error;
 mod frame;
 mod gate;
@@ -17,6 +18,7 @@ pub mod https;
 mod identity;
 mod incoming;
 mod link;
+mod member;
 mod name;
 mod net;
 mod options;
@@ -31,8 +33,9 @@ mod tls;
 mod token;
 mod wire;
 
-pub use ca::{ClusterCa, IdentityError, NodeRequest, SignedNode};
+pub use ca::{ClusterCa, IdentityError, NodeRequest, SignedNode, fingerprint_of_pem};
 pub use class::Class;
+pub use credentials::Credentials;
 pub use error::{Delivery, Peer, TransportError};
 pub use handler::{Handler, Incoming};
 pub use identity::{NodeIdentity, NodeKey};

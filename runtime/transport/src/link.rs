@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quinn::SendStream;
@@ -25,9 +25,16 @@ use crate::wire::{Wire, close_code, left_ms, outcome};
 /// Frames taken from the queue for one write.
 const FRAMES_PER_WRITE_MAX: usize = 256;
 
+/// How long a connection that was replaced stays for one-way messages that are queued or on their way: many round trips.
+const LINGER: Duration = Duration::from_secs(1);
+/// How long after that it may still wait for replies: as long as a forwarded call may take.
+const RETIRED_MAX: Duration = Duration::from_secs(300);
+
 /// A wire to a peer, made by dialling, and the streams on it.
 pub(crate) struct Link {
     pub(crate) wire: Wire,
+    /// The SHA-256 of the certificate that this node has shown there.
+    pub(crate) shown: [u8; 32],
     shared: [OnceLock<Queue>; Class::ALL.len()],
     tasks: Mutex<JoinSet<()>>,
     options: Arc<PeerOptions>,
@@ -66,8 +73,8 @@ struct Waiter {
 type Waiting = Mutex<Option<HashMap<u64, Waiter>>>;
 
 impl Link {
-    pub(crate) fn new(wire: Wire, options: Arc<PeerOptions>) -> Link {
-        Link { wire, shared: Default::default(), tasks: Mutex::default(), options }
+    pub(crate) fn new(wire: Wire, shown: [u8; 32], options: Arc<PeerOptions>) -> Link {
+        Link { wire, shown, shared: Default::default(), tasks: Mutex::default(), options }
     }
 
     pub(crate) async fn request(
@@ -144,6 +151,18 @@ impl Link {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.spawn(run_shared(self.wire.clone(), class, queued, limits.body_bytes_max));
         Queue { frames, room_kib }
+    }
+}
+
+/// Lets a connection end for which there is another now: what is queued is still sent, and who waits for a reply gets it.
+pub(crate) async fn retire(link: Arc<Link>) {
+    let connection = link.wire.connection.clone();
+    // It closes when the last who uses it is done.
+    if timeout_at((Instant::now() + LINGER).into(), connection.closed()).await.is_err() {
+        drop(link);
+        if timeout_at((Instant::now() + RETIRED_MAX).into(), connection.closed()).await.is_err() {
+            connection.close(close_code::ORDERLY, b"replaced by another connection");
+        }
     }
 }
 

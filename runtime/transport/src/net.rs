@@ -7,30 +7,42 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use quinn::{ClientConfig, Endpoint, Runtime, ServerConfig, TokioRuntime};
-use shardloom_sharding::ids::{ClusterId, NodeId};
-use tokio::sync::oneshot;
+use futures::future::join_all;
+use quinn::{Endpoint, Runtime, TokioRuntime};
+use shardloom_sharding::ids::NodeId;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::ca::pin_of;
 use crate::class::Class;
+use crate::credentials::Credentials;
 use crate::error::{Delivery, Peer as Who, TransportError};
 use crate::gate::Gate;
 use crate::handler::Handler;
 use crate::identity::{NodeIdentity, NodeKey};
 use crate::incoming::{node_at, run_gate};
+use crate::link::retire;
+use crate::member::{Member, chain_of};
 use crate::name::{join_name, node_name};
 use crate::options::PeerOptions;
 use crate::own_stream::request_on_own_stream;
 use crate::peer::{Dialler, Peer};
-use crate::quic::{client_config, endpoint_config, server_config};
+use crate::quic::{client_config, endpoint_config};
 use crate::socket::{Cuts, Passed, Socket};
-use crate::tls::{joining_client, member_client, member_server};
+use crate::tls::joining_client;
 use crate::token::JoinToken;
 use crate::wire::{Wire, close_code};
 
 /// How long closing waits for peers to be told.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
+
+/// How long a connection is kept that was made with an old certificate and cannot be made anew: some dials.
+const REPLACE_MAX: Duration = Duration::from_secs(20);
+/// How long one is kept whose far end is believed no more unless it shows something else: a dial or two that are lost.
+const DISBELIEVED_MAX: Duration = Duration::from_secs(3);
+/// What a joining node shows.
+const NOTHING: [u8; 32] = [0; 32];
 
 /// One UDP port, the connections over it, and the handler of what comes in. A clone is the same net.
 ///
@@ -51,7 +63,8 @@ struct Inner {
     options: Arc<PeerOptions>,
     cuts: Arc<Cuts>,
     passed: Arc<Passed>,
-    member: OnceLock<Member>,
+    /// None until there is an identity.
+    member: watch::Sender<Option<Arc<Member>>>,
     serving: OnceLock<()>,
     peers: RwLock<HashMap<NodeId, Arc<Peer>>>,
     /// The gate, and a task per dialled connection.
@@ -67,13 +80,6 @@ pub struct Traffic {
     pub received_bytes: u64,
 }
 
-/// What this node is once it has an identity.
-struct Member {
-    cluster: ClusterId,
-    client: ClientConfig,
-    server: ServerConfig,
-}
-
 impl PeerNet {
     /// Opens the port. Without an identity the net can only join; without [`PeerNet::serve`] nobody can connect to it.
     /// Must be called within a tokio runtime.
@@ -81,6 +87,18 @@ impl PeerNet {
     /// # Errors
     /// When the port cannot be opened.
     pub fn bind(address: SocketAddr, key: &NodeKey, options: PeerOptions) -> Result<PeerNet, TransportError> {
+        PeerNet::bind_with_secret(address, key.endpoint_secret(), options)
+    }
+
+    /// As [`PeerNet::bind`], for a node whose key is another than the one that its endpoint's secret came from.
+    ///
+    /// # Errors
+    /// When the port cannot be opened.
+    pub fn bind_with_secret(
+        address: SocketAddr,
+        endpoint_secret: [u8; 32],
+        options: PeerOptions,
+    ) -> Result<PeerNet, TransportError> {
         let failed = |error: std::io::Error| TransportError::Bind { address, reason: error.to_string() };
         let socket = std::net::UdpSocket::bind(address).map_err(failed)?;
         let runtime = Arc::new(TokioRuntime);
@@ -95,7 +113,7 @@ impl PeerNet {
             // The length of a frame has 32 bits.
             limits.body_bytes_max = limits.body_bytes_max.min(u32::MAX as usize);
         }
-        let config = endpoint_config(key.endpoint_secret());
+        let config = endpoint_config(endpoint_secret);
         let endpoint = Endpoint::new_with_abstract_socket(config, None, socket, runtime).map_err(failed)?;
         let address = endpoint.local_addr().map_err(failed)?;
         let inner = Inner {
@@ -105,7 +123,7 @@ impl PeerNet {
             options: Arc::new(options),
             cuts,
             passed,
-            member: OnceLock::new(),
+            member: watch::Sender::new(None),
             serving: OnceLock::new(),
             peers: RwLock::default(),
             tasks: Mutex::new(Some(JoinSet::new())),
@@ -124,18 +142,76 @@ impl PeerNet {
         Traffic { sent_bytes: sent.load(Ordering::Relaxed), received_bytes: received.load(Ordering::Relaxed) }
     }
 
-    /// From now on this node dials with this certificate. An identity is for life: it is set once.
+    /// From now on this node shows this certificate, and trusts the authority that signed it, and no other.
     ///
     /// # Errors
-    /// When TLS refuses the identity, or there is one already.
+    /// As [`PeerNet::set_credentials`].
     pub fn set_identity(&self, identity: &NodeIdentity) -> Result<(), TransportError> {
+        self.set_credentials(&Credentials::of(identity.clone()))
+    }
+
+    /// From now on this node shows and trusts this. Connections that peers have dialled are closed if their certificates
+    /// are believed no more; those that this node has dialled stay as they are until [`PeerNet::renew_links`].
+    ///
+    /// # Errors
+    /// When TLS refuses the credentials, or they are another node's than those before.
+    pub fn set_credentials(&self, credentials: &Credentials) -> Result<(), TransportError> {
         let refused = |error: rustls::Error| TransportError::Identity(error.to_string());
-        let options = &self.inner.options;
-        let client = client_config(member_client(identity).map_err(refused)?, options);
-        let server = server_config(member_server(identity).map_err(refused)?, options);
-        let member = Member { cluster: identity.cluster(), client, server };
-        let set = self.inner.member.set(member);
-        set.map_err(|_| TransportError::Identity("this node has an identity already".to_owned()))
+        let member = Arc::new(Member::new(credentials, &self.inner.options).map_err(refused)?);
+        let before = self.inner.member.borrow().clone();
+        if before.is_some_and(|before| (before.cluster, before.node) != (member.cluster, member.node)) {
+            let reason = "this node has another identity already".to_owned();
+            return Err(TransportError::Identity(reason));
+        }
+        // The order counts: whoever is let in by the old rules is held against the new ones after that.
+        if self.inner.serving.get().is_some() {
+            self.inner.endpoint()?.set_server_config(Some(member.server.clone()));
+        }
+        self.inner.member.send_replace(Some(member));
+        Ok(())
+    }
+
+    /// Replaces the connections that this node has dialled and that would be made otherwise now: where it showed another
+    /// certificate, or was shown one that is believed no more. Nothing on them is lost. Returns when they are closed.
+    ///
+    /// # Errors
+    /// When the net is closed.
+    ///
+    /// # Cancel safety
+    /// Dropped before the end, some may not be replaced, and some may lose what is on them.
+    pub async fn renew_links(&self) -> Result<(), TransportError> {
+        let member = self.member()?;
+        let peers: Vec<Arc<Peer>> = {
+            let peers = self.inner.peers.read().unwrap_or_else(PoisonError::into_inner);
+            peers.values().cloned().collect()
+        };
+        let renewed = join_all(peers.iter().map(|peer| self.renew_link(&member, peer))).await;
+        renewed.into_iter().collect()
+    }
+
+    async fn renew_link(&self, member: &Member, peer: &Arc<Peer>) -> Result<(), TransportError> {
+        let Some((address, link)) = peer.in_use().await else { return Ok(()) };
+        let is_believed = member.believes(&link.wire.connection);
+        if link.shown == member.fingerprint && is_believed {
+            return Ok(());
+        }
+        let patience = if is_believed { REPLACE_MAX } else { DISBELIEVED_MAX };
+        let dialler = self.dialler(member, peer.node)?;
+        if let Some(stays) = peer.replace(&dialler, address, &link, patience).await {
+            self.inner.spawn(stays)?;
+        }
+        retire(link).await;
+        Ok(())
+    }
+
+    /// The SHA-256 of the certificate that this node shows, or that a peer has shown on the connection to it that is in use.
+    pub fn shown_by(&self, node: NodeId) -> Option<[u8; 32]> {
+        let member = self.member().ok()?;
+        if node == member.node {
+            return Some(member.fingerprint);
+        }
+        let peers = self.inner.peers.read().unwrap_or_else(PoisonError::into_inner);
+        chain_of(&peers.get(&node)?.seen()?)?.first().map(pin_of)
     }
 
     /// From now on peers may connect, and `handler` gets what they send.
@@ -148,7 +224,8 @@ impl PeerNet {
             .serving
             .set(())
             .map_err(|()| TransportError::Identity("this node is serving already".to_owned()))?;
-        let gate = Arc::new(Gate::new(handler, Arc::clone(&self.inner.options)));
+        let member_as_it_changes = self.inner.member.subscribe();
+        let gate = Arc::new(Gate::new(handler, Arc::clone(&self.inner.options), member_as_it_changes));
         let endpoint = self.inner.endpoint()?;
         endpoint.set_server_config(Some(member.server.clone()));
         self.inner.spawn(run_gate(endpoint, gate))
@@ -171,11 +248,9 @@ impl PeerNet {
     ) -> Result<Bytes, TransportError> {
         self.check_size(class, &body)?;
         check_deadline(deadline)?;
-        let member = self.member()?;
         let peer = self.peer(node);
         let place = peer.place(class, deadline, &self.inner.options).await?;
-        let link =
-            peer.link(address, deadline, |failures| self.dial(member, &peer, address, failures)).await?;
+        let link = peer.link(address, deadline, |failures| self.dial(&peer, address, failures)).await?;
         link.request(class, body, deadline, place).await
     }
 
@@ -197,10 +272,8 @@ impl PeerNet {
     ) -> Result<(), TransportError> {
         self.check_size(class, &body)?;
         check_deadline(deadline)?;
-        let member = self.member()?;
         let peer = self.peer(node);
-        let link =
-            peer.link(address, deadline, |failures| self.dial(member, &peer, address, failures)).await?;
+        let link = peer.link(address, deadline, |failures| self.dial(&peer, address, failures)).await?;
         link.send(class, body, deadline).await
     }
 
@@ -222,6 +295,7 @@ impl PeerNet {
         let dialler = Dialler {
             endpoint: self.inner.endpoint()?,
             config: client_config(config, options),
+            shown: NOTHING,
             server_name: join_name(token.cluster()),
             options: Arc::clone(options),
         };
@@ -289,8 +363,8 @@ impl PeerNet {
         let _ = timeout(CLOSE_MAX, ended).await;
     }
 
-    fn member(&self) -> Result<&Member, TransportError> {
-        self.inner.member.get().ok_or(TransportError::NoIdentity)
+    fn member(&self) -> Result<Arc<Member>, TransportError> {
+        self.inner.member.borrow().clone().ok_or(TransportError::NoIdentity)
     }
 
     fn peer(&self, node: NodeId) -> Arc<Peer> {
@@ -302,19 +376,19 @@ impl PeerNet {
         Arc::clone(peers.entry(node).or_insert_with(|| Arc::new(Peer::new(node, &self.inner.options))))
     }
 
-    fn dial(
-        &self,
-        member: &Member,
-        peer: &Arc<Peer>,
-        address: SocketAddr,
-        failures: u32,
-    ) -> Result<(), TransportError> {
-        let dialler = Dialler {
+    fn dialler(&self, member: &Member, node: NodeId) -> Result<Dialler, TransportError> {
+        Ok(Dialler {
             endpoint: self.inner.endpoint()?,
             config: member.client.clone(),
-            server_name: node_name(member.cluster, peer.node),
+            shown: member.fingerprint,
+            server_name: node_name(member.cluster, node),
             options: Arc::clone(&self.inner.options),
-        };
+        })
+    }
+
+    fn dial(&self, peer: &Arc<Peer>, address: SocketAddr, failures: u32) -> Result<(), TransportError> {
+        let member = self.member()?;
+        let dialler = self.dialler(&member, peer.node)?;
         self.inner.spawn(Arc::clone(peer).run_dial(dialler, address, failures))
     }
 

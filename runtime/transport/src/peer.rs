@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use quinn::{ClientConfig, Endpoint};
+use quinn::{ClientConfig, Connection, Endpoint};
 use shardloom_sharding::ids::NodeId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout_at;
@@ -46,6 +46,8 @@ enum State {
 pub(crate) struct Dialler {
     pub(crate) endpoint: Endpoint,
     pub(crate) config: ClientConfig,
+    /// The SHA-256 of the certificate that this node shows.
+    pub(crate) shown: [u8; 32],
     pub(crate) server_name: String,
     pub(crate) options: Arc<PeerOptions>,
 }
@@ -150,10 +152,9 @@ impl Peer {
     /// Dials, and stays until the connection has ended.
     pub(crate) async fn run_dial(self: Arc<Self>, dialler: Dialler, address: SocketAddr, failures: u32) {
         let began = Instant::now();
-        let (error, since) = match dialler.dial(address, began + dialler.options.connect_max).await {
+        match dialler.dial(address, began + dialler.options.connect_max).await {
             Ok(connection) => {
-                let wire = Wire { connection: connection.clone(), peer: Who::Node(self.node) };
-                let link = Arc::new(Link::new(wire, Arc::clone(&dialler.options)));
+                let link = self.link_over(&dialler, connection.clone());
                 let up = self.state.send_if_modified(|state| {
                     let wanted = matches!(state, State::Dialling(at) if *at == address);
                     if wanted {
@@ -161,41 +162,132 @@ impl Peer {
                     }
                     wanted
                 });
-                if !up {
-                    return;
+                if up {
+                    self.run_link(&dialler.options, connection, address, failures).await;
                 }
-                let since = Instant::now();
-                let closed = connection.closed().await;
-                tracing::debug!(node = %self.node, %address, reason = %closed, "a connection ended");
-                let reason = refusal(&closed).unwrap_or_else(|| closed.to_string());
-                (TransportError::Connect { node: Who::Node(self.node), address, reason }, since)
             }
             Err(reason) => {
                 tracing::debug!(node = %self.node, %address, reason, "a dial failed");
-                (TransportError::Connect { node: Who::Node(self.node), address, reason }, Instant::now())
+                let error = TransportError::Connect { node: Who::Node(self.node), address, reason };
+                let down = self.down(&dialler.options, address, failures, error);
+                self.state.send_if_modified(|state| {
+                    let ours = matches!(state, State::Dialling(at) if *at == address);
+                    if ours {
+                        *state = down;
+                    }
+                    ours
+                });
             }
+        }
+    }
+
+    /// Stays until a connection has ended that is in use.
+    async fn run_link(
+        &self,
+        options: &PeerOptions,
+        connection: Connection,
+        address: SocketAddr,
+        failures: u32,
+    ) {
+        let since = Instant::now();
+        let closed = connection.closed().await;
+        tracing::debug!(node = %self.node, %address, reason = %closed, "a connection ended");
+        let reason = refusal(&closed).unwrap_or_else(|| closed.to_string());
+        let error = TransportError::Connect { node: Who::Node(self.node), address, reason };
+        let next = match since.elapsed() < SETTLED_AFTER {
+            true => self.down(options, address, failures, error),
+            false => State::Idle,
         };
-        let pause = backoff(&dialler.options, self.node, failures);
         self.state.send_if_modified(|state| {
-            let ours = matches!(state, State::Dialling(at) | State::Up(at, _) if *at == address);
-            if ours && since.elapsed() < SETTLED_AFTER {
-                *state =
-                    State::Down { address, until: Instant::now() + pause, failures: failures + 1, error };
-            } else if ours {
-                *state = State::Idle;
+            // It may have been replaced.
+            let ours = matches!(state, State::Up(_, link) if link.wire.connection.stable_id() == connection.stable_id());
+            if ours {
+                *state = next;
             }
             ours
         });
+    }
+
+    fn link_over(&self, dialler: &Dialler, connection: Connection) -> Arc<Link> {
+        let wire = Wire { connection, peer: Who::Node(self.node) };
+        Arc::new(Link::new(wire, dialler.shown, Arc::clone(&dialler.options)))
+    }
+
+    fn down(
+        &self,
+        options: &PeerOptions,
+        address: SocketAddr,
+        failures: u32,
+        error: TransportError,
+    ) -> State {
+        let pause = backoff(options, self.node, failures);
+        State::Down { address, until: Instant::now() + pause, failures: failures + 1, error }
+    }
+
+    /// The connection in use, and where it goes; waits for a dial that is under way.
+    pub(crate) async fn in_use(&self) -> Option<(SocketAddr, Arc<Link>)> {
+        let mut state = self.state.subscribe();
+        loop {
+            let now = state.borrow_and_update().clone();
+            match now {
+                State::Up(address, link) => return Some((address, link)),
+                State::Dialling(_) => state.changed().await.ok()?,
+                State::Idle | State::Down { .. } => return None,
+            }
+        }
+    }
+
+    /// What the far end has shown on the connection in use, if there is one.
+    pub(crate) fn seen(&self) -> Option<Connection> {
+        match &*self.state.borrow() {
+            State::Up(_, link) => Some(link.wire.connection.clone()),
+            _ => None,
+        }
+    }
+
+    /// Puts a new connection in the place of one in use; who uses that one goes on with it. Where none can be made for so
+    /// long, the old one is closed all the same. Returns what stays until the new one has ended, if there is one.
+    pub(crate) async fn replace(
+        self: &Arc<Self>,
+        dialler: &Dialler,
+        address: SocketAddr,
+        old: &Arc<Link>,
+        patience: Duration,
+    ) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let (began, mut failures) = (Instant::now(), 0);
+        while old.wire.connection.close_reason().is_none() {
+            match dialler.dial(address, Instant::now() + dialler.options.connect_max).await {
+                Ok(connection) => {
+                    let link = self.link_over(dialler, connection.clone());
+                    let replaced = self.state.send_if_modified(|state| {
+                        let ours = matches!(state, State::Up(_, now) if Arc::ptr_eq(now, old));
+                        if ours {
+                            *state = State::Up(address, link);
+                        }
+                        ours
+                    });
+                    let (peer, options) = (Arc::clone(self), Arc::clone(&dialler.options));
+                    return replaced
+                        .then(|| async move { peer.run_link(&options, connection, address, 0).await });
+                }
+                Err(reason) => {
+                    tracing::debug!(node = %self.node, %address, reason, "a connection is not replaced yet");
+                    if began.elapsed() >= patience {
+                        old.wire.connection.close(close_code::RETIRED, b"it cannot be replaced");
+                        break;
+                    }
+                    tokio::time::sleep(backoff(&dialler.options, self.node, failures)).await;
+                    failures += 1;
+                }
+            }
+        }
+        None
     }
 }
 
 impl Dialler {
     /// One try. The error is in words.
-    pub(crate) async fn dial(
-        &self,
-        address: SocketAddr,
-        deadline: Instant,
-    ) -> Result<quinn::Connection, String> {
+    pub(crate) async fn dial(&self, address: SocketAddr, deadline: Instant) -> Result<Connection, String> {
         let connecting = self
             .endpoint
             .connect_with(self.config.clone(), address, &self.server_name)

@@ -2,11 +2,12 @@
 //!
 //! | who dials | shows | demands of the far end |
 //! |---|---|---|
-//! | a member | its certificate | one of the same authority, of this cluster, for the node that it meant |
+//! | a member | its certificate | one of an authority that it trusts, of this cluster, for the node that it meant |
 //! | a joining node | nothing | one of the authority that the token pins, of the token's cluster, for any node |
 //!
 //! A member that is dialled demands a certificate of its own cluster, or none: such a stranger may ask to join, no more.
-//! No session is resumed and nothing is sent before the handshake ends, so every connection proves itself anew.
+//! No session is resumed and nothing is sent before the handshake ends, so every connection proves itself anew. A member
+//! trusts one authority, but for the time in which it is replaced: both then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +25,8 @@ use rustls::{
 };
 use shardloom_sharding::ids::{ClusterId, NodeId};
 
-use crate::ca::pin_of;
-use crate::identity::NodeIdentity;
+use crate::ca::{cluster_of_ca, pin_of};
+use crate::credentials::Credentials;
 use crate::name::{ids_of, node_name};
 use crate::token::JoinToken;
 
@@ -38,10 +39,11 @@ fn moment() -> UnixTime {
 }
 
 /// How a member dials.
-pub(crate) fn member_client(identity: &NodeIdentity) -> Result<QuicClientConfig, Error> {
+pub(crate) fn member_client(credentials: &Credentials) -> Result<QuicClientConfig, Error> {
+    let identity = credentials.identity();
     let verifier = ServerVerifier {
         cluster: identity.cluster(),
-        trust: Trust::Authority(roots(identity.ca())?),
+        trust: Trust::Authorities(roots(credentials.trusted())?),
         known: known(),
     };
     let config = client(verifier)?.with_client_auth_cert(identity.chain(), identity.key())?;
@@ -56,12 +58,9 @@ pub(crate) fn joining_client(token: &JoinToken) -> Result<QuicClientConfig, Erro
 }
 
 /// How a member is dialled.
-pub(crate) fn member_server(identity: &NodeIdentity) -> Result<QuicServerConfig, Error> {
-    let web = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(identity.ca())?), provider())
-        .allow_unauthenticated()
-        .build()
-        .map_err(|error| Error::General(error.to_string()))?;
-    let verifier = ClientVerifier { cluster: identity.cluster(), web };
+pub(crate) fn member_server(credentials: &Credentials) -> Result<QuicServerConfig, Error> {
+    let identity = credentials.identity();
+    let verifier = client_verifier(credentials)?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(Arc::new(verifier))
@@ -70,6 +69,32 @@ pub(crate) fn member_server(identity: &NodeIdentity) -> Result<QuicServerConfig,
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
     QuicServerConfig::try_from(config).map_err(|error| Error::General(error.to_string()))
+}
+
+/// Tells whether a certificate that was taken in a handshake would be taken now.
+#[derive(Debug)]
+pub(crate) struct Believed {
+    verifier: ClientVerifier,
+}
+
+impl Believed {
+    pub(crate) fn new(credentials: &Credentials) -> Result<Believed, Error> {
+        Ok(Believed { verifier: client_verifier(credentials)? })
+    }
+
+    pub(crate) fn believes(&self, certificate: &CertificateDer<'_>) -> bool {
+        // A node's certificate is for both ends of a connection.
+        self.verifier.verify_client_cert(certificate, &[], moment()).is_ok()
+    }
+}
+
+fn client_verifier(credentials: &Credentials) -> Result<ClientVerifier, Error> {
+    let web =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots(credentials.trusted())?), provider())
+            .allow_unauthenticated()
+            .build()
+            .map_err(|error| Error::General(error.to_string()))?;
+    Ok(ClientVerifier { cluster: credentials.identity().cluster(), web })
 }
 
 fn client(
@@ -96,9 +121,11 @@ fn known() -> WebPkiSupportedAlgorithms {
     rustls::crypto::ring::default_provider().signature_verification_algorithms
 }
 
-fn roots(ca: &CertificateDer<'static>) -> Result<RootCertStore, Error> {
+fn roots(authorities: &[CertificateDer<'static>]) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
-    roots.add(ca.clone())?;
+    for ca in authorities {
+        roots.add(ca.clone())?;
+    }
     Ok(roots)
 }
 
@@ -118,7 +145,7 @@ fn node_of(cluster: ClusterId, certificate: &CertificateDer<'_>) -> Result<NodeI
 
 #[derive(Debug)]
 enum Trust {
-    Authority(RootCertStore),
+    Authorities(RootCertStore),
     Pin([u8; 32]),
 }
 
@@ -130,6 +157,16 @@ struct ServerVerifier {
 }
 
 impl ServerVerifier {
+    /// What is wrong with a cluster whose authority is not the one that a token pins. By its own word, so it is a hint.
+    fn why_not_pinned(&self, chain: &[CertificateDer<'_>]) -> &'static str {
+        if chain.iter().any(|ca| cluster_of_ca(ca).is_ok_and(|cluster| cluster == self.cluster)) {
+            "its authority is not the one that the join token names: if the cluster's certificates were rotated, \
+             make a new token"
+        } else {
+            "its cluster is not the one that the join token names"
+        }
+    }
+
     fn verify_chain(
         &self,
         certificate: &CertificateDer<'_>,
@@ -158,7 +195,7 @@ impl ServerCertVerifier for ServerVerifier {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         match &self.trust {
-            Trust::Authority(roots) => {
+            Trust::Authorities(roots) => {
                 self.verify_chain(certificate, chain, roots)?;
                 let node = node_of(self.cluster, certificate)?;
                 if server_name.to_str() != node_name(self.cluster, node) {
@@ -167,9 +204,9 @@ impl ServerCertVerifier for ServerVerifier {
             }
             Trust::Pin(pin) => {
                 let Some(ca) = chain.iter().find(|ca| pin_of(ca) == *pin) else {
-                    return Err(refuse("its cluster is not the one that the join token names".to_owned()));
+                    return Err(refuse(self.why_not_pinned(chain).to_owned()));
                 };
-                self.verify_chain(certificate, &[], &roots(&ca.clone().into_owned())?)?;
+                self.verify_chain(certificate, &[], &roots(&[ca.clone().into_owned()])?)?;
                 node_of(self.cluster, certificate)?;
             }
         }

@@ -18,6 +18,8 @@ pub(crate) mod close_code {
     /// Said before anything was handled, and only then.
     pub(crate) const NOT_ALLOWED: VarInt = VarInt::from_u32(2);
     pub(crate) const OVERLOADED: VarInt = VarInt::from_u32(3);
+    /// The far end's certificate is believed no more; what it had sent may have been handled.
+    pub(crate) const RETIRED: VarInt = VarInt::from_u32(4);
 }
 
 /// A connection, and whom it is to.

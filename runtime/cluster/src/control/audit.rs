@@ -8,6 +8,7 @@ use shardloom_sharding::map_codec::decode_changes;
 use shardloom_sharding::protocol::control::NothingLeft;
 
 use super::author::Author;
+use super::certificates::CertificateChange;
 use super::command::{ControlCommand, Outcome, Refused};
 use super::member::MemberStanding;
 use super::versions::VersionChange;
@@ -167,6 +168,10 @@ pub(super) fn about(command: &ControlCommand) -> Option<(String, Option<Digest>)
         ControlCommand::RevokeAccessToken { name } => said(format!("revoke the token {name}")),
         ControlCommand::RaiseLevel { level, .. } => said(format!("raise the formats to {level}")),
         ControlCommand::Note { what, digest, .. } => Some((what.clone(), *digest)),
+        ControlCommand::Certificates(change) => match &**change {
+            CertificateChange::Begin(_) => said("rotate the certificates of all nodes".into()),
+            CertificateChange::Confirm { .. } | CertificateChange::End { .. } => None,
+        },
     }
 }
 

@@ -14,6 +14,7 @@ use shardloom_sharding::protocol::control::NothingLeft;
 
 use super::access::{AccessError, TokenRole};
 use super::author::Author;
+use super::certificates::CertificateChange;
 use super::history::Absence;
 use super::member::{Member, MemberStanding};
 use super::settings::Setting;
@@ -204,6 +205,8 @@ pub enum ControlCommand {
         /// Nodes that have proven that their builds read it; void unless all members are among them.
         proven: Vec<NodeId>,
     },
+    /// A step of a rotation of the nodes' certificates.
+    Certificates(Box<CertificateChange>),
 }
 
 /// A command, and whose doing it is.
@@ -338,6 +341,12 @@ pub enum Refused {
         reads: Level,
         /// Where the cluster is.
         active: Level,
+    },
+    /// A rotation of the nodes' certificates, or one that is under way, forbids it.
+    #[error("{reason}")]
+    Rotation {
+        /// Why, and what to do.
+        reason: String,
     },
 }
 

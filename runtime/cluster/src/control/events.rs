@@ -8,6 +8,7 @@ use shardloom_sharding::canary::Share;
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId, Term};
 
 use super::access::TokenRole;
+use super::certificates::RotationPhase;
 use super::member::MemberStanding;
 use super::settings::Setting;
 use crate::formats::Level;
@@ -182,11 +183,23 @@ pub enum Event {
         /// Which.
         level: Level,
     },
+    /// A phase of a rotation of the nodes' certificates begins.
+    CertificatesRotating {
+        /// Which authority is to sign them all, counted from 1, that of the founding.
+        authority: u64,
+        /// The phase.
+        phase: RotationPhase,
+    },
+    /// A rotation of the nodes' certificates has ended.
+    CertificatesRotated {
+        /// Which authority has signed them all.
+        authority: u64,
+    },
 }
 
 impl Event {
     /// The names of all events.
-    pub const NAMES: [&str; 23] = [
+    pub const NAMES: [&str; 25] = [
         "founded",
         "member-joined",
         "member-changed",
@@ -210,6 +223,8 @@ impl Event {
         "promoted",
         "rolled-back",
         "formats-raised",
+        "certificates-rotating",
+        "certificates-rotated",
     ];
 
     /// What it is called.
@@ -238,6 +253,8 @@ impl Event {
             Event::Promoted { .. } => 20,
             Event::RolledBack { .. } => 21,
             Event::FormatsRaised { .. } => 22,
+            Event::CertificatesRotating { .. } => 23,
+            Event::CertificatesRotated { .. } => 24,
         };
         Event::NAMES[place]
     }

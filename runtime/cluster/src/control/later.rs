@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::certificates::Certificates;
 use crate::formats::Level;
 
 /// What level 2 has added to the control state. While the cluster is at level 1 it is as it is by default, and no snapshot has it; from level 2 on it
@@ -12,4 +13,6 @@ use crate::formats::Level;
 pub struct Later {
     /// The level of formats that the cluster is at.
     pub level: Level,
+    /// Who signs the nodes, and the rotation that is under way.
+    pub certificates: Certificates,
 }

@@ -43,6 +43,7 @@ impl ControlCommand {
             ControlCommand::ChangeVersion { change, .. } => change.level(),
             ControlCommand::Audited(audited) => audited.command.level(),
             ControlCommand::RaiseLevel { level, .. } => Level(2).max(*level),
+            ControlCommand::Certificates(_) => Level(2),
         }
     }
 }
@@ -125,7 +126,9 @@ impl Event {
             | Event::CanaryDeployed { .. }
             | Event::Promoted { .. }
             | Event::RolledBack { .. } => Level(1),
-            Event::FormatsRaised { .. } => Level(2),
+            Event::FormatsRaised { .. }
+            | Event::CertificatesRotating { .. }
+            | Event::CertificatesRotated { .. } => Level(2),
         }
     }
 }

@@ -3,12 +3,14 @@
 mod access;
 mod audit;
 mod author;
+mod certificates;
 mod command;
 mod events;
 mod history;
 mod later;
 mod levels;
 mod member;
+mod rotation;
 mod settings;
 mod state;
 mod tell;
@@ -20,6 +22,7 @@ pub use access::{
 };
 pub use audit::{AUDIT_ENTRIES_MAX, AuditEntry, AuditLog};
 pub use author::Author;
+pub use certificates::{Authority, CertificateChange, Certificates, Rotation, RotationPhase};
 pub use command::{Audited, ControlCommand, ControlReply, Founding, JoinPolicy, Outcome, Refused};
 pub use events::{EVENTS_MAX, Event, EventRing, EventsAfter, Moved, ShardRange};
 pub use history::{Absence, CHANGES_PER_SHARD_MAX, EpochChange, History, Reason};

@@ -206,6 +206,7 @@ impl ControlState {
             }
             ControlCommand::RemoveMember { node, force } => self.remove_member(node, force),
             ControlCommand::CreateToken { token, life_s } => {
+                self.check_no_switch()?;
                 self.tokens.insert(token, life_s);
                 Ok(Outcome::Done)
             }
@@ -255,6 +256,7 @@ impl ControlState {
                 self.change_version(index, name, base, change)
             }
             ControlCommand::RaiseLevel { level, proven } => self.raise(level, &proven),
+            ControlCommand::Certificates(change) => self.change_certificates(index, *change),
         }
     }
 
@@ -270,7 +272,7 @@ impl ControlState {
         }
     }
 
-    fn member_mut(&mut self, node: NodeId) -> Result<&mut Member, Refused> {
+    pub(super) fn member_mut(&mut self, node: NodeId) -> Result<&mut Member, Refused> {
         self.members.get_mut(&node).ok_or(Refused::UnknownNode { node })
     }
 
@@ -284,6 +286,7 @@ impl ControlState {
         if self.members.contains_key(&node) || self.removed.contains(&node) {
             return Err(Refused::DuplicateNode { node });
         }
+        self.check_no_switch()?;
         if self.tokens.remove(&token).is_none() {
             return Err(Refused::UnknownToken);
         }
@@ -307,6 +310,7 @@ impl ControlState {
         }
         self.members.remove(&node);
         self.removed.insert(node);
+        self.forget_certificate(node);
         Ok(Outcome::Done)
     }
 

@@ -45,6 +45,7 @@ pub(super) fn expected(command: &ControlCommand) -> Option<Event> {
         | ControlCommand::Commit { .. }
         | ControlCommand::RepairShards { .. }
         | ControlCommand::Audited(_)
+        | ControlCommand::Certificates(_)
         | ControlCommand::Note { .. } => return None,
     })
 }

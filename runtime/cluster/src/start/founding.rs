@@ -44,6 +44,6 @@ pub(super) async fn found(
     written.map_err(|error| raft_error(&error))?;
     let applied = group.applied.read();
     let state = applied.control.as_ref().ok_or(ClusterError::Nowhere)?;
-    let ca = ClusterCa::from_pem(&state.founding.ca_certificate, &state.founding.ca_key)?;
+    let ca = ClusterCa::from_pem(state.ca_certificate(), state.ca_key())?;
     Ok(ca.sign(node, &identity.key()?.request()?)?)
 }

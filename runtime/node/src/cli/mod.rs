@@ -8,6 +8,7 @@ mod backup_dir;
 mod bench;
 mod build;
 mod call;
+mod certificates;
 mod client;
 mod deploy;
 mod dev;
@@ -127,6 +128,7 @@ enum Command {
     Rebalance(rebalance::Rebalance),
     Settings(settings::Settings),
     StepDown(step_down::StepDown),
+    Certificates(certificates::Certificates),
     Token(token::Token),
     Backup(backup::Backup),
     Restore(restore::Restore),
@@ -166,6 +168,7 @@ pub fn run() -> ExitCode {
         Command::Rebalance(rebalance) => rebalance.run(&global),
         Command::Settings(settings) => settings.run(&global),
         Command::StepDown(step_down) => step_down.run(&global),
+        Command::Certificates(certificates) => certificates.run(&global),
         Command::Token(token) => token.run(&global),
         Command::Backup(backup) => backup.run(&global),
         Command::Restore(restore) => restore.run(&global),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::client::Client;
 use super::replies::{FormatsReply, StatusReply, typed};
-use super::{Global, moves, nodes, progress};
+use super::{Global, certificates, moves, nodes, progress};
 
 /// How often a wait looks again.
 const POLL: Duration = Duration::from_millis(200);
@@ -85,6 +85,9 @@ fn text(reply: &Value) -> anyhow::Result<String> {
         );
     }
     text.push_str(&formats(status.formats.as_ref()));
+    if let Some(rotation) = &status.certificate_rotation {
+        text.push_str(&format!("rotation   of certificates {}\n", certificates::line(rotation)));
+    }
     text.push_str(&moves::line(&status.moves));
     for warning in &status.warnings {
         text.push_str(&format!("warning    {warning}\n"));

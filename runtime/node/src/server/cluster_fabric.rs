@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use shardloom_cluster::admission::TOKEN_LIFE;
 use shardloom_cluster::builds::MemberBuild;
+use shardloom_cluster::certificates::{CertificateReport, RotateError};
 use shardloom_cluster::control::{
     AuditEntry, Author, ControlCommand as LogCommand, ControlReply as LogReply, ControlState, EventsAfter,
     MemberStanding, Outcome, Refused,
@@ -131,6 +132,9 @@ impl Fabric for ClusterFabric {
             if let ControlCommand::CreateToken { life } = command {
                 return self.create_token(by, life.unwrap_or(TOKEN_LIFE)).await;
             }
+            if command == ControlCommand::RotateCertificates {
+                return self.rotate_certificates(by).await;
+            }
             let Some(command) = log_command(command) else {
                 return Err(ControlError::Refused("the command is no entry of the control log".into()));
             };
@@ -186,6 +190,10 @@ impl Fabric for ClusterFabric {
         }
     }
 
+    fn certificates(&self) -> CertificateReport {
+        self.cluster.certificates()
+    }
+
     fn events(&self, since: u64, most: usize) -> EventsAfter {
         let applied = self.cluster.applied().read();
         applied.control.as_ref().map(|state| state.events.after(since, most)).unwrap_or_default()
@@ -200,9 +208,18 @@ impl ClusterFabric {
             Err(error) => Err(ControlError::Refused(error.to_string())),
         }
     }
+
+    async fn rotate_certificates(&self, by: Author) -> Result<ControlReply, ControlError> {
+        match self.cluster.rotate_certificates(by).await {
+            Ok(LogReply { index, outcome: Ok(_) }) => Ok(ControlReply::Applied { index }),
+            Ok(LogReply { outcome: Err(refused), .. }) => Err(refusal(refused)),
+            Err(RotateError::Write(error)) => Err(write_error(error)),
+            Err(RotateError::Make(reason)) => Err(ControlError::Refused(reason)),
+        }
+    }
 }
 
-/// The entry for a command; none for a token, whose secret is to be drawn first, and for changes that no map can hold.
+/// The entry for a command; none for what has a secret that is to be drawn first, and for changes that no map can hold.
 fn log_command(command: ControlCommand) -> Option<LogCommand> {
     Some(match command {
         ControlCommand::DeployWorkload { name, base, spec } => {
@@ -217,7 +234,7 @@ fn log_command(command: ControlCommand) -> Option<LogCommand> {
         ControlCommand::RaiseWeigherAlarm { component, text } => {
             LogCommand::WeigherFailed { component, reason: text }
         }
-        ControlCommand::CreateToken { .. } => return None,
+        ControlCommand::CreateToken { .. } | ControlCommand::RotateCertificates => return None,
         ControlCommand::UnsetWeigher => LogCommand::UnsetWeigher,
         ControlCommand::AddNode(node) => LogCommand::SetStanding { node, standing: MemberStanding::Active },
         ControlCommand::DrainNode(node) => {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use shardloom_cluster::builds::MemberBuild;
+use shardloom_cluster::certificates::CertificateReport;
 use shardloom_cluster::control::{
     AuditEntry, Author, EpochChange, EventsAfter, Reason, Setting, TokenRole, VersionChange,
 };
@@ -99,6 +100,9 @@ pub trait Fabric: Send + Sync + 'static {
 
     /// What the control log knows of why a shard is where it is.
     fn why(&self, shard: ShardId) -> ShardWhy;
+
+    /// The certificates of the nodes, and the rotation that is under way.
+    fn certificates(&self) -> CertificateReport;
 
     /// At most so many events after an index, the oldest first.
     fn events(&self, since: u64, most: usize) -> EventsAfter;
@@ -279,6 +283,8 @@ pub enum ControlCommand {
         /// Its name.
         name: String,
     },
+    /// Begins to rotate the certificates of all nodes: the cluster makes the authority that is to sign them.
+    RotateCertificates,
 }
 
 /// Whether a removal may orphan data.

@@ -1,22 +1,34 @@
-//! HTTPS: a listener whose connections have finished their handshake.
+//! HTTPS: a listener whose connections have finished their handshake, by the certificate that is in its files now.
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use axum::serve::Listener;
-use shardloom_transport::https::{Acceptor, HttpsError, TlsStream};
+use shardloom_transport::https::{Acceptor, HttpsError, PemFiles, TlsStream};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// Handshakes under way at most: each costs a signature, and strangers may begin as many as they like.
 const HANDSHAKES_MAX: usize = 256;
+
+/// How often the files are looked at: who renews a certificate does so days before it runs out.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// The files, and what is new in them.
+type Read = (PemFiles, Result<Option<Acceptor>, HttpsError>);
 
 /// A TCP listener with TLS on it. Slow handshakes hold up nobody else.
 pub(super) struct TlsListener {
     listener: TcpListener,
     acceptor: Acceptor,
     handshakes: JoinSet<io::Result<(TlsStream, SocketAddr)>>,
+    look: Interval,
+    /// None while they are read.
+    files: Option<PemFiles>,
+    reading: JoinSet<Read>,
 }
 
 impl TlsListener {
@@ -30,7 +42,35 @@ impl TlsListener {
         key: &Path,
     ) -> Result<TlsListener, HttpsError> {
         let acceptor = Acceptor::from_pem_files(certificate, key)?;
-        Ok(TlsListener { listener, acceptor, handshakes: JoinSet::new() })
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let files = Some(PemFiles::new(certificate, key));
+        Ok(TlsListener {
+            listener,
+            acceptor,
+            handshakes: JoinSet::new(),
+            look,
+            files,
+            reading: JoinSet::new(),
+        })
+    }
+
+    /// Goes by what was read; connections that are open keep what they began with.
+    fn take(&mut self, read: Result<Read, JoinError>) {
+        let Ok((files, read)) = read else {
+            tracing::error!(
+                "reading the HTTPS certificate ended oddly: a new one is taken at the next start"
+            );
+            return;
+        };
+        self.files = Some(files);
+        match read {
+            Ok(Some(acceptor)) => self.acceptor = acceptor,
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the HTTPS certificate is not taken anew: the one before stays in use");
+            }
+        }
     }
 }
 
@@ -49,6 +89,15 @@ impl Listener for TlsListener {
                     let acceptor = self.acceptor.clone();
                     self.handshakes.spawn(async move { Ok((acceptor.accept(stream).await?, address)) });
                 }
+                _ = self.look.tick(), if self.files.is_some() => {
+                    if let Some(mut files) = self.files.take() {
+                        self.reading.spawn_blocking(move || {
+                            let read = files.read_anew();
+                            (files, read)
+                        });
+                    }
+                }
+                Some(read) = self.reading.join_next(), if !self.reading.is_empty() => self.take(read),
                 Some(done) = self.handshakes.join_next(), if !self.handshakes.is_empty() => match done {
                     Ok(Ok(accepted)) => return accepted,
                     Ok(Err(error)) => tracing::debug!(%error, "a client did not finish its TLS handshake"),

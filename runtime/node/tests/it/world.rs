@@ -19,6 +19,7 @@ use shardloom::server::metrics::Metrics;
 use shardloom::server::state::ShardState;
 use shardloom::server::view::{MemberState, View, Weigher, Workload};
 use shardloom::server::{NodeServer, chores};
+use shardloom_cluster::certificates::CertificateReport;
 use shardloom_cluster::control::{
     self, AccessError, AuditEntry, AuditLog, Author, BadSetting, Event, EventRing, EventsAfter, Outcome,
     Refused, VersionChange, VersionRefused,
@@ -182,7 +183,9 @@ impl Shared {
                 let bad = |bad: AccessError| ControlError::Refused(bad.to_string());
                 Arc::make_mut(&mut control.access).revoke(&name).map_err(bad)?;
             }
-            ControlCommand::RepairShards { .. } | ControlCommand::Note { .. } => {}
+            ControlCommand::RepairShards { .. }
+            | ControlCommand::Note { .. }
+            | ControlCommand::RotateCertificates => {}
             ControlCommand::RemoveNode { node, .. } => {
                 return Err(ControlError::Refused(format!("removing {node} would orphan data")));
             }
@@ -489,6 +492,11 @@ impl Fabric for TestFabric {
     fn why(&self, _shard: ShardId) -> ShardWhy {
         // Nothing is ever agreed on here.
         ShardWhy::default()
+    }
+
+    fn certificates(&self) -> CertificateReport {
+        // Its nodes know each other by being in one process.
+        CertificateReport::default()
     }
 
     fn events(&self, since: u64, most: usize) -> EventsAfter {

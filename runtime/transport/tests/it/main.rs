@@ -9,4 +9,5 @@ mod joining;
 mod orderly;
 mod peers;
 mod recovery;
+mod rotation;
 mod tls;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use shardloom_transport::https::{Acceptor, HttpsError};
+use shardloom_transport::https::{Acceptor, HttpsError, PemFiles};
 use shardloom_transport::outside::{OutsideError, Trust};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -60,6 +60,21 @@ async fn a_client_that_trusts_the_certificate_talks_and_one_that_speaks_plain_ht
     };
     let both = async { tokio::join!(server, client) };
     tokio::time::timeout(PATIENCE, both).await.unwrap();
+}
+
+#[test]
+fn files_are_taken_anew_when_both_have_been_replaced_and_what_is_wrong_is_said_once() {
+    let (next, files) = (files(), files());
+    let mut pem = PemFiles::new(&files.certificate, &files.key);
+    assert!(pem.read_anew().unwrap().is_some(), "they were never read");
+    assert!(pem.read_anew().unwrap().is_none(), "nothing is new");
+    std::fs::copy(&next.certificate, &files.certificate).unwrap();
+    assert!(matches!(pem.read_anew(), Err(HttpsError::Pair { .. })), "the key is another's");
+    assert!(pem.read_anew().unwrap().is_none(), "it was said");
+    std::fs::copy(&next.key, &files.key).unwrap();
+    assert!(pem.read_anew().unwrap().is_some(), "both are the next ones");
+    std::fs::remove_file(&files.key).unwrap();
+    assert!(matches!(pem.read_anew(), Err(HttpsError::Read { .. })));
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod paced;
 mod planning;
 mod repairing;
 mod returning;
+mod rotating;
 mod sick;
 mod streaming;
 mod upgrading;

@@ -71,7 +71,7 @@ fn waits_for(cluster: &Cluster, node: usize, others: &[usize]) -> Result<()> {
 }
 
 /// Waits until all nodes say that the cluster is at level 2.
-fn wait_for_level_2(cluster: &Cluster) -> Result<()> {
+pub(crate) fn wait_for_level_2(cluster: &Cluster) -> Result<()> {
     cluster.wait("formats of level 2", SOON, |cluster| {
         for node in 0..cluster.size() {
             let formats = formats(cluster, node)?;

@@ -185,6 +185,10 @@ fn told(index: u64, event: &Event) -> Value {
                 values.iter().map(|(setting, value)| (setting.name().to_owned(), json!(value))).collect();
             json!({ "values": values })
         }
+        Event::CertificatesRotating { authority, phase } => {
+            json!({ "authority": authority, "phase": phase.name() })
+        }
+        Event::CertificatesRotated { authority } => json!({ "authority": authority }),
         Event::TokenCreated { name, role } => json!({ "name": name, "role": role.name() }),
         Event::FormatsRaised { level } => json!({ "level": level }),
     };

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod auth;
 pub mod backup;
 pub mod calls;
+pub mod certificates;
 pub mod components;
 pub mod connection;
 pub mod events;

@@ -12,8 +12,8 @@ use super::auth::Guard;
 use super::operation::Verb;
 use super::table::Table;
 use super::{
-    access, audit, backup, calls, components, events, logs, nodes, plans, repair, settings, state, web,
-    weigher, why, workloads,
+    access, audit, backup, calls, certificates, components, events, logs, nodes, plans, repair, settings,
+    state, web, weigher, why, workloads,
 };
 use crate::server::NodeServer;
 use crate::server::problem::{Code, Problem};
@@ -123,6 +123,13 @@ fn watching(table: Table) -> Table {
             "What happens in the cluster, as server-sent events; their ids are indices of the control log",
             events::events,
         )
+        .add(
+            READER,
+            Get,
+            "/v1/certificates",
+            "The authorities and certificates of the nodes, and whom a rotation waits for",
+            certificates::show,
+        )
         .add(READER, Get, "/v1/audit", "Who changed what, when, and what came of it", audit::audit)
         .add(READER, Get, "/v1/workloads", "What is deployed", state::workloads)
 }
@@ -184,6 +191,13 @@ fn administration(table: Table) -> Table {
             access::create,
         )
         .add(ADMIN, Delete, "/v1/admin/access/{name}", "Revoke a token of the API", access::revoke)
+        .add(
+            ADMIN,
+            Post,
+            "/v1/admin/certificates/rotate",
+            "Begin to give every node a new key and a certificate by a new authority",
+            certificates::rotate,
+        )
         .add(ADMIN, Post, "/v1/admin/step-down", "Have another node lead", nodes::step_down)
         .add(ADMIN, Post, "/v1/admin/nodes/{id}/add", "Let a pending node in", nodes::add)
         .add(ADMIN, Post, "/v1/admin/nodes/{id}/drain", "Move everything off a node", nodes::drain)

@@ -15,7 +15,7 @@ use shardloom_sharding::ids::{NodeId, ShardId};
 use shardloom_sharding::protocol::leader::MoveStep;
 use shardloom_sharding::route::Progress;
 
-use super::plans;
+use super::{certificates, plans};
 use crate::server::NodeServer;
 use crate::server::problem::{Code, Problem};
 use crate::server::view::{Member, View, Workload};
@@ -34,6 +34,7 @@ pub async fn status(State(server): Server) -> Json<Value> {
     );
     let warnings: Vec<String> =
         view.warnings.iter().cloned().chain(weigher_alarm(&view)).chain(functions).collect();
+    let rotation = server.fabric.certificates().rotation;
     let states = view.map.shards().map(|shard| shard_state(&view, &serving, shard));
     let (mut served, mut unavailable) = (0_u32, 0_u32);
     for state in states {
@@ -52,6 +53,7 @@ pub async fn status(State(server): Server) -> Json<Value> {
         "replicas_possible": view.replicas_possible,
         "levelling": plans::levelling(view.settings.levelling()),
         "moves": move_list(&view.moves),
+        "certificate_rotation": certificates::rotation_row(rotation.as_ref(), &view),
         "nodes": node_list(&view, &builds),
         "shards": { "total": view.shard_count(), "served": served, "unavailable": unavailable },
         "workloads": view.workloads.len(),
