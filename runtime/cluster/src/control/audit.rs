@@ -166,6 +166,12 @@ pub(super) fn about(command: &ControlCommand) -> Option<(String, Option<Digest>)
         }
         ControlCommand::RevokeAccessToken { name } => said(format!("revoke the token {name}")),
         ControlCommand::Note { what, digest, .. } => Some((what.clone(), *digest)),
+        ControlCommand::Quarantine { node, reason } => said(format!("quarantine node {node}: {reason}")),
+        ControlCommand::DeployOnLabels { name, spec, labels, .. } => {
+            let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            Some((format!("deploy {name}, for owners with {}", labels.join(", ")), Some(spec.component)))
+        }
+        ControlCommand::Release { node } => said(format!("release node {node} from quarantine")),
     }
 }
 

@@ -176,11 +176,23 @@ pub enum Event {
         /// Its name.
         name: String,
     },
+    /// An alarm: a node is to own no shards.
+    NodeQuarantined {
+        /// Which.
+        node: NodeId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A node may own shards again.
+    NodeReleased {
+        /// Which.
+        node: NodeId,
+    },
 }
 
 impl Event {
     /// The names of all events.
-    pub const NAMES: [&str; 22] = [
+    pub const NAMES: [&str; 24] = [
         "founded",
         "member-joined",
         "member-changed",
@@ -203,6 +215,8 @@ impl Event {
         "canary-deployed",
         "promoted",
         "rolled-back",
+        "node-quarantined",
+        "node-released",
     ];
 
     /// What it is called.
@@ -230,6 +244,8 @@ impl Event {
             Event::CanaryDeployed { .. } => 19,
             Event::Promoted { .. } => 20,
             Event::RolledBack { .. } => 21,
+            Event::NodeQuarantined { .. } => 22,
+            Event::NodeReleased { .. } => 23,
         };
         Event::NAMES[place]
     }

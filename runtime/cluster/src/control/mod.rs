@@ -4,7 +4,9 @@ mod access;
 mod audit;
 mod author;
 mod command;
+mod deploying;
 mod events;
+mod exclusions;
 mod history;
 mod member;
 mod settings;
@@ -20,6 +22,10 @@ pub use audit::{AUDIT_ENTRIES_MAX, AuditEntry, AuditLog};
 pub use author::Author;
 pub use command::{Audited, ControlCommand, ControlReply, Founding, JoinPolicy, Outcome, Refused};
 pub use events::{EVENTS_MAX, Event, EventRing, EventsAfter, Moved, ShardRange};
+pub use exclusions::{
+    Exclusions, Labels, LabelsRefused, QUARANTINE_REASON_BYTES_MAX, Quarantine, QuarantineRefused,
+    REQUIRED_LABEL_BYTES_MAX, REQUIRED_LABELS_MAX, RequiredLabel,
+};
 pub use history::{Absence, CHANGES_PER_SHARD_MAX, EpochChange, History, Reason};
 pub use member::{Addresses, Member, MemberStanding};
 pub use settings::{BadSetting, Setting, Settings, Unit};

@@ -22,6 +22,9 @@ pub(super) fn expected(command: &ControlCommand) -> Option<Event> {
             Event::MemberStanding { node: *node, standing: *standing }
         }
         ControlCommand::RemoveMember { node, .. } => Event::MemberRemoved { node: *node },
+        ControlCommand::DeployOnLabels { name, spec, .. } => {
+            Event::Deployed { name: name.clone(), version: 0, component: spec.component }
+        }
         ControlCommand::DeployWorkload { name, spec, .. } => {
             Event::Deployed { name: name.clone(), version: 0, component: spec.component }
         }
@@ -38,6 +41,10 @@ pub(super) fn expected(command: &ControlCommand) -> Option<Event> {
             Event::TokenCreated { name: name.clone(), role: *role }
         }
         ControlCommand::RevokeAccessToken { name } => Event::TokenRevoked { name: name.clone() },
+        ControlCommand::Quarantine { node, reason } => {
+            Event::NodeQuarantined { node: *node, reason: reason.clone() }
+        }
+        ControlCommand::Release { node } => Event::NodeReleased { node: *node },
         ControlCommand::CreateToken { .. }
         | ControlCommand::DropToken { .. }
         | ControlCommand::Propose { .. }

@@ -7,6 +7,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use shardloom_cluster::clock;
 use shardloom_cluster::leading::MovesNews;
 use shardloom_host::ShardLoad;
 use shardloom_sharding::ids::{NodeId, ShardId};
@@ -18,17 +19,21 @@ use crate::server::NodeServer;
 use crate::server::problem::{Code, Problem};
 use crate::server::view::{Member, View, Workload};
 use crate::server::weigh::{self, Choice};
-use crate::server::{function_alarms, serving};
+use crate::server::{function_alarms, healing, serving};
 
 type Server = State<Arc<NodeServer>>;
 
 /// `GET /v1/status`
 pub async fn status(State(server): Server) -> Json<Value> {
     let view = server.fabric.view();
-    let (serving, functions) =
-        tokio::join!(serving::survey(&server, &view), function_alarms::survey(&server, &view));
-    let warnings: Vec<String> =
-        view.warnings.iter().cloned().chain(weigher_alarm(&view)).chain(functions).collect();
+    let (serving, functions, unhealed) = tokio::join!(
+        serving::survey(&server, &view),
+        function_alarms::survey(&server, &view),
+        healing::survey(&server, &view)
+    );
+    let alarms = weigher_alarm(&view).into_iter().chain(functions).chain(unhealed);
+    let warnings: Vec<String> = view.warnings.iter().cloned().chain(alarms).collect();
+    let elected = view.elected.map(|elected| clock::now().since(elected).as_secs());
     let states = view.map.shards().map(|shard| shard_state(&view, &serving, shard));
     let (mut served, mut unavailable) = (0_u32, 0_u32);
     for state in states {
@@ -40,6 +45,7 @@ pub async fn status(State(server): Server) -> Json<Value> {
         "epoch": view.epoch(),
         "term": view.term,
         "leader": view.leader,
+        "last_election_seconds_ago": elected,
         "version": env!("CARGO_PKG_VERSION"),
         "shard_count": view.shard_count(),
         "replicas": view.replicas,
@@ -149,11 +155,11 @@ pub async fn endpoints(State(server): Server) -> Json<Value> {
 /// `GET /v1/workloads`
 pub async fn workloads(State(server): Server) -> Json<Value> {
     let view = server.fabric.view();
-    Json(view.workloads.values().map(|workload| workload_row(workload)).collect())
+    Json(view.workloads.values().map(|workload| workload_row(&view, workload)).collect())
 }
 
 /// A workload as the list shows it.
-pub fn workload_row(workload: &Workload) -> Value {
+pub fn workload_row(view: &View, workload: &Workload) -> Value {
     json!({
         "name": workload.name,
         "version": workload.version,
@@ -163,6 +169,7 @@ pub fn workload_row(workload: &Workload) -> Value {
         "limits": workload.spec.limits,
         "http": workload.spec.http,
         "grants": workload.spec.grants,
+        "require_labels": view.required_labels.get(&workload.name),
         "canary": workload.canary.as_ref().map(|canary| json!({
             "version": canary.workload.version,
             "share": canary.share,
@@ -182,6 +189,8 @@ pub fn node_row(view: &View, node: NodeId, member: &Member) -> Value {
         "zone": member.zone,
         "capacity": member.capacity,
         "labels": member.labels,
+        "quarantine": member.quarantine,
+        "lacks_labels": member.lacks,
         "shards_owned": view.map.owned(node),
         "shards_held": view.map.held(node),
     })
