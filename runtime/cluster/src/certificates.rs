@@ -72,7 +72,8 @@ impl ClusterHandle {
     pub fn certificates(&self) -> CertificateReport {
         let applied = self.applied().read();
         let Some(state) = &applied.control else { return CertificateReport::default() };
-        let (certificates, rotation) = (&state.later.certificates, state.later.certificates.rotation.as_ref());
+        let (certificates, rotation) =
+            (&state.later.certificates, state.later.certificates.rotation.as_ref());
         let current = certificates.retired + 1;
         let fingerprint = |pem: &str| fingerprint_of_pem(pem).ok().map(Digest);
         let mut authorities = vec![AuthorityReport {

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use shardloom_protocol::digest::Digest;
+use shardloom_protocol::peer::HealingReport;
 use shardloom_sharding::ids::{ClusterId, NodeId, ShardId};
 use shardloom_sharding::protocol::leader::{Order, Ordered, PlanAsk, PlanRefusal, Preview};
 use shardloom_store::{DataDir, DiskSpace, Wal, WalStats};
@@ -225,6 +226,18 @@ impl ClusterHandle {
         let (answer, answered) = oneshot::channel();
         let _ = self.shell.send(Incoming::Order(order, answer)).await;
         answered.await.unwrap_or(Err(PlanRefusal::NotLeader))
+    }
+
+    /// What this node sees that does not heal by itself.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn healing(&self) -> HealingReport {
+        let (answer, answered) = oneshot::channel();
+        // The shell is gone only when the node is ending.
+        let _ = self.shell.send(Incoming::Healing(answer)).await;
+        answered.await.unwrap_or_default()
     }
 
     /// Makes the leader give way; says who leads then.

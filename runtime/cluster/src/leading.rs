@@ -146,6 +146,7 @@ impl Leading {
             threshold_percent: state.settings.balance_threshold_percent(),
             cool_down: state.settings.cool_down(),
             levelling: state.settings.levelling(),
+            flaps: state.settings.flaps(),
         };
         if self.settings.replace(settings) != Some(settings) {
             events.push(LeaderEvent::Settings(settings));
@@ -164,6 +165,8 @@ impl Leading {
                 zone: zone(&member.zone),
                 standing: match member.standing {
                     MemberStanding::Draining => Standing::Draining,
+                    _ if state.later.exclusions.quarantine(member.node).is_some() => Standing::Quarantined,
+                    _ if state.later.exclusions.lacking(&member.labels).next().is_some() => Standing::Unfit,
                     _ => Standing::Live,
                 },
             })

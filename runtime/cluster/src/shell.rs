@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use shardloom_protocol::envelope::{self, Kind};
+use shardloom_protocol::peer::HealingReport;
 use shardloom_sharding::ids::{Epoch, NodeId, Position, ShardId};
 use shardloom_sharding::map_codec::encode_changes;
 use shardloom_sharding::protocol::leader::{
@@ -26,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior};
 
-use crate::control::{Absence, ControlCommand};
+use crate::control::{Absence, Author, ControlCommand, Setting};
 use crate::leading::{LeaderNews, Leading, MovesNews};
 use crate::outbox::Outbox;
 use crate::raft::{Applied, AppliedEvent, Raft};
@@ -35,6 +36,7 @@ use crate::shard_logs::ShardLogs;
 use crate::standing::StandingCell;
 use crate::state::limits::TURN_BATCHES_MAX;
 use crate::state::{StateLinks, Submission};
+use crate::writer::dated;
 use crate::{ClusterError, clock};
 
 /// A message for the shell from a peer.
@@ -50,6 +52,8 @@ pub enum Incoming {
     Plan(Box<PlanAsk>, oneshot::Sender<Result<Preview, PlanRefusal>>),
     /// Somebody wants a plan carried out.
     Order(Order, oneshot::Sender<Result<Ordered, PlanRefusal>>),
+    /// Somebody wants to know what does not heal by itself.
+    Healing(oneshot::Sender<HealingReport>),
 }
 
 /// What the shell works with.
@@ -271,7 +275,7 @@ impl Shell {
         metrics.running_state.as_ref().map_err(|fatal| ClusterError::Raft { reason: fatal.to_string() })?;
         let changes = self.parts.leading.raft_changed(&metrics, &self.parts.applied, clock::now());
         if let Some(leader) = changes.leader {
-            self.parts.standing.set_leader(leader, metrics.current_term);
+            self.parts.standing.set_leader(leader, metrics.current_term, clock::now());
             self.node_step(NodeEvent::Leader(leader));
             self.parts.serving.bump();
         }
@@ -296,6 +300,10 @@ impl Shell {
             }
             Incoming::Order(order, answer) => {
                 let _ = answer.send(self.order(order));
+            }
+            Incoming::Healing(answer) => {
+                let setbacks = self.parts.leader.setbacks(clock::now());
+                let _ = answer.send(HealingReport { setbacks, laggards: self.parts.node.laggards() });
             }
         }
     }
@@ -322,6 +330,11 @@ impl Shell {
         let moves = || MovesNews::of(leader.moves(now));
         if let Some(news) = self.parts.leading.news((silent, full), moves, now) {
             self.tell_news(news);
+        }
+        if let Some((term, tally)) = self.parts.leader.tally()
+            && self.parts.standing.take_tally(term, tally)
+        {
+            self.parts.serving.bump();
         }
         self.tell_idle();
         // A write without a record is durable with what was before it, and nobody says so.
@@ -433,6 +446,15 @@ impl Shell {
             LeaderCommand::Commit { ticket, epoch, term, shards } => {
                 tracing::debug!(%epoch, shards = shards.len(), "committing");
                 self.write(ticket, ControlCommand::Commit { epoch, term, shards });
+            }
+            LeaderCommand::Quarantine { ticket, node, outages, window } => {
+                tracing::warn!(%node, outages, "a node ends again and again: it is quarantined");
+                let reason = format!(
+                    "it fell silent or started again {outages} times within {}",
+                    Setting::FlapWindow.show(window.as_millis() as u64)
+                );
+                let command = ControlCommand::Quarantine { node, reason }.by(Author::Node(self.parts.me));
+                self.write(ticket, dated(command));
             }
             LeaderCommand::Send { to, message } => self.send(to, PeerMessage::FromLeader(message)),
             LeaderCommand::Alarm(alarm) => self.parts.leading.alarm(alarm),

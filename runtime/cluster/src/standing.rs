@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use shardloom_sharding::ids::{NodeId, ShardId, Term};
+use shardloom_sharding::protocol::leader::Tally;
+use shardloom_sharding::protocol::timing::Time;
 
 use crate::leading::{LeaderNews, MovesNews};
 
@@ -23,6 +25,10 @@ pub struct ClusterStanding {
     pub full: BTreeSet<NodeId>,
     /// How data moves.
     pub moves: Arc<MovesNews>,
+    /// When this node last saw somebody begin to lead.
+    pub elected: Option<Time>,
+    /// What became of the changes that this node has made in the term in which it led last.
+    pub tally: (Term, Arc<Tally>),
 }
 
 /// The one place where it is kept.
@@ -37,10 +43,23 @@ impl StandingCell {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn set_leader(&self, leader: Option<(NodeId, Term)>, term: u64) {
+    pub(crate) fn set_leader(&self, leader: Option<(NodeId, Term)>, term: u64, now: Time) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if leader.is_some() && leader != current.leader {
+            current.elected = Some(now);
+        }
         current.leader = leader;
         current.term = Term(term);
+    }
+
+    /// Takes over what this node has counted as the leader; whether that says anything new.
+    pub(crate) fn take_tally(&self, term: Term, tally: &Tally) -> bool {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = current.tally.0 != term || *current.tally.1 != *tally;
+        if news {
+            current.tally = (term, Arc::new(tally.clone()));
+        }
+        news
     }
 
     /// Takes over the leader's news; whether they say anything new.

@@ -48,7 +48,6 @@ use crate::standing::StandingCell;
 use crate::state::{self, SnapshotSender, SnapshotSource, StateLinks, StateOptions, StateWorkers, blocking};
 use crate::step_down::StepDown;
 use control_group::{Group, start_group, wait_for_state};
-use crate::writer::Writer;
 use gossip::start_gossip;
 use ground::{Ground, Opened};
 

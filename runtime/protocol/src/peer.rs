@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use shardloom_sharding::ids::{DiskId, NodeId, ShardId, Tail};
-use shardloom_sharding::protocol::leader::{Order, Ordered, PlanAsk, PlanRefusal, Preview};
+use shardloom_sharding::protocol::leader::{MoveSetback, Order, Ordered, PlanAsk, PlanRefusal, Preview};
+use shardloom_sharding::protocol::node::Laggard;
 
 use crate::call::{Call, CallReply};
 use crate::digest::Digest;
@@ -61,6 +62,8 @@ pub enum PeerRequest {
     Order(Order),
     /// Tell how the versions of this workload fare on the shards that you serve.
     VersionCounts(String),
+    /// Tell what does not heal by itself, as far as you see it.
+    Healing,
 }
 
 /// The answer to the request of the same name.
@@ -104,6 +107,17 @@ pub enum PeerReply {
     Order(Result<Ordered, PlanRefusal>),
     /// What was counted, for each version that has had calls.
     VersionCounts(Vec<VersionCount>),
+    /// What does not heal by itself.
+    Healing(HealingReport),
+}
+
+/// What one node sees that does not heal by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealingReport {
+    /// As the leader: moves that were given up again and again.
+    pub setbacks: Vec<MoveSetback>,
+    /// As an owner: nodes whose replicas stay behind.
+    pub laggards: Vec<Laggard>,
 }
 
 /// How a version of a workload has fared on one node.

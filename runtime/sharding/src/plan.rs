@@ -7,6 +7,8 @@
 //! 3. `level_replicas`: replicas move from nodes that hold more than their share to those that hold less.
 //! 4. `level_owners`: owners hand over to other replicas of the shard, which moves no data.
 //!
+//! Each shard has a replica that may own it, where any member may own shards: of one that lies only on members that may not, one replica goes elsewhere.
+//!
 //! What counts as fine depends on the members and the weights alone, never on the map, and every step makes things strictly
 //! better by one measure (`level`). So planning ends, and the plan after a plan is empty. (One exception: where the owner is
 //! dead, nodes without the log are not asked to take over in the same plan, as the shard would have to wait for their copy.
@@ -53,6 +55,12 @@ pub enum Standing {
     Silent,
     /// It has a lease and no room on its disk: it loses what it owns as soon as others can have it, keeps its replicas, and takes no new ones.
     Full,
+    /// It has a lease and is in quarantine: as a full one, it loses what it owns, keeps its replicas, and takes no new ones. Where no other member could
+    /// own anything, it counts as live.
+    Quarantined,
+    /// It has a lease and lacks what a workload asks of owners: it loses what it owns, and keeps and takes replicas as any other. Where no other member
+    /// could own anything, it counts as live.
+    Unfit,
     /// It is asked to leave and answers: it loses what it owns, and its replicas as soon as others have them.
     Draining,
     /// It is given up: it loses what it owns and its replicas.

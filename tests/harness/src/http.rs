@@ -134,7 +134,7 @@ impl Totals {
 pub struct NodeState {
     /// Its id.
     pub id: String,
-    /// live, silent, draining or pending.
+    /// live, silent, draining, quarantined or pending.
     pub state: String,
     /// leader, voter or learner.
     pub role: String,

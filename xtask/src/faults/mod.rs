@@ -84,7 +84,9 @@ impl Faults {
                 continue;
             }
             if self.upgrade && kind == Kind::Bank {
-                eprintln!("Bank is left out: its nodes go through many faults, and can be replaced in the first alone");
+                eprintln!(
+                    "Bank is left out: its nodes go through many faults, and can be replaced in the first alone"
+                );
                 continue;
             }
             outcomes.push(match kind {
@@ -122,7 +124,14 @@ impl Faults {
                 cluster = self.cluster(kind, kinds::NODES)?;
                 run::deploy(&cluster)?;
             }
-            let run = Run { kind, number, clients: self.clients, seed, operated: self.operate, upgraded: self.upgrade };
+            let run = Run {
+                kind,
+                number,
+                clients: self.clients,
+                seed,
+                operated: self.operate,
+                upgraded: self.upgrade,
+            };
             let which = || format!("{kind:?}, run {number}, seed {}", run.seed);
             let seen = run.make(&mut cluster).with_context(which)?;
             eprintln!("{}: {}", which(), seen.line());

@@ -55,7 +55,14 @@ pub(super) fn prove(faults: &Faults, broken: Broken, seed: u64) -> Result<()> {
         power::settle(&cluster)?;
     }
     for number in 1..=faults.runs {
-        let run = Run { kind: broken.kind(), number, clients: faults.clients, seed: seed + number as u64, operated: false, upgraded: false };
+        let run = Run {
+            kind: broken.kind(),
+            number,
+            clients: faults.clients,
+            seed: seed + number as u64,
+            operated: false,
+            upgraded: false,
+        };
         let seen = run.make(&mut cluster).with_context(|| format!("run {number}, seed {}", run.seed))?;
         eprintln!("run {number}, seed {}: {}", run.seed, seen.line());
         if let Err(found) = seen.record.histories().and_then(|()| seen.tally.contradictions()) {

@@ -67,8 +67,11 @@ impl Run {
             nodes.map(|index| cluster.url(index, "")).collect()
         };
         // An upgrade ends every node once.
-        let (steady, hurt) =
-            if self.upgraded { (Vec::new(), [urls(false), urls(true)].concat()) } else { (urls(false), urls(true)) };
+        let (steady, hurt) = if self.upgraded {
+            (Vec::new(), [urls(false), urls(true)].concat())
+        } else {
+            (urls(false), urls(true))
+        };
         let name = format!("{:?}-{}-{}", self.kind, self.seed, self.number);
         let own = Load {
             workload: WORKLOAD,

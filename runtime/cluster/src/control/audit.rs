@@ -172,6 +172,12 @@ pub(super) fn about(command: &ControlCommand) -> Option<(String, Option<Digest>)
             CertificateChange::Begin(_) => said("rotate the certificates of all nodes".into()),
             CertificateChange::Confirm { .. } | CertificateChange::End { .. } => None,
         },
+        ControlCommand::Quarantine { node, reason } => said(format!("quarantine node {node}: {reason}")),
+        ControlCommand::DeployOnLabels { name, spec, labels, .. } => {
+            let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            Some((format!("deploy {name}, for owners with {}", labels.join(", ")), Some(spec.component)))
+        }
+        ControlCommand::Release { node } => said(format!("release node {node} from quarantine")),
     }
 }
 

@@ -15,6 +15,7 @@ use shardloom_sharding::protocol::control::NothingLeft;
 use super::access::{AccessError, TokenRole};
 use super::author::Author;
 use super::certificates::CertificateChange;
+use super::exclusions::{Labels, LabelsRefused, QuarantineRefused};
 use super::history::Absence;
 use super::member::{Member, MemberStanding};
 use super::settings::Setting;
@@ -207,6 +208,29 @@ pub enum ControlCommand {
     },
     /// A step of a rotation of the nodes' certificates.
     Certificates(Box<CertificateChange>),
+    /// A node is to own no shards until it is released.
+    Quarantine {
+        /// Which.
+        node: NodeId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A node may own shards again.
+    Release {
+        /// Which.
+        node: NodeId,
+    },
+    /// A workload is deployed or replaced, and shards are owned from this entry on only by nodes with these labels, while there are any.
+    DeployOnLabels {
+        /// Its name.
+        name: String,
+        /// What runs from this entry on.
+        spec: Box<WorkloadSpec>,
+        /// As for `DeployWorkload`.
+        replaces: u64,
+        /// The labels.
+        labels: Labels,
+    },
 }
 
 /// A command, and whose doing it is.
@@ -348,6 +372,12 @@ pub enum Refused {
         /// Why, and what to do.
         reason: String,
     },
+    /// A node cannot be brought into quarantine, or out of it.
+    #[error(transparent)]
+    Quarantine(#[from] QuarantineRefused),
+    /// A workload may not ask for these labels.
+    #[error(transparent)]
+    Labels(#[from] LabelsRefused),
 }
 
 /// What the writer of an entry gets back once it is applied.

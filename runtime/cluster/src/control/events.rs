@@ -195,11 +195,23 @@ pub enum Event {
         /// Which authority has signed them all.
         authority: u64,
     },
+    /// An alarm: a node is to own no shards.
+    NodeQuarantined {
+        /// Which.
+        node: NodeId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A node may own shards again.
+    NodeReleased {
+        /// Which.
+        node: NodeId,
+    },
 }
 
 impl Event {
     /// The names of all events.
-    pub const NAMES: [&str; 25] = [
+    pub const NAMES: [&str; 27] = [
         "founded",
         "member-joined",
         "member-changed",
@@ -225,6 +237,8 @@ impl Event {
         "formats-raised",
         "certificates-rotating",
         "certificates-rotated",
+        "node-quarantined",
+        "node-released",
     ];
 
     /// What it is called.
@@ -255,6 +269,8 @@ impl Event {
             Event::FormatsRaised { .. } => 22,
             Event::CertificatesRotating { .. } => 23,
             Event::CertificatesRotated { .. } => 24,
+            Event::NodeQuarantined { .. } => 25,
+            Event::NodeReleased { .. } => 26,
         };
         Event::NAMES[place]
     }

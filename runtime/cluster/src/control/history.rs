@@ -8,6 +8,7 @@ use shardloom_sharding::ids::{Epoch, NodeId, Replica, ShardId};
 use shardloom_sharding::map::ShardMap;
 use shardloom_sharding::protocol::control::Assignment;
 
+use super::exclusions::Exclusions;
 use super::member::{Member, MemberStanding};
 
 /// Changes that are kept of each shard: what an operator wants to look back on, at some 40 bytes each in every snapshot.
@@ -24,7 +25,7 @@ pub enum Absence {
     Full,
 }
 
-/// Why a shard was changed.
+/// Why a shard was changed. Encoded by position: new ones are only ever added at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Reason {
     /// It had no owner before.
@@ -53,6 +54,10 @@ pub enum Reason {
     Levelled,
     /// Nothing but its epoch: its owner had started again, or the change before had got stuck.
     Anew,
+    /// The node is in quarantine.
+    Quarantined(NodeId),
+    /// The node lacks a label that a workload asks for.
+    LabelMissing(NodeId),
 }
 
 /// One change of a shard.
@@ -89,6 +94,8 @@ pub(super) struct Circumstances<'a> {
     pub(super) newcomers: &'a BTreeSet<NodeId>,
     /// On whom the leader did not count.
     pub(super) absent: &'a BTreeMap<NodeId, Absence>,
+    /// Who is to own no shards.
+    pub(super) exclusions: &'a Exclusions,
     /// Whether an operator wants it.
     pub(super) repair: bool,
 }
@@ -177,6 +184,8 @@ fn why_left(replica: Replica, at: &Circumstances<'_>) -> Option<Reason> {
         Some(Absence::Silent) => Some(Reason::Silent(node)),
         Some(Absence::Leaving) => Some(Reason::Leaving(node)),
         Some(Absence::Full) => Some(Reason::Full(node)),
+        None if at.exclusions.quarantine(node).is_some() => Some(Reason::Quarantined(node)),
+        None if at.exclusions.lacking(&member.labels).next().is_some() => Some(Reason::LabelMissing(node)),
         None => (member.disk != replica.disk).then_some(Reason::NewDisk(node)),
     }
 }
@@ -221,7 +230,11 @@ mod tests {
         change(&mut members);
         let absent = absent.iter().map(|(node, absence)| (NodeId(*node), *absence)).collect();
         let newcomers = BTreeSet::from([NodeId(4)]);
-        let at = Circumstances { members: &members, newcomers: &newcomers, absent: &absent, repair: false };
+        let mut exclusions = Exclusions::default();
+        exclusions.begin(9, NodeId(2), "it ends again and again".into(), &members).unwrap();
+        let (exclusions, repair) = (&exclusions, false);
+        let at =
+            Circumstances { members: &members, newcomers: &newcomers, absent: &absent, exclusions, repair };
         reasons(&before, &after, &at)
     }
 
@@ -248,6 +261,13 @@ mod tests {
             why(owner, &[(1, Absence::Silent), (3, Absence::Silent)], nothing),
             [Reason::Silent(NodeId(1))]
         );
+    }
+
+    #[test]
+    fn who_is_in_quarantine_gives_up_what_it_owns() {
+        let change = || (at_nodes(2, &[1, 2, 3]), at_nodes(1, &[1, 2, 3]));
+        assert_eq!(why(change(), &[], |_| {}), [Reason::Quarantined(NodeId(2))]);
+        assert_eq!(why(change(), &[(2, Absence::Silent)], |_| {}), [Reason::Silent(NodeId(2))]);
     }
 
     #[test]

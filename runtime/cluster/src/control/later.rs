@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::certificates::Certificates;
+use super::exclusions::Exclusions;
 use crate::formats::Level;
 
 /// What level 2 has added to the control state. While the cluster is at level 1 it is as it is by default, and no snapshot has it; from level 2 on it
@@ -15,4 +16,6 @@ pub struct Later {
     pub level: Level,
     /// Who signs the nodes, and the rotation that is under way.
     pub certificates: Certificates,
+    /// Who is to own no shards.
+    pub exclusions: Exclusions,
 }

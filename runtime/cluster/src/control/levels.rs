@@ -43,7 +43,10 @@ impl ControlCommand {
             ControlCommand::ChangeVersion { change, .. } => change.level(),
             ControlCommand::Audited(audited) => audited.command.level(),
             ControlCommand::RaiseLevel { level, .. } => Level(2).max(*level),
-            ControlCommand::Certificates(_) => Level(2),
+            ControlCommand::Certificates(_)
+            | ControlCommand::Quarantine { .. }
+            | ControlCommand::Release { .. }
+            | ControlCommand::DeployOnLabels { .. } => Level(2),
         }
     }
 }
@@ -78,6 +81,7 @@ impl Setting {
             | Setting::Levelling
             | Setting::BalanceThreshold
             | Setting::CoolDown => Level(1),
+            Setting::FlapLimit | Setting::FlapWindow => Level(2),
         }
     }
 }
@@ -128,7 +132,9 @@ impl Event {
             | Event::RolledBack { .. } => Level(1),
             Event::FormatsRaised { .. }
             | Event::CertificatesRotating { .. }
-            | Event::CertificatesRotated { .. } => Level(2),
+            | Event::CertificatesRotated { .. }
+            | Event::NodeQuarantined { .. }
+            | Event::NodeReleased { .. } => Level(2),
         }
     }
 }

@@ -5,7 +5,9 @@ mod audit;
 mod author;
 mod certificates;
 mod command;
+mod deploying;
 mod events;
+mod exclusions;
 mod history;
 mod later;
 mod levels;
@@ -25,6 +27,10 @@ pub use author::Author;
 pub use certificates::{Authority, CertificateChange, Certificates, Rotation, RotationPhase};
 pub use command::{Audited, ControlCommand, ControlReply, Founding, JoinPolicy, Outcome, Refused};
 pub use events::{EVENTS_MAX, Event, EventRing, EventsAfter, Moved, ShardRange};
+pub use exclusions::{
+    Exclusions, Labels, LabelsRefused, QUARANTINE_REASON_BYTES_MAX, Quarantine, QuarantineRefused,
+    REQUIRED_LABEL_BYTES_MAX, REQUIRED_LABELS_MAX, RequiredLabel,
+};
 pub use history::{Absence, CHANGES_PER_SHARD_MAX, EpochChange, History, Reason};
 pub use later::Later;
 pub use member::{Addresses, Member, MemberStanding};

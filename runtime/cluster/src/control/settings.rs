@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shardloom_sharding::map::REPLICAS_MAX;
-use shardloom_sharding::protocol::leader::Levelling;
+use shardloom_sharding::protocol::leader::{FLAPS_MAX, FlapRule, Levelling};
 
 /// One thing that may be set. Encoded by position: new ones are only ever added at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -24,6 +24,10 @@ pub enum Setting {
     BalanceThreshold,
     /// How long a shard that was moved for the sake of balance is not moved again for it, in milliseconds.
     CoolDown,
+    /// How many outages a node may have within the window before it is quarantined.
+    FlapLimit,
+    /// The window in which a node's outages are counted, in milliseconds.
+    FlapWindow,
 }
 
 /// What a value counts.
@@ -95,10 +99,13 @@ const BALANCE_THRESHOLD_MOST_PERCENT: u64 = 100;
 /// Ten runs of the weigher: a load that comes and goes in that time moves a shard once.
 const COOL_DOWN_MS: u64 = 5 * MINUTE_MS;
 const COOL_DOWN_MOST_MS: u64 = 24 * 60 * MINUTE_MS;
+/// Below it, two outages would have to follow each other faster than a node can start.
+const FLAP_WINDOW_LEAST_MS: u64 = 10_000;
+const FLAP_WINDOW_MOST_MS: u64 = 24 * 60 * MINUTE_MS;
 
 impl Setting {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Setting; 7] = [
+    pub const ALL: [Setting; 9] = [
         Setting::Replicas,
         Setting::MovesInFlight,
         Setting::MoveRate,
@@ -106,6 +113,8 @@ impl Setting {
         Setting::Levelling,
         Setting::BalanceThreshold,
         Setting::CoolDown,
+        Setting::FlapLimit,
+        Setting::FlapWindow,
     ];
 
     /// What operators call it.
@@ -118,6 +127,8 @@ impl Setting {
             Setting::Levelling => "levelling",
             Setting::BalanceThreshold => "balance_threshold",
             Setting::CoolDown => "cool_down",
+            Setting::FlapLimit => "flap_limit",
+            Setting::FlapWindow => "flap_window",
         }
     }
 
@@ -137,15 +148,19 @@ impl Setting {
             Setting::CoolDown => {
                 "how long a shard that has moved to level the load is not moved again for it"
             }
+            Setting::FlapLimit => {
+                "how many outages a node may have within flap_window; with more it is quarantined (0: never)"
+            }
+            Setting::FlapWindow => "the time in which a node's outages are counted",
         }
     }
 
     /// What its value counts.
     pub fn unit(self) -> Unit {
         match self {
-            Setting::Replicas | Setting::MovesInFlight => Unit::Count,
+            Setting::Replicas | Setting::MovesInFlight | Setting::FlapLimit => Unit::Count,
             Setting::MoveRate => Unit::BytesPerSecond,
-            Setting::ReplicaGrace | Setting::CoolDown => Unit::Milliseconds,
+            Setting::ReplicaGrace | Setting::CoolDown | Setting::FlapWindow => Unit::Milliseconds,
             Setting::Levelling => Unit::Switch,
             Setting::BalanceThreshold => Unit::Percent,
         }
@@ -161,6 +176,8 @@ impl Setting {
             Setting::Levelling => 1,
             Setting::BalanceThreshold => BALANCE_THRESHOLD_PERCENT,
             Setting::CoolDown => COOL_DOWN_MS,
+            Setting::FlapLimit => u64::from(FlapRule::DEFAULT.limit),
+            Setting::FlapWindow => FlapRule::DEFAULT.window.as_millis() as u64,
         }
     }
 
@@ -170,7 +187,8 @@ impl Setting {
             Setting::Replicas | Setting::MovesInFlight => 1,
             Setting::MoveRate => MOVE_RATE_LEAST,
             Setting::ReplicaGrace => REPLICA_GRACE_LEAST_MS,
-            Setting::Levelling | Setting::BalanceThreshold | Setting::CoolDown => 0,
+            Setting::Levelling | Setting::BalanceThreshold | Setting::CoolDown | Setting::FlapLimit => 0,
+            Setting::FlapWindow => FLAP_WINDOW_LEAST_MS,
         }
     }
 
@@ -184,6 +202,9 @@ impl Setting {
             Setting::Levelling => 1,
             Setting::BalanceThreshold => BALANCE_THRESHOLD_MOST_PERCENT,
             Setting::CoolDown => COOL_DOWN_MOST_MS,
+            // One more must fit into what the leader remembers.
+            Setting::FlapLimit => u64::from(FLAPS_MAX) - 1,
+            Setting::FlapWindow => FLAP_WINDOW_MOST_MS,
         }
     }
 
@@ -346,6 +367,12 @@ impl Settings {
         if self.value(Setting::Levelling) == 0 { Levelling::Paused } else { Levelling::On }
     }
 
+    /// How many outages bring a node into quarantine.
+    pub fn flaps(&self) -> FlapRule {
+        let limit = self.value(Setting::FlapLimit).min(u64::from(FLAPS_MAX)) as u32;
+        FlapRule { limit, window: Duration::from_millis(self.value(Setting::FlapWindow)) }
+    }
+
     /// How long a silent node stays a replica, where somebody has set it.
     pub fn replica_grace(&self) -> Option<Duration> {
         self.set.get(&Setting::ReplicaGrace).copied().map(Duration::from_millis)
@@ -371,6 +398,8 @@ mod tests {
             (Setting::BalanceThreshold, "25%", 25),
             (Setting::CoolDown, "5m", 300_000),
             (Setting::CoolDown, "0", 0),
+            (Setting::FlapLimit, "0", 0),
+            (Setting::FlapWindow, "10m", 600_000),
         ] {
             assert_eq!(setting.parse(text), Ok(value));
             assert_eq!(setting.show(value), text);

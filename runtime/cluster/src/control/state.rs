@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use shardloom_protocol::digest::Digest;
-use shardloom_protocol::workload::WorkloadSpec;
-use shardloom_sharding::canary;
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId, Term};
 use shardloom_sharding::map_codec::decode_changes;
 use shardloom_sharding::plan::WEIGHT_MAX;
@@ -15,12 +13,13 @@ use super::access::AccessTokens;
 use super::audit::{AuditEntry, AuditLog, about};
 use super::command::{Audited, ControlCommand, Founding, Outcome, Refused};
 use super::events::{Event, EventRing, ranges};
+use super::exclusions::Labels;
 use super::history::{self, Absence, Circumstances, History};
 use super::later::Later;
 use super::member::Member;
 use super::settings::Settings;
 use super::tell;
-use super::versions::{VersionChange, VersionRefused, Workload};
+use super::versions::Workload;
 
 /// The weigher that is plugged in, and how it fares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -215,10 +214,14 @@ impl ControlState {
                 Ok(Outcome::Done)
             }
             ControlCommand::DeployWorkload { name, spec, replaces } => {
-                self.deploy(index, name, spec, replaces)
+                self.deploy(index, name, spec, replaces, Labels::new())
+            }
+            ControlCommand::DeployOnLabels { name, spec, replaces, labels } => {
+                self.deploy(index, name, *spec, replaces, labels)
             }
             ControlCommand::RemoveWorkload { name } => match self.workloads.remove(&name) {
                 Some(workload) => {
+                    self.later.exclusions.require(&name, Labels::new());
                     self.retired.insert(name.clone(), workload.newest);
                     self.left_by.insert(name, workload.current.spec.shard_function);
                     Ok(Outcome::Done)
@@ -257,13 +260,24 @@ impl ControlState {
             }
             ControlCommand::RaiseLevel { level, proven } => self.raise(level, &proven),
             ControlCommand::Certificates(change) => self.change_certificates(index, *change),
+            ControlCommand::Quarantine { node, reason } => {
+                self.member_mut(node)?;
+                self.later.exclusions.begin(index, node, reason, &self.members)?;
+                Ok(Outcome::Done)
+            }
+            ControlCommand::Release { node } => {
+                self.member_mut(node)?;
+                self.later.exclusions.end(node)?;
+                Ok(Outcome::Done)
+            }
         }
     }
 
     /// Notes why these shards are to change, before it is forgotten how things stood.
     fn give_reasons(&mut self, changed: &[ShardId], absent: &BTreeMap<NodeId, Absence>, repair: bool) {
         let newcomers = history::newcomers(&self.members, self.shards.committed());
-        let at = Circumstances { members: &self.members, newcomers: &newcomers, absent, repair };
+        let (members, exclusions) = (&self.members, &self.later.exclusions);
+        let at = Circumstances { members, newcomers: &newcomers, absent, exclusions, repair };
         for shard in changed {
             let row = self.shards.row(*shard);
             if let Some(pending) = &row.pending {
@@ -311,6 +325,7 @@ impl ControlState {
         self.members.remove(&node);
         self.removed.insert(node);
         self.forget_certificate(node);
+        self.later.exclusions.forget(node);
         Ok(Outcome::Done)
     }
 
@@ -318,53 +333,6 @@ impl ControlState {
     pub fn shards_kept_by(&self, node: NodeId) -> u32 {
         let map = self.shards.committed();
         (0..map.shard_count()).filter(|&s| map.replicas(ShardId(s)).any(|r| r.node == node)).count() as u32
-    }
-
-    fn deploy(
-        &mut self,
-        index: u64,
-        name: String,
-        spec: WorkloadSpec,
-        replaces: u64,
-    ) -> Result<Outcome, Refused> {
-        let found = self.workloads.get_mut(&name);
-        let activation = found.as_ref().map_or(0, |workload| workload.activation);
-        if activation != replaces {
-            let version = found.map_or(0, |workload| workload.current.version);
-            return Err(Refused::DeployConflict { name, version });
-        }
-        if let Some(workload) = found {
-            return deployed(workload.deploy(&name, index, spec));
-        }
-        self.left_by.remove(&name);
-        let begun = Workload::begin(self.retired.remove(&name).unwrap_or(0), index, spec);
-        let version = begun.newest;
-        self.workloads.insert(name, begun);
-        Ok(Outcome::Deployed { version })
-    }
-
-    fn change_version(
-        &mut self,
-        index: u64,
-        name: String,
-        base: u64,
-        change: VersionChange,
-    ) -> Result<Outcome, Refused> {
-        let Some(workload) = self.workloads.get_mut(&name) else {
-            return Err(Refused::UnknownWorkload { name });
-        };
-        if workload.activation != base {
-            return Err(Refused::DeployConflict { name, version: workload.current.version });
-        }
-        deployed(match change {
-            VersionChange::Canary { spec, share } => {
-                let map = self.shards.committed();
-                let shards = canary::choose(map, share, &name, workload.newest + 1);
-                workload.begin_canary(&name, index, *spec, (share, shards))
-            }
-            VersionChange::Promote => workload.promote(&name, index),
-            VersionChange::RollBack { to } => workload.roll_back(&name, index, to),
-        })
     }
 
     fn set_weights(&mut self, index: u64, component: Digest, weights: Vec<u32>) -> Result<Outcome, Refused> {
@@ -388,17 +356,12 @@ impl ControlState {
     }
 }
 
-fn deployed(changed: Result<u64, VersionRefused>) -> Result<Outcome, Refused> {
-    match changed {
-        Ok(version) => Ok(Outcome::Deployed { version }),
-        Err(refused) => Err(Refused::Version { reason: refused.to_string() }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use shardloom_protocol::workload::{WorkloadLimits, WorkloadSpec};
+
     use super::*;
-    use shardloom_protocol::workload::WorkloadLimits;
+    use crate::control::VersionChange;
 
     /// Applies one command as the next entry.
     fn apply(

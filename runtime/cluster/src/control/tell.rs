@@ -22,6 +22,9 @@ pub(super) fn expected(command: &ControlCommand) -> Option<Event> {
             Event::MemberStanding { node: *node, standing: *standing }
         }
         ControlCommand::RemoveMember { node, .. } => Event::MemberRemoved { node: *node },
+        ControlCommand::DeployOnLabels { name, spec, .. } => {
+            Event::Deployed { name: name.clone(), version: 0, component: spec.component }
+        }
         ControlCommand::DeployWorkload { name, spec, .. } => {
             Event::Deployed { name: name.clone(), version: 0, component: spec.component }
         }
@@ -39,6 +42,10 @@ pub(super) fn expected(command: &ControlCommand) -> Option<Event> {
         }
         ControlCommand::RevokeAccessToken { name } => Event::TokenRevoked { name: name.clone() },
         ControlCommand::RaiseLevel { level, .. } => Event::FormatsRaised { level: *level },
+        ControlCommand::Quarantine { node, reason } => {
+            Event::NodeQuarantined { node: *node, reason: reason.clone() }
+        }
+        ControlCommand::Release { node } => Event::NodeReleased { node: *node },
         ControlCommand::CreateToken { .. }
         | ControlCommand::DropToken { .. }
         | ControlCommand::Propose { .. }

@@ -27,7 +27,10 @@ pub const LEVEL_MIN: Level = Level(1);
 /// What came with each level, from 1 on.
 pub const LEVELS: [(Level, &str); 2] = [
     (Level(1), "the first: nodes know nothing of levels"),
-    (Level(2), "the level itself, raised in the control log; rotation of certificates"),
+    (
+        Level(2),
+        "the level itself, raised in the control log; rotation of certificates, quarantine, labels that owners need",
+    ),
 ];
 
 /// The label by which a node says, when it joins and when it starts, which level its build reads. Level 1 has no other place for it; who has none reads

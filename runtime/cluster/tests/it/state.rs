@@ -4,7 +4,7 @@ use bytes::Bytes;
 use shardloom_cluster::state::limits::{KEY_BYTES_MAX, REPLIES_MAX, REPLY_KEPT_BYTES_MAX, VALUE_BYTES_MAX};
 use shardloom_cluster::state::{NotWritten, ScanLimit, StateError};
 use shardloom_protocol::batch::{Change, WriteBatch};
-use shardloom_sharding::ids::{Epoch, ShardId};
+use shardloom_sharding::ids::{Epoch, ShardId, Tail};
 
 use crate::world::{PATIENCE, WORKLOAD, World, batch, until};
 
@@ -97,6 +97,40 @@ async fn what_was_committed_is_there_after_every_node_was_closed_or_killed() {
             format!("done {}", 601 - REPLIES_MAX)
         );
         drop(state);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_no_replica_of_a_shard_any_more_keeps_nothing_of_it() {
+    const SHARDS: u32 = 8;
+    let mut world = World::start(3, SHARDS).await;
+    for shard in (0..SHARDS).map(ShardId) {
+        world.write(shard, u128::from(shard.0), &[("a", Some("1"))]).await;
+    }
+    world.grow().await;
+    until("the new node has replicas", || world.replicas_on(3) > 0).await;
+    world.wait_until_whole().await;
+    let orphans = |node: usize| {
+        let handle = world.handle(node);
+        let applied = handle.applied().read();
+        let map = applied.control.as_ref().unwrap().shards.committed();
+        let holds = |shard: &ShardId| map.replicas(*shard).any(|replica| replica.node == handle.me());
+        (0..SHARDS).map(ShardId).filter(|shard| !holds(shard)).collect::<Vec<ShardId>>()
+    };
+    assert!((0..3).any(|node| !orphans(node).is_empty()), "every node holds every shard still");
+    let deadline = std::time::Instant::now() + PATIENCE;
+    for node in 0..4 {
+        loop {
+            let ends = world.handle(node).log_ends().of(orphans(node)).await.unwrap();
+            if ends.iter().all(|(_, tail)| *tail == Tail::default()) {
+                break;
+            }
+            assert!(std::time::Instant::now() < deadline, "node {node} keeps {ends:?}");
+            tokio::task::yield_now().await;
+        }
+    }
+    for shard in (0..SHARDS).map(ShardId) {
+        assert_eq!(world.read(shard, "a").await.unwrap(), "1");
     }
 }
 

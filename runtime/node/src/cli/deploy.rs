@@ -1,5 +1,6 @@
 //! `shardloom deploy`: uploads by digest, then switches the workload on all nodes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -27,7 +28,8 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
   shardloom deploy target/guests/word-count.wasm --name word-count --canary 5%
   shardloom deploy shop.wasm --name shop --shard-function by-tenant.wasm --config currency=EUR
   shardloom deploy site.wasm --name site --key-from path:1 --grant http:api.example.com
-  shardloom deploy files.wasm --key-from whole-path --stream")]
+  shardloom deploy files.wasm --key-from whole-path --stream
+  shardloom deploy ledger.wasm --require-label disk=nvme")]
 pub(super) struct Deploy {
     /// The component, or a directory that `shardloom build` has built.
     file: PathBuf,
@@ -61,6 +63,9 @@ pub(super) struct Deploy {
     /// Run the new version on this share of the shards only, beside the current one, until it is promoted or rolled back.
     #[arg(long, value_name = "PERCENT")]
     canary: Option<Share>,
+    /// A label without which a node owns no shards, of any workload; it may hold copies. May be repeated; a deploy without it asks for none any more.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair, conflicts_with = "canary")]
+    require_label: Vec<(String, String)>,
 }
 
 impl Deploy {
@@ -96,6 +101,10 @@ impl Deploy {
         let mut manifest = options.manifest()?;
         if let Some(file) = &self.shard_function {
             manifest.insert("shard_function".into(), upload(&client, file)?.into());
+        }
+        if !self.require_label.is_empty() {
+            let labels: BTreeMap<String, String> = self.require_label.into_iter().collect();
+            manifest.insert("require_labels".into(), serde_json::to_value(labels)?);
         }
         if let Some(share) = self.canary {
             manifest.insert("canary".into(), share.to_string().into());

@@ -1,11 +1,11 @@
-//! `shardloom node add|drain|remove`: who is a member.
+//! `shardloom node add|drain|remove|quarantine|release`: who is a member, and who may own shards.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use clap::Subcommand;
-use serde_json::Value;
+use serde_json::{Value, json};
 use ureq::http::Method;
 
 use super::client::{Client, SLOW};
@@ -48,15 +48,35 @@ pub(super) enum Member {
         #[arg(long)]
         force: bool,
     },
+    /// Keep a node from owning shards until it is released: it keeps its copies and its vote. The leader does so by itself with a node that ends again
+    /// and again (`shardloom settings`: flap_limit, flap_window).
+    #[command(after_help = "Examples:
+  shardloom node quarantine 3f09b1c2d4e5f607
+  shardloom node quarantine 3f09b1c2d4e5f607 --reason 'memory errors in its log'")]
+    Quarantine {
+        /// The node's id.
+        id: String,
+        /// Why: `status`, `nodes` and the audit show it.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Let a node that is in quarantine own shards again.
+    #[command(after_help = "Example:
+  shardloom node release 3f09b1c2d4e5f607")]
+    Release {
+        /// The node's id.
+        id: String,
+    },
 }
 
 impl Member {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let client = global.client()?;
-        let act = |id: &str, act: &str| {
+        let act_with = |id: &str, act: &str, body: &Value| {
             let path = format!("/v1/admin/nodes/{}/{act}", segment(id));
-            client.write(Method::POST, &path, &Value::Null, SLOW)
+            client.write(Method::POST, &path, body, SLOW)
         };
+        let act = |id: &str, act: &str| act_with(id, act, &Value::Null);
         let mut note = "";
         let reply = match &self {
             Self::Add { id } => act(id, "add")?,
@@ -68,6 +88,11 @@ impl Member {
                 }
                 reply
             }
+            Self::Quarantine { id, reason } => {
+                note = "; it hands over what it owns, and `shardloom node release` ends it";
+                act_with(id, "quarantine", &json!({ "reason": reason }))?
+            }
+            Self::Release { id } => act(id, "release")?,
             Self::Remove { id, force: true } => act(id, "remove?force=true")?,
             Self::Remove { id, force: false } => act(id, "remove")?,
         };

@@ -23,7 +23,7 @@ const LOG_LEVEL: &str = "info,openraft=error,openraft::replication=off,openraft:
 /// The most bytes of a configuration file.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Run a node, or add, drain and remove members.
+/// Run a node, or add, drain, quarantine and remove members.
 #[derive(Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -120,7 +120,7 @@ struct PlacementFlags {
     /// How much the node can carry, relative to the others [default: 100]
     #[arg(long, env = "SHARDLOOM_CAPACITY", value_name = "C")]
     capacity: Option<u32>,
-    /// A label shown in the node list; may be repeated.
+    /// A label: the node list shows it, and workloads may ask for it (`deploy --require-label`); may be repeated.
     #[arg(long, value_name = "K=V")]
     label: Vec<String>,
 }

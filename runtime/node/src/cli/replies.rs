@@ -18,6 +18,8 @@ pub(super) struct StatusReply {
     pub(super) term: u64,
     /// The node that leads.
     pub(super) leader: Option<String>,
+    /// How long ago the node that answered last saw somebody begin to lead.
+    pub(super) last_election_seconds_ago: Option<u64>,
     /// The version of the node that answered.
     pub(super) version: String,
     /// The level of formats; none where an older node answers.

@@ -67,10 +67,11 @@ pub(super) fn all_served(client: &Client, within: Duration) -> anyhow::Result<Va
 fn text(reply: &Value) -> anyhow::Result<String> {
     let status: StatusReply = typed(reply)?;
     let mut text = format!(
-        "cluster    {}\nleader     {}\nepoch      {} (term {})\nshards     {} in all, {} served, {} unavailable; \
+        "cluster    {}\nleader     {}{}\nepoch      {} (term {})\nshards     {} in all, {} served, {} unavailable; \
          {}\nworkloads  {}\n",
         status.cluster_id,
         status.leader.as_deref().unwrap_or("none: waiting for an election"),
+        elected(status.last_election_seconds_ago),
         status.epoch,
         status.term,
         status.shards.total,
@@ -110,9 +111,33 @@ fn formats(formats: Option<&FormatsReply>) -> String {
     }
 }
 
+/// When the last election was, on the clock of the node that answered.
+fn elected(seconds_ago: Option<u64>) -> String {
+    match seconds_ago {
+        None => String::new(),
+        Some(seconds @ 0..120) => format!(" (last election {seconds} s ago)"),
+        Some(seconds @ 120..7_200) => format!(" (last election {} min ago)", seconds / 60),
+        Some(seconds) => format!(" (last election {} h ago)", seconds / 3_600),
+    }
+}
+
 fn replicas(wanted: u32, possible: Option<u32>) -> String {
     match possible.filter(|possible| *possible < wanted) {
         Some(possible) => format!("{wanted} replicas wanted, {possible} possible"),
         None => format!("{wanted} replica(s) each"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_read_how_long_ago_the_last_election_was() {
+        let told = [0, 119, 120, 7_199, 7_200].map(|seconds| elected(Some(seconds)));
+        let ago =
+            ["0 s", "119 s", "2 min", "119 min", "2 h"].map(|ago| format!(" (last election {ago} ago)"));
+        assert_eq!(told, ago);
+        assert_eq!(elected(None), "");
     }
 }

@@ -12,7 +12,7 @@ use shardloom_cluster::builds::MemberBuild;
 use shardloom_cluster::certificates::{CertificateReport, RotateError};
 use shardloom_cluster::control::{
     AuditEntry, Author, ControlCommand as LogCommand, ControlReply as LogReply, ControlState, EventsAfter,
-    MemberStanding, Outcome, Refused,
+    Labels, MemberStanding, Outcome, Refused, RequiredLabel,
 };
 use shardloom_cluster::formats;
 use shardloom_cluster::peers::PeerError;
@@ -21,7 +21,7 @@ use shardloom_cluster::standing::ClusterStanding;
 use shardloom_cluster::step_down::StepDownError;
 use shardloom_cluster::writer::WriteError;
 use shardloom_cluster::{ClusterHandle, TokenRefused};
-use shardloom_protocol::peer::LogEnds;
+use shardloom_protocol::peer::{HealingReport, LogEnds};
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
 use shardloom_sharding::map_codec::encode_changes;
 use shardloom_sharding::protocol::leader::{Order, Ordered, PlanAsk, PlanRefusal, Preview};
@@ -172,6 +172,10 @@ impl Fabric for ClusterFabric {
         self.cluster.builds().of(nodes).boxed()
     }
 
+    fn healing(&self) -> BoxFuture<'_, HealingReport> {
+        self.cluster.healing().boxed()
+    }
+
     fn audit(&self, since: u64, tail: usize) -> (Vec<AuditEntry>, u64) {
         let applied = self.cluster.applied().read();
         let Some(state) = &applied.control else { return (Vec::new(), 0) };
@@ -222,7 +226,10 @@ impl ClusterFabric {
 /// The entry for a command; none for what has a secret that is to be drawn first, and for changes that no map can hold.
 fn log_command(command: ControlCommand) -> Option<LogCommand> {
     Some(match command {
-        ControlCommand::DeployWorkload { name, base, spec } => {
+        ControlCommand::DeployWorkload { name, base, spec, labels } if !labels.is_empty() => {
+            LogCommand::DeployOnLabels { name, spec, replaces: base.unwrap_or(0), labels }
+        }
+        ControlCommand::DeployWorkload { name, base, spec, .. } => {
             LogCommand::DeployWorkload { name, spec: *spec, replaces: base.unwrap_or(0) }
         }
         ControlCommand::RemoveWorkload { name } => LogCommand::RemoveWorkload { name },
@@ -243,6 +250,8 @@ fn log_command(command: ControlCommand) -> Option<LogCommand> {
         ControlCommand::RemoveNode { node, force } => {
             LogCommand::RemoveMember { node, force: force == Force::Orphan }
         }
+        ControlCommand::Quarantine { node, reason } => LogCommand::Quarantine { node, reason },
+        ControlCommand::Release(node) => LogCommand::Release { node },
         ControlCommand::SetSettings(values) => LogCommand::SetSettings { values },
         ControlCommand::CreateAccess { name, role, digest } => {
             LogCommand::CreateAccessToken { name, role, digest }
@@ -302,7 +311,13 @@ fn picture(cluster: &ClusterHandle) -> View {
         moves: standing.moves.clone(),
         map: Arc::new(state.shards.committed().clone()),
         unsettled: Arc::new(unsettled(state, &standing)),
-        warnings: warnings(state, &members).into_iter().chain(full_disks(cluster, &full)).collect(),
+        to_come: Arc::new(to_come(state, cluster.me())),
+        warnings: warnings(state, &members)
+            .into_iter()
+            .chain(full_disks(cluster, &full))
+            .chain(quarantines(&members))
+            .chain(labels_missing(state, &members))
+            .collect(),
         full,
         members,
         workloads: state
@@ -310,6 +325,7 @@ fn picture(cluster: &ClusterHandle) -> View {
             .iter()
             .map(|(name, found)| (name.clone(), Arc::new(Workload::of(name, found))))
             .collect(),
+        required_labels: required_labels(state),
         left_by: state.left_by.clone(),
         weigher: state.weigher.as_ref().map(|weigher| Weigher {
             component: weigher.component,
@@ -323,6 +339,8 @@ fn picture(cluster: &ClusterHandle) -> View {
             .filter(|weigher| weigher.weights_since > 0 || state.weights.iter().any(|weight| *weight != 1))
             .map(|_| Arc::new(state.weights.clone())),
         access: Arc::new(state.access.clone()),
+        tally: standing.tally.clone(),
+        elected: standing.elected,
         lease_live,
     }
 }
@@ -335,6 +353,8 @@ fn member(
     standing: &ClusterStanding,
 ) -> Member {
     let member = &state.members[&node];
+    let quarantine = state.later.exclusions.quarantine(node).map(|quarantine| quarantine.reason.clone());
+    let lacking: Vec<RequiredLabel<'_>> = state.later.exclusions.lacking(&member.labels).collect();
     let silent = standing.silent.contains(&node);
     let role = if leader == Some(node) {
         Role::Leader
@@ -347,6 +367,7 @@ fn member(
         MemberStanding::Pending => MemberState::Pending,
         _ if silent => MemberState::Silent,
         MemberStanding::Draining => MemberState::Draining,
+        MemberStanding::Active if quarantine.is_some() => MemberState::Quarantined,
         MemberStanding::Active => MemberState::Live,
     };
     Member {
@@ -358,6 +379,8 @@ fn member(
         zone: member.zone.clone(),
         capacity: member.capacity,
         labels: formats::without_label(member.labels.clone()),
+        quarantine,
+        lacks: lacking.iter().map(ToString::to_string).collect(),
         live: !silent && member.standing != MemberStanding::Pending,
     }
 }
@@ -366,6 +389,13 @@ fn unsettled(state: &ControlState, standing: &ClusterStanding) -> BTreeMap<Shard
     let pending = state.shards.pendings().map(|(shard, _)| (shard, Progress::Resharding));
     let unavailable = standing.unavailable.iter().map(|shard| (*shard, Progress::Unavailable));
     pending.chain(unavailable).collect()
+}
+
+/// The shards of others that are proposed to be this node's.
+fn to_come(state: &ControlState, me: NodeId) -> BTreeSet<ShardId> {
+    let of_another = |shard: ShardId| state.shards.committed().owner(shard).is_some_and(|owner| owner != me);
+    let pending = state.shards.pendings().filter(|(_, pending)| pending.is_owned_by(me));
+    pending.map(|(shard, _)| shard).filter(|shard| of_another(*shard)).collect()
 }
 
 /// How many replicas the nodes allow that are there to stay: at most as many as are wanted.
@@ -377,7 +407,7 @@ fn possible(state: &ControlState) -> usize {
 fn warnings(state: &ControlState, members: &BTreeMap<NodeId, Member>) -> Vec<String> {
     let mut warnings = Vec::new();
     let active =
-        members.values().filter(|m| matches!(m.state, MemberState::Live | MemberState::Silent)).count();
+        members.values().filter(|m| !matches!(m.state, MemberState::Draining | MemberState::Pending)).count();
     let (wanted, possible) = (usize::from(state.settings.replicas()), possible(state));
     if possible < wanted {
         warnings
@@ -410,4 +440,40 @@ fn full_disks(cluster: &ClusterHandle, full: &BTreeSet<NodeId>) -> Vec<String> {
         format!("the disk of node {node} is full: {what}. {place}: it goes on by itself then")
     };
     full.iter().map(alarm).collect()
+}
+
+/// An alarm for each node in quarantine.
+fn quarantines(members: &BTreeMap<NodeId, Member>) -> impl Iterator<Item = String> {
+    members.iter().filter_map(|(node, member)| {
+        let reason = member.quarantine.as_deref()?;
+        Some(format!(
+            "node {node} is in quarantine: {reason}. It keeps its copies and its vote, and owns no shard. See why in its own log, mend that, \
+             and let it own shards again with `shardloom node release {node}`; or take it out for good with `shardloom node drain {node}`"
+        ))
+    })
+}
+
+/// Which nodes own no shards since they lack labels that workloads ask for; or that all do, as nobody has them.
+fn labels_missing(state: &ControlState, members: &BTreeMap<NodeId, Member>) -> Option<String> {
+    let asked: Vec<String> = state.later.exclusions.required().map(|label| label.to_string()).collect();
+    let up = || members.iter().filter(|(_, member)| matches!(member.state, MemberState::Live));
+    let out: Vec<String> =
+        up().filter(|(_, member)| !member.lacks.is_empty()).map(|(node, _)| node.to_string()).collect();
+    let asked = asked.join(", ");
+    match (out.len(), up().count()) {
+        (0, _) => None,
+        (out, all) if out == all => Some(format!(
+            "no live node has all labels that workloads ask for, {asked}: so nodes without them own shards. Start a node with them (`--label`), or \
+             deploy the workload without `--require-label`"
+        )),
+        (count, _) => Some(format!(
+            "{count} node(s) own no shards while others can, since they lack labels: {}. Owners need {asked}",
+            out.join(", ")
+        )),
+    }
+}
+
+fn required_labels(state: &ControlState) -> BTreeMap<String, Labels> {
+    let of = |name: &String| Some((name.clone(), state.later.exclusions.required_by(name)?.clone()));
+    state.workloads.keys().filter_map(of).collect()
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use shardloom_cluster::control::{Author, VersionChange, can_be_canary};
+use shardloom_cluster::control::{Author, Labels, VersionChange, can_be_canary};
 use shardloom_host as host;
 use shardloom_host::{Admitted, World, outgoing_http};
 use shardloom_protocol::digest::Digest;
@@ -18,7 +18,7 @@ use super::guests::{self, GuestError};
 use super::node_server::NodeServer;
 use super::problem::{Code, Problem};
 use super::view::Workload;
-use super::{erase, sample_keys, state_of_names};
+use super::{erase, labels as labels_of_nodes, sample_keys, state_of_names};
 
 /// How long a deploy waits for the other nodes to have applied it, so that the next call through any of them finds it.
 const APPLIED_EVERYWHERE_MAX: Duration = Duration::from_secs(2);
@@ -48,7 +48,7 @@ pub enum Reach {
     Canary(Share),
 }
 
-/// Deploys a workload on all live nodes.
+/// Deploys a workload on all live nodes. Where there are labels, nodes without them own no shards from then on.
 ///
 /// # Errors
 /// Nothing has changed then, unless `executed` is `unknown`.
@@ -58,8 +58,14 @@ pub async fn deploy(
     name: &str,
     spec: WorkloadSpec,
     reach: Reach,
+    labels: Labels,
 ) -> Result<Deployed, Problem> {
     check(name, &spec)?;
+    if reach != Reach::All && !labels.is_empty() {
+        let detail = "labels are asked for by a workload as a whole, not by a canary: leave `require_labels` out, or the canary";
+        return Err(Problem::new(Code::BadRequest, detail));
+    }
+    labels_of_nodes::has_owner(&server.fabric.view(), name, &labels)?;
     let _under_way = server.deploys.begin(name)?;
     let view = server.fabric.view();
     let current = view.workloads.get(name);
@@ -76,7 +82,7 @@ pub async fn deploy(
 
     let name = name.to_owned();
     let command = match reach {
-        Reach::All => ControlCommand::DeployWorkload { name, base, spec: Box::new(spec) },
+        Reach::All => ControlCommand::DeployWorkload { name, base, spec: Box::new(spec), labels },
         Reach::Canary(share) => {
             let change = VersionChange::Canary { spec: Box::new(spec), share };
             ControlCommand::ChangeVersion { name, base: base.unwrap_or(0), change }

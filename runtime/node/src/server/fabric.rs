@@ -12,10 +12,10 @@ use futures::future::BoxFuture;
 use shardloom_cluster::builds::MemberBuild;
 use shardloom_cluster::certificates::CertificateReport;
 use shardloom_cluster::control::{
-    AuditEntry, Author, EpochChange, EventsAfter, Reason, Setting, TokenRole, VersionChange,
+    AuditEntry, Author, EpochChange, EventsAfter, Labels, Reason, Setting, TokenRole, VersionChange,
 };
 use shardloom_protocol::digest::Digest;
-use shardloom_protocol::peer::LogEnds;
+use shardloom_protocol::peer::{HealingReport, LogEnds};
 use shardloom_protocol::workload::WorkloadSpec;
 use shardloom_sharding::change::Change;
 use shardloom_sharding::ids::{Epoch, NodeId, ShardId};
@@ -94,6 +94,9 @@ pub trait Fabric: Send + Sync + 'static {
     fn builds(&self, _nodes: Vec<NodeId>) -> BoxFuture<'_, BTreeMap<NodeId, MemberBuild>> {
         Box::pin(std::future::ready(BTreeMap::new()))
     }
+
+    /// What this node sees that does not heal by itself.
+    fn healing(&self) -> BoxFuture<'_, HealingReport>;
 
     /// At most so many of the newest entries of the audit after an index, the oldest first, and how many older ones have been dropped.
     fn audit(&self, since: u64, tail: usize) -> (Vec<AuditEntry>, u64);
@@ -199,6 +202,8 @@ pub enum ControlCommand {
         base: Option<u64>,
         /// What the new version consists of.
         spec: Box<WorkloadSpec>,
+        /// Labels without which a node is to own no shards.
+        labels: Labels,
     },
     /// Takes a workload away.
     RemoveWorkload {
@@ -251,6 +256,15 @@ pub enum ControlCommand {
         /// Also where it orphans data.
         force: Force,
     },
+    /// Keeps a node from owning shards.
+    Quarantine {
+        /// The node.
+        node: NodeId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Lets a node own shards again.
+    Release(NodeId),
     /// Sets something for the whole cluster: all of it, or none.
     SetSettings(Vec<(Setting, u64)>),
     /// Gives up the replicas of these shards that the changes leave out, and whatever only they hold.

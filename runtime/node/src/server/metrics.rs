@@ -58,7 +58,9 @@ pub struct Metrics {
     pub disk_full: Gauge,
     /// From losing a leader to having one.
     pub elections: Histogram,
-    /// From a proposal that takes a shard from this node to its commit.
+    /// Shards that no live node serves, as this node knows.
+    pub shards_unowned: Gauge,
+    /// From a proposal that gives this node a shard of another to serving it.
     pub handovers: Histogram,
     /// From a proposal to its commit, as the leader sees it.
     pub reshards: Histogram,
@@ -66,11 +68,13 @@ pub struct Metrics {
     pub moves: MoveMetrics,
 }
 
-/// How a planned move ended.
+/// How a move ended, and why it was made.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct MoveLabels {
     /// `done`, `stalled`, `lost` or `replaced`.
     pub outcome: &'static str,
+    /// The name of the planner's reason, or `stuck` where an owner could not go on.
+    pub reason: &'static str,
 }
 
 /// How data moves by plan.
@@ -82,7 +86,7 @@ pub struct MoveMetrics {
     pub waiting: Gauge,
     /// Bytes that those under way still have to take in.
     pub bytes_to_go: Gauge,
-    /// Moves that have ended, by outcome.
+    /// Shards that were moved, or were to be, by outcome and reason; those of nodes that died among them.
     pub ended: Family<MoveLabels, Counter>,
 }
 
@@ -92,7 +96,7 @@ impl MoveMetrics {
         registry.register("moves_waiting", "Planned moves that wait for room", self.waiting.clone());
         let to_go = "Bytes that moves under way still have to send";
         registry.register_with_unit("moves_to_go", to_go, Unit::Bytes, self.bytes_to_go.clone());
-        registry.register("moves", "Planned moves that have ended", self.ended.clone());
+        registry.register("moves", "Moves of shards that have ended", self.ended.clone());
     }
 }
 
@@ -115,6 +119,7 @@ impl Metrics {
             disk_free_bytes: Gauge::default(),
             disk_full: Gauge::default(),
             elections: Histogram::new(CHANGE_BUCKETS_S),
+            shards_unowned: Gauge::default(),
             handovers: Histogram::new(CHANGE_BUCKETS_S),
             reshards: Histogram::new(CHANGE_BUCKETS_S),
             moves: MoveMetrics::default(),
@@ -139,9 +144,15 @@ impl Metrics {
             metrics.disk_free_bytes.clone(),
         );
         registry.register("disk_full", "1 while the disk counts as full", metrics.disk_full.clone());
+        let unowned = "Shards that no live node serves, as this node knows";
+        registry.register("shards_unowned", unowned, metrics.shards_unowned.clone());
         for (name, help, histogram) in [
             ("election", "Time without a leader", &metrics.elections),
-            ("handover", "Time in which a shard that leaves this node pauses", &metrics.handovers),
+            (
+                "handover",
+                "Time from a proposal that gives this node another's shard to serving it",
+                &metrics.handovers,
+            ),
             ("reshard", "Time from a proposal to its commit", &metrics.reshards),
         ] {
             registry.register_with_unit(name, help, seconds.clone(), histogram.clone());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use shardloom_cluster::leading::MovesNews;
 use shardloom_sharding::ids::{ShardId, Term};
-use shardloom_sharding::protocol::leader::MovesEnded;
+use shardloom_sharding::protocol::leader::Tally;
 use shardloom_store::DiskSpace;
 use tokio::time::Instant;
 
@@ -23,7 +23,7 @@ pub async fn run(fabric: Arc<dyn Fabric>, metrics: Arc<Metrics>) {
     let mut observer = Observer::default();
     loop {
         changed.borrow_and_update();
-        observer.look(&fabric.view(), &metrics, Instant::now());
+        observer.look(&*fabric, &metrics, Instant::now());
         if changed.changed().await.is_err() {
             return;
         }
@@ -50,14 +50,17 @@ pub async fn watch_disk(space: DiskSpace, metrics: Arc<Metrics>) {
 #[derive(Default)]
 struct Observer {
     leaderless_since: Option<Instant>,
-    /// Shards that are not settled, since when, and whether they were this node's.
-    unsettled: BTreeMap<ShardId, (Instant, bool)>,
-    /// The moves that had ended when it last looked, and in which term that was counted.
-    ended: (Term, MovesEnded),
+    /// Shards that are not settled, and since when.
+    unsettled: BTreeMap<ShardId, Instant>,
+    /// Shards that another owns, or has owned, and this node is to serve; and since when.
+    coming: BTreeMap<ShardId, Instant>,
+    /// What this node had counted as the leader when it last looked, and in which term.
+    counted: (Term, Arc<Tally>),
 }
 
 impl Observer {
-    fn look(&mut self, view: &View, metrics: &Metrics, now: Instant) {
+    fn look(&mut self, fabric: &dyn Fabric, metrics: &Metrics, now: Instant) {
+        let view = &*fabric.view();
         match (view.leader, self.leaderless_since) {
             (None, None) => self.leaderless_since = Some(now),
             (Some(_), Some(since)) => {
@@ -66,44 +69,73 @@ impl Observer {
             }
             _ => {}
         }
-        for shard in view.unsettled.keys() {
-            let mine = view.map.owner(*shard) == Some(view.this_node);
-            self.unsettled.entry(*shard).or_insert((now, mine));
-        }
         let leads = view.leader == Some(view.this_node);
-        self.look_at_moves(view, metrics, leads);
-        self.unsettled.retain(|shard, (since, mine)| {
-            if view.unsettled.contains_key(shard) {
+        look_at_moves(view, metrics, leads);
+        self.look_at_tally(view, metrics);
+        metrics.shards_unowned.set(unowned(view));
+        for shard in view.unsettled.keys() {
+            self.unsettled.entry(*shard).or_insert(now);
+        }
+        self.unsettled.retain(|shard, since| {
+            let unsettled = view.unsettled.contains_key(shard);
+            if leads && !unsettled {
+                metrics.reshards.observe(now.duration_since(*since).as_secs_f64());
+            }
+            unsettled
+        });
+        self.look_at_handovers(fabric, view, metrics, now);
+    }
+
+    fn look_at_handovers(&mut self, fabric: &dyn Fabric, view: &View, metrics: &Metrics, now: Instant) {
+        for shard in view.to_come.iter() {
+            self.coming.entry(*shard).or_insert(now);
+        }
+        self.coming.retain(|shard, since| {
+            if view.to_come.contains(shard) {
                 return true;
             }
-            let seconds = now.duration_since(*since).as_secs_f64();
-            if leads {
-                metrics.reshards.observe(seconds);
+            if view.map.owner(*shard) != Some(view.this_node) {
+                return false;
             }
-            if *mine && view.map.owner(*shard) != Some(view.this_node) {
-                metrics.handovers.observe(seconds);
+            let serves = fabric.enter(*shard).is_ok();
+            if serves {
+                metrics.handovers.observe(now.duration_since(*since).as_secs_f64());
             }
-            false
+            !serves
         });
     }
 
-    fn look_at_moves(&mut self, view: &View, metrics: &Metrics, leads: bool) {
-        let nothing = MovesNews::default();
-        let moves = if leads { &*view.moves } else { &nothing };
-        metrics.moves.in_flight.set(i64::from(moves.in_flight));
-        metrics.moves.waiting.set(i64::from(moves.waiting));
-        metrics.moves.bytes_to_go.set(i64::try_from(moves.bytes_to_go).unwrap_or(i64::MAX));
-        let before = if self.ended.0 == view.term { self.ended.1 } else { MovesEnded::default() };
-        let now = moves.ended;
-        for (outcome, count, before) in [
-            ("done", now.done, before.done),
-            ("stalled", now.stalled, before.stalled),
-            ("lost", now.lost, before.lost),
-            ("replaced", now.replaced, before.replaced),
-        ] {
-            let labels = MoveLabels { outcome };
+    fn look_at_tally(&mut self, view: &View, metrics: &Metrics) {
+        let (term, tally) = &view.tally;
+        if self.counted.0 != *term {
+            self.counted = (*term, Arc::default());
+        }
+        for (end, reason, count) in tally.counts() {
+            let labels = MoveLabels { outcome: end.name(), reason };
+            let before = self.counted.1.of(end, reason);
             metrics.moves.ended.get_or_create(&labels).inc_by(count.saturating_sub(before));
         }
-        self.ended = (view.term, now);
+        self.counted.1 = Arc::clone(tally);
     }
+}
+
+fn look_at_moves(view: &View, metrics: &Metrics, leads: bool) {
+    let nothing = MovesNews::default();
+    let moves = if leads { &*view.moves } else { &nothing };
+    metrics.moves.in_flight.set(i64::from(moves.in_flight));
+    metrics.moves.waiting.set(i64::from(moves.waiting));
+    metrics.moves.bytes_to_go.set(i64::try_from(moves.bytes_to_go).unwrap_or(i64::MAX));
+}
+
+/// How many shards no live node serves, as far as this node knows: nobody owns them, their owner does not answer, or they are on their way to another.
+fn unowned(view: &View) -> i64 {
+    let served = |shard: &ShardId| {
+        let owner = view.map.owner(*shard);
+        let lives = owner.is_some_and(|owner| match owner == view.this_node {
+            true => view.lease_live,
+            false => view.is_live(owner),
+        });
+        lives && !view.unsettled.contains_key(shard)
+    };
+    view.map.shards().filter(|shard| !served(shard)).count() as i64
 }

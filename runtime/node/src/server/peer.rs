@@ -71,6 +71,7 @@ impl NodeServer {
             PeerRequest::FunctionAlarms => {
                 PeerReply::FunctionAlarms(self.router.failed_functions.raised(&self.fabric.view()))
             }
+            PeerRequest::Healing => PeerReply::Healing(self.fabric.healing().await),
             PeerRequest::Plan(ask) => PeerReply::Plan(Box::pin(self.fabric.plan(ask)).await.map(Box::new)),
             PeerRequest::Order(order) => PeerReply::Order(self.fabric.order(order).await),
             PeerRequest::EraseState(name) => {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
-use shardloom_cluster::control::{self, AccessTokens, Settings, WorkloadVersion};
+use shardloom_cluster::control::{self, AccessTokens, Labels, Settings, WorkloadVersion};
 use shardloom_cluster::formats::Level;
 use shardloom_cluster::leading::MovesNews;
 use shardloom_protocol::digest::Digest;
@@ -12,6 +12,8 @@ use shardloom_protocol::workload::{Bodies, Reuse, WorkloadSpec};
 use shardloom_sharding::canary::Share;
 use shardloom_sharding::ids::{ClusterId, Epoch, NodeId, ShardId, Term};
 use shardloom_sharding::map::ShardMap;
+use shardloom_sharding::protocol::leader::Tally;
+use shardloom_sharding::protocol::timing::Time;
 use shardloom_sharding::route::{Leader, Lease, Progress, ShardView};
 
 /// One consistent picture; replaced as a whole whenever something in it changes.
@@ -42,10 +44,14 @@ pub struct View {
     /// Shards with a valid proposal that is not committed yet, and whether the leader has given up on it for now. A shard
     /// that is not here is settled.
     pub unsettled: Arc<BTreeMap<ShardId, Progress>>,
+    /// Shards of others that are proposed to be this node's.
+    pub to_come: Arc<BTreeSet<ShardId>>,
     /// Everybody who belongs to the cluster or asks to.
     pub members: BTreeMap<NodeId, Member>,
     /// What is deployed, by name.
     pub workloads: BTreeMap<String, Arc<Workload>>,
+    /// What workloads ask of the owners of shards.
+    pub required_labels: BTreeMap<String, Labels>,
     /// By which shard function the state lies of names that are not deployed now.
     pub left_by: BTreeMap<String, Option<Digest>>,
     /// The weigher, once one is set.
@@ -60,6 +66,10 @@ pub struct View {
     pub lease_live: bool,
     /// What a person should know (a single node keeps nothing safe, ...), in sentences.
     pub warnings: Vec<String>,
+    /// What became of the changes that this node has made in the term in which it led last.
+    pub tally: (Term, Arc<Tally>),
+    /// When this node last saw somebody begin to lead.
+    pub elected: Option<Time>,
 }
 
 /// A node of the cluster.
@@ -81,6 +91,10 @@ pub struct Member {
     pub capacity: u32,
     /// What it says of itself besides.
     pub labels: BTreeMap<String, String>,
+    /// Why it is in quarantine, if it is.
+    pub quarantine: Option<String>,
+    /// The labels that workloads ask of owners and it does not have, for people.
+    pub lacks: Vec<String>,
     /// Whether the leader, or this node, hears from it: who must confirm a deploy, and who is asked for components.
     pub live: bool,
 }
@@ -95,6 +109,8 @@ pub enum MemberState {
     Silent,
     /// It hands everything over.
     Draining,
+    /// It renews its lease, and is to own no shard until it is released.
+    Quarantined,
     /// It waits to be let in.
     Pending,
 }

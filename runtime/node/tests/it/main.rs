@@ -16,6 +16,7 @@ mod settings;
 mod shard_functions;
 mod state;
 mod streaming;
+mod under_way;
 mod versions;
 mod views;
 mod waiting;

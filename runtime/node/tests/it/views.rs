@@ -49,8 +49,10 @@ pub(crate) fn first_view(map: ShardMap) -> View {
         moves: Arc::default(),
         map: Arc::new(map),
         unsettled: Arc::default(),
+        to_come: Arc::default(),
         members: BTreeMap::new(),
         workloads: BTreeMap::new(),
+        required_labels: BTreeMap::new(),
         left_by: BTreeMap::new(),
         weigher: None,
         weights: None,
@@ -58,6 +60,8 @@ pub(crate) fn first_view(map: ShardMap) -> View {
         lease_live: true,
         full: std::collections::BTreeSet::new(),
         warnings: Vec::new(),
+        tally: (Term(0), Arc::default()),
+        elected: None,
     }
 }
 
@@ -72,6 +76,8 @@ pub(crate) fn member(node: NodeId, address: SocketAddr) -> Member {
         zone: String::new(),
         capacity: 100,
         labels: BTreeMap::new(),
+        quarantine: None,
+        lacks: Vec::new(),
         live: true,
     }
 }

@@ -25,7 +25,7 @@ use shardloom_cluster::control::{
     Refused, VersionChange, VersionRefused,
 };
 use shardloom_host::{Compiler, Host, HostOptions};
-use shardloom_protocol::peer::LogEnds;
+use shardloom_protocol::peer::{HealingReport, LogEnds};
 use shardloom_sharding::canary;
 use shardloom_sharding::ids::{DiskId, Epoch, NodeId, Replica, ShardId, Tail};
 use shardloom_sharding::map::ShardMap;
@@ -39,6 +39,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::client::Client;
 use crate::link::Link;
 use crate::state::TestState;
+use crate::under_way::UnderWay;
 use crate::views::{first_view, member};
 
 pub(crate) const ADMIN_TOKEN: &str = "the-admin-token";
@@ -107,11 +108,12 @@ impl Shared {
         let index = control.applied + 1;
         let mut reply = ControlReply::Applied { index };
         match command {
-            ControlCommand::DeployWorkload { name, base, spec } => {
+            ControlCommand::DeployWorkload { name, base, spec, labels } => {
                 if control.workloads.get(&name).map(|workload| workload.activation) != base {
                     return Err(ControlError::Conflict { name });
                 }
                 control.left_by.remove(&name);
+                control.required_labels.insert(name.clone(), labels);
                 let mut versions = self.versions.lock().unwrap();
                 match versions.get_mut(&name) {
                     Some(found) => found.deploy(&name, index, *spec).map(drop).map_err(refused)?,
@@ -182,6 +184,9 @@ impl Shared {
             ControlCommand::RevokeAccess { name } => {
                 let bad = |bad: AccessError| ControlError::Refused(bad.to_string());
                 Arc::make_mut(&mut control.access).revoke(&name).map_err(bad)?;
+            }
+            ControlCommand::Quarantine { node, .. } | ControlCommand::Release(node) => {
+                return Err(ControlError::Refused(format!("{node} is in no quarantine here")));
             }
             ControlCommand::RepairShards { .. }
             | ControlCommand::Note { .. }
@@ -300,12 +305,12 @@ impl World {
         *self.shared.nodes[node].link.write().unwrap() = link;
     }
 
-    /// How many permits the node has given and not got back.
     /// The state of a shard.
     pub(crate) fn state(&self, shard: ShardId) -> Arc<TestState> {
         Arc::clone(&self.shared.states[shard.index()])
     }
 
+    /// How many permits the node has given and not got back.
     pub(crate) fn in_flight(&self, node: usize) -> u64 {
         self.shared.nodes[node].in_flight.load(Ordering::SeqCst)
     }
@@ -352,15 +357,6 @@ impl World {
     }
 }
 
-/// Counts a call as under way for as long as it exists.
-struct UnderWay(Arc<AtomicU64>);
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 impl NodeState {
     fn serving(&self, shard: ShardId) -> Result<Epoch, NotServing> {
         let view = self.view.read().unwrap();
@@ -390,8 +386,7 @@ impl Fabric for TestFabric {
         if self.node.held.read().unwrap().contains(&shard) {
             return Err(NotServing::HandingOver);
         }
-        self.node.in_flight.fetch_add(1, Ordering::SeqCst);
-        let under_way = UnderWay(Arc::clone(&self.node.in_flight));
+        let under_way = UnderWay::new(&self.node.in_flight);
         let node = Arc::clone(&self.node);
         Ok(Permit::new(epoch, move || {
             let _counted = &under_way;
@@ -480,6 +475,10 @@ impl Fabric for TestFabric {
             Ok(next)
         }
         .boxed()
+    }
+
+    fn healing(&self) -> BoxFuture<'_, HealingReport> {
+        std::future::ready(HealingReport::default()).boxed()
     }
 
     fn audit(&self, since: u64, tail: usize) -> (Vec<AuditEntry>, u64) {

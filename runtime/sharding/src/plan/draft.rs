@@ -158,13 +158,14 @@ impl<'a> Draft<'a> {
         self.map.shard_count()
     }
 
-    /// Whether every replica of the shard is live, there are so many, and one of them owns it. The map's word: for shards
+    /// Whether every replica of the shard is live, there are so many, and one of them owns it that may. The map's word: for shards
     /// without edits.
     #[inline]
     pub(super) fn is_whole(&self, shard: u32, replicas: usize) -> bool {
         let row = &self.map.rows()[shard as usize];
         usize::from(row.replica_count) == replicas
             && row.owner == row.replicas[0]
+            && self.peers.may_own(self.peers.of_slot(row.owner))
             && row.slots().iter().all(|slot| self.peers.slot_is_live(*slot))
     }
 
@@ -253,7 +254,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Moves a replica. If it is the owner's, ownership goes to the least loaded of the other live replicas, or with it.
+    /// Moves a replica. If it is the owner's, ownership goes to the least loaded of the other replicas that may have it, or with it.
     pub(super) fn move_replica(&mut self, shard: u32, from: Peer, to: Peer) {
         let before = self.read(shard);
         let mut after = before;
@@ -265,11 +266,11 @@ impl<'a> Draft<'a> {
         self.write(shard, before, after);
     }
 
-    /// The live one that owns least for its capacity.
+    /// The one that owns least for its capacity, of those that may own shards.
     pub(super) fn least_owning(&self, peers: impl Iterator<Item = Peer>) -> Option<Peer> {
-        let live = peers.filter(|peer| self.peers.is_live(*peer));
+        let able = peers.filter(|peer| self.peers.may_own(*peer));
         let mut least: Option<(f64, Peer)> = None;
-        for peer in live {
+        for peer in able {
             let entry = (self.owned.ratio_with(peer, 1), peer);
             if least.is_none_or(|least| entry < least) {
                 least = Some(entry);

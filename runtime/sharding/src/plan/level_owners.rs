@@ -18,10 +18,10 @@ enum Reach {
 }
 
 pub(super) fn level_owners(draft: &mut Draft<'_>, threshold_percent: u32) {
-    let total = draft.peers.live().iter().map(|peer| draft.owned.load(*peer)).sum();
+    let total = draft.peers.owners().iter().map(|peer| draft.owned.load(*peer)).sum();
     let shares = shares::of_owners(draft.peers, total);
-    for (peer, share) in shares::by_peer(draft.peers, &shares) {
-        draft.owned.bound(peer, share, threshold_percent);
+    for (peer, share) in draft.peers.owners().iter().zip(shares) {
+        draft.owned.bound(*peer, share, threshold_percent);
     }
     if draft.owned.is_level() {
         return;
@@ -61,7 +61,7 @@ fn run(draft: &mut Draft<'_>, shards: &[u32], reach: Reach, pass: Pass) -> bool 
         }
         let placement = draft.read(shard);
         let (from, weight) = (placement.owner, draft.weights.of(shard));
-        if from == NOBODY || !draft.peers.is_live(from) || !draft.owned.may_give(pass, from, weight) {
+        if from == NOBODY || !draft.peers.may_own(from) || !draft.owned.may_give(pass, from, weight) {
             continue;
         }
         let wanted = |to: &Peer| *to != from && draft.owned.may_move(pass, from, *to, weight);
@@ -77,7 +77,7 @@ fn run(draft: &mut Draft<'_>, shards: &[u32], reach: Reach, pass: Pass) -> bool 
 
 /// Whether the replica could own its shard.
 fn may_own(draft: &Draft<'_>, shard: u32, peer: Peer, reach: Reach) -> bool {
-    if !draft.peers.is_live(peer) {
+    if !draft.peers.may_own(peer) {
         return false;
     }
     let committed = draft.committed(shard);
@@ -120,11 +120,11 @@ struct Step {
 /// Searches breadth first from all full nodes for one with room, or from all that can spare something for one below its bounds.
 fn chain(draft: &Draft<'_>, shards: &[u32]) -> Option<Vec<(u32, Peer)>> {
     let owned_by = owned_by(draft, shards);
-    let live = draft.peers.live();
-    let full: Vec<Peer> = live.iter().copied().filter(|peer| draft.owned.is_above(*peer)).collect();
+    let owners = draft.peers.owners();
+    let full: Vec<Peer> = owners.iter().copied().filter(|peer| draft.owned.is_above(*peer)).collect();
     let found = search(draft, &owned_by, &full, |_| true);
     found.or_else(|| {
-        let spare = live.iter().copied().filter(|peer| draft.owned.can_spare(*peer, 1)).collect::<Vec<_>>();
+        let spare = owners.iter().copied().filter(|peer| draft.owned.can_spare(*peer, 1)).collect::<Vec<_>>();
         search(draft, &owned_by, &spare, |to| draft.owned.is_below(to))
     })
 }

@@ -23,8 +23,8 @@ enum Reach {
 pub(super) fn level_replicas(draft: &mut Draft<'_>, wanted: usize, threshold_percent: u32) {
     let total = draft.peers.live().iter().map(|peer| draft.held.load(*peer)).sum();
     let shares = shares::of_replicas(draft.peers, total, draft.weights.total(), wanted);
-    for (peer, share) in shares::by_peer(draft.peers, &shares) {
-        draft.held.bound(peer, share, threshold_percent);
+    for (peer, share) in draft.peers.live().iter().zip(shares) {
+        draft.held.bound(*peer, share, threshold_percent);
     }
     if draft.held.is_level() {
         return;
@@ -93,6 +93,7 @@ fn best_move(draft: &Draft<'_>, shard: u32, reach: Reach, pass: Pass) -> Option<
             if better
                 && held.may_move(pass, from, to, weight)
                 && !peers.meets(to, set)
+                && peers.keeps_owner(set, from, to)
                 && spread::gain(peers, set, from, to) >= 0
             {
                 best = Some((ratio, from, to));

@@ -16,6 +16,7 @@ pub(super) struct Peers {
     zones: Vec<u16>,
     zone_count: usize,
     live: Vec<Peer>,
+    owners: Vec<Peer>,
     /// The peer of each slot of the map's table, and whether it is live.
     of_slot: Vec<Peer>,
     live_slots: Vec<bool>,
@@ -36,25 +37,34 @@ impl Peers {
         // A peer is 16 bits. Clusters are far smaller; beyond it, members without replicas are the ones to do without.
         all.truncate(usize::from(NOBODY));
         all.sort_by_key(|member| member.replica);
-        for member in &mut all {
-            if member.standing == Standing::Live && member.capacity == 0 {
+        for member in all.iter_mut().filter(|member| member.capacity == 0) {
+            if matches!(member.standing, Standing::Live | Standing::Unfit) {
                 member.standing = Standing::Draining;
+            }
+        }
+        // Better an owner that is kept out than none.
+        for kept_out in [Standing::Unfit, Standing::Quarantined] {
+            if all.iter().all(|member| member.standing != Standing::Live) {
+                let able = |member: &&mut Member| member.standing == kept_out && member.capacity > 0;
+                all.iter_mut().filter(able).for_each(|member| member.standing = Standing::Live);
             }
         }
 
         let place = |replica: &Replica| all.binary_search_by_key(replica, |member| member.replica);
         let of_slot: Vec<Peer> =
             map.table().iter().map(|row| place(&row.replica).map_or(NOBODY, |at| at as Peer)).collect();
-        let is_live = |peer: usize| all.get(peer).is_some_and(|member| member.standing == Standing::Live);
+        let is_live = |peer: usize| all.get(peer).is_some_and(|member| is_live(member.standing));
         let live_slots = of_slot.iter().map(|peer| is_live(usize::from(*peer))).collect();
         let mut names: Vec<Zone> = all.iter().map(|member| member.zone).collect();
         names.sort_unstable();
         names.dedup();
         let zones =
             all.iter().map(|member| names.partition_point(|name| *name < member.zone) as u16).collect();
-        let live = (0..all.len() as Peer).filter(|peer| all[usize::from(*peer)].standing == Standing::Live);
-        let live = live.collect();
-        Peers { zones, zone_count: names.len(), live, of_slot, live_slots, all }
+        let everybody = || 0..all.len() as Peer;
+        let live = everybody().filter(|peer| is_live(usize::from(*peer))).collect();
+        let may_own = |peer: &Peer| all[usize::from(*peer)].standing == Standing::Live;
+        let owners = everybody().filter(may_own).collect();
+        Peers { zones, zone_count: names.len(), live, owners, of_slot, live_slots, all }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -69,13 +79,26 @@ impl Peers {
         self.all[usize::from(peer)].standing
     }
 
+    /// Whether the peer may take new replicas.
     pub(super) fn is_live(&self, peer: Peer) -> bool {
+        is_live(self.standing(peer))
+    }
+
+    /// Whether the peer may own shards.
+    pub(super) fn may_own(&self, peer: Peer) -> bool {
         self.standing(peer) == Standing::Live
+    }
+
+    /// Whether one of them would be left that may own the shard, were its replica moved so; if there is one now.
+    pub(super) fn keeps_owner(&self, set: &[Peer], from: Peer, to: Peer) -> bool {
+        self.may_own(to)
+            || !self.may_own(from)
+            || set.iter().any(|other| *other != from && self.may_own(*other))
     }
 
     /// Whether the peer answers, so that what it has can be copied.
     pub(super) fn answers(&self, peer: Peer) -> bool {
-        matches!(self.standing(peer), Standing::Live | Standing::Full | Standing::Draining)
+        !matches!(self.standing(peer), Standing::Silent | Standing::Gone)
     }
 
     pub(super) fn capacity(&self, peer: Peer) -> u64 {
@@ -93,6 +116,11 @@ impl Peers {
     /// All that may take new replicas, in ascending order.
     pub(super) fn live(&self) -> &[Peer] {
         &self.live
+    }
+
+    /// All that may own shards, in ascending order.
+    pub(super) fn owners(&self) -> &[Peer] {
+        &self.owners
     }
 
     /// How many nodes may take new replicas.
@@ -123,4 +151,8 @@ impl Peers {
     pub(super) fn slot_is_live(&self, slot: Slot) -> bool {
         self.live_slots[slot.index()]
     }
+}
+
+fn is_live(standing: Standing) -> bool {
+    matches!(standing, Standing::Live | Standing::Unfit)
 }

@@ -130,6 +130,21 @@ impl<'a> Picker<'a> {
         found
     }
 
+    /// As [`Picker::take`], among those that may own the shard. Looks at each: it is rare that there is none among the best.
+    pub(super) fn take_owner(&mut self, set: &[Peer], weight: u64) -> Option<Peer> {
+        let free = self.peers.owners().iter().copied().filter(|peer| !self.peers.meets(*peer, set));
+        let found = free.min_by(|a, b| {
+            let there = |peer: Peer| self.peers.in_zone(self.peers.zone(peer), set);
+            let load = |peer: Peer| {
+                let seat = self.seats[usize::from(peer)];
+                seat.load * seat.inverse
+            };
+            there(*a).cmp(&there(*b)).then(load(*a).total_cmp(&load(*b))).then(a.cmp(b))
+        })?;
+        self.add(found, weight as f64);
+        Some(found)
+    }
+
     /// Counts a replica that went away.
     pub(super) fn release(&mut self, peer: Peer, weight: u64) {
         if self.seats[usize::from(peer)].inverse > 0.0 {

@@ -20,7 +20,7 @@ pub struct Planned {
     pub reason: Reason,
 }
 
-/// Why a shard changes.
+/// Why a shard changes. Encoded by position: new ones are only ever added at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Reason {
     /// It has never been anywhere.
@@ -43,6 +43,10 @@ pub enum Reason {
     LevelsReplicas,
     /// Some nodes own more than their share of all shards, by weight.
     LevelsOwners,
+    /// This node, which owns it, is in quarantine.
+    NodeQuarantined(NodeId),
+    /// This node, which owns it, lacks a label that a workload asks for.
+    LabelMissing(NodeId),
 }
 
 impl Reason {
@@ -67,11 +71,13 @@ impl Reason {
             Reason::Newcomer(_) => "newcomer",
             Reason::LevelsReplicas => "levels-replicas",
             Reason::LevelsOwners => "levels-owners",
+            Reason::NodeQuarantined(_) => "node-quarantined",
+            Reason::LabelMissing(_) => "label-missing",
         }
     }
 
     /// All names, for the description of the API.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 12] = [
         "new",
         "node-lost",
         "node-drains",
@@ -82,6 +88,8 @@ impl Reason {
         "newcomer",
         "levels-replicas",
         "levels-owners",
+        "node-quarantined",
+        "label-missing",
     ];
 
     /// The node that it is about, where it is about one.
@@ -90,7 +98,9 @@ impl Reason {
             Reason::NodeLost(node)
             | Reason::NodeDrains(node)
             | Reason::DiskFull(node)
-            | Reason::Newcomer(node) => Some(node),
+            | Reason::Newcomer(node)
+            | Reason::NodeQuarantined(node)
+            | Reason::LabelMissing(node) => Some(node),
             _ => None,
         }
     }
@@ -109,6 +119,8 @@ impl fmt::Display for Reason {
             Reason::Newcomer(node) => write!(f, "node {node} holds nothing yet"),
             Reason::LevelsReplicas => f.write_str("levels the weight that nodes hold"),
             Reason::LevelsOwners => f.write_str("levels the weight that nodes own"),
+            Reason::NodeQuarantined(node) => write!(f, "node {node} is in quarantine"),
+            Reason::LabelMissing(node) => write!(f, "node {node} lacks a label that a workload asks for"),
         }
     }
 }
@@ -138,6 +150,8 @@ fn of_repair(peers: &Peers, wanted: usize, before: Placement) -> Reason {
         Standing::Live => None,
         Standing::Silent | Standing::Gone => Some(Reason::NodeLost(peers.replica(owner).node)),
         Standing::Full => Some(Reason::DiskFull(peers.replica(owner).node)),
+        Standing::Quarantined => Some(Reason::NodeQuarantined(peers.replica(owner).node)),
+        Standing::Unfit => Some(Reason::LabelMissing(peers.replica(owner).node)),
         Standing::Draining => Some(Reason::NodeDrains(peers.replica(owner).node)),
     });
     let with = |standing| before.set().iter().find(|peer| peers.standing(**peer) == standing);

@@ -62,6 +62,7 @@ fn placed(draft: &Draft<'_>, picker: &mut Picker<'_>, weight: u64, wanted: usize
         let Some(peer) = picker.take(after.set(), weight) else { break };
         after.add(peer);
     }
+    let mut after = with_an_owner(draft, picker, weight, after);
     after.owner = draft.least_owning(after.set().iter().copied()).unwrap_or(NOBODY);
     after
 }
@@ -93,6 +94,7 @@ fn with_replicas(
             None => break,
         }
     }
+    let mut after = with_an_owner(draft, picker, weight, after);
     // Where all who stay answer, a shard has as many replicas as there are nodes left; a silent one cannot stand in for one that leaves.
     if !after.set().is_empty() && after.set().iter().all(|peer| peers.is_live(*peer)) {
         return after;
@@ -106,12 +108,30 @@ fn with_replicas(
     after
 }
 
-/// Whether a node keeps the replicas that it has.
-fn keeps(standing: Standing) -> bool {
-    matches!(standing, Standing::Live | Standing::Silent | Standing::Full)
+/// The same with a replica that may own the shard: where there is none, one that is kept out makes room for it; not the owner, if another can.
+fn with_an_owner(draft: &Draft<'_>, picker: &mut Picker<'_>, weight: u64, placement: Placement) -> Placement {
+    let peers = draft.peers;
+    let set = placement.set();
+    if set.iter().any(|peer| peers.may_own(*peer)) {
+        return placement;
+    }
+    let kept_out = set.iter().copied().filter(|peer| {
+        matches!(peers.standing(*peer), Standing::Unfit | Standing::Quarantined | Standing::Full)
+    });
+    let Some(from) = kept_out.max_by_key(|peer| (*peer != placement.owner, *peer)) else { return placement };
+    let Some(to) = picker.take_owner(set, weight) else { return placement };
+    picker.release(from, weight);
+    let mut after = placement;
+    after.replace(from, to);
+    after
 }
 
-/// The replica to do without where there are too many: a silent or full one, else one that shares its zone, else the fullest.
+/// Whether a node keeps the replicas that it has.
+fn keeps(standing: Standing) -> bool {
+    !matches!(standing, Standing::Draining | Standing::Gone)
+}
+
+/// The replica to do without where there are too many: a silent, full or quarantined one, else one that shares its zone, else the fullest.
 fn most_dispensable(draft: &Draft<'_>, placement: Placement, dropped: &[Peer]) -> Option<Peer> {
     let peers = draft.peers;
     let stays = |peer: &Peer| keeps(peers.standing(*peer));
@@ -121,18 +141,22 @@ fn most_dispensable(draft: &Draft<'_>, placement: Placement, dropped: &[Peer]) -
         let silent = !peers.is_live(*peer);
         (silent, peers.in_zone(peers.zone(*peer), &set), draft.held.ratio_with(*peer, 0), *peer)
     };
-    let candidates = set.iter().copied().filter(|peer| *peer != placement.owner || !peers.is_live(*peer));
+    let able = set.iter().filter(|peer| peers.may_own(**peer)).count();
+    let candidates = set.iter().copied().filter(|peer| match peers.may_own(*peer) {
+        true => *peer != placement.owner && able > 1,
+        false => true,
+    });
     candidates.max_by(|a, b| {
         let (a, b) = (rank(a), rank(b));
         a.0.cmp(&b.0).then(a.1.cmp(&b.1)).then(a.2.total_cmp(&b.2)).then(a.3.cmp(&b.3))
     })
 }
 
-/// Who is to own the shard: who does, if it is live; else one that has the log; else one that will. If none of them is live,
-/// one that is full or leaving, or else nothing changes.
+/// Who is to own the shard: who does, if it may; else one that has the log; else one that will. If none of them may, one that answers, or
+/// else nothing changes.
 fn owner(draft: &Draft<'_>, before: Placement, after: Placement) -> Peer {
     let peers = draft.peers;
-    if before.owner != NOBODY && peers.is_live(before.owner) && after.has(before.owner) {
+    if before.owner != NOBODY && peers.may_own(before.owner) && after.has(before.owner) {
         return before.owner;
     }
     let with_log = after.set().iter().copied().filter(|peer| before.has(*peer));

@@ -1,6 +1,6 @@
 //! What each node ought to carry: shares of a total in proportion to capacity, as far as the rules of placement allow.
 
-use super::peers::{Peer, Peers};
+use super::peers::Peers;
 
 /// One of those that share: how much it weighs in the division, and the most it can take.
 #[derive(Clone, Copy)]
@@ -38,10 +38,10 @@ pub(super) fn divide(total: f64, claims: &[Claim]) -> Vec<f64> {
     }
 }
 
-/// Returns the share of each live peer in the owners' weight.
+/// Returns the share of each peer that may own shards in the owners' weight.
 pub(super) fn of_owners(peers: &Peers, total: u64) -> Vec<f64> {
     let claims: Vec<Claim> =
-        peers.live().iter().map(|peer| Claim { capacity: peers.capacity(*peer), most: u64::MAX }).collect();
+        peers.owners().iter().map(|peer| Claim { capacity: peers.capacity(*peer), most: u64::MAX }).collect();
     divide(total as f64, &claims)
 }
 
@@ -76,11 +76,6 @@ fn zone_level(sizes: impl Iterator<Item = usize> + Clone, wanted: usize) -> usiz
     (1..=wanted)
         .find(|level| sizes.clone().map(|size| size.min(*level)).sum::<usize>() >= wanted)
         .unwrap_or(wanted)
-}
-
-/// Pairs each live peer with its share.
-pub(super) fn by_peer<'a>(peers: &'a Peers, shares: &'a [f64]) -> impl Iterator<Item = (Peer, f64)> + 'a {
-    peers.live().iter().copied().zip(shares.iter().copied())
 }
 
 #[cfg(test)]

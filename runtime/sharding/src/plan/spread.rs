@@ -37,7 +37,8 @@ fn apart(draft: &Draft<'_>, placement: Placement) -> Option<(Peer, Peer)> {
     let crowded = |peer: &&Peer| peers.is_live(**peer) && peers.in_zone(peers.zone(**peer), set) > 1;
     let moves = set.iter().filter(crowded).flat_map(|from| {
         let takers = peers.live().iter().filter(|to| !peers.meets(**to, set));
-        takers.map(|to| (*from, *to)).filter(|(from, to)| gain(peers, set, *from, *to) > 0)
+        let moves = takers.map(|to| (*from, *to)).filter(|(from, to)| gain(peers, set, *from, *to) > 0);
+        moves.filter(|(from, to)| peers.keeps_owner(set, *from, *to))
     });
     moves.min_by(|a, b| {
         let gains = gain(peers, set, b.0, b.1).cmp(&gain(peers, set, a.0, a.1));

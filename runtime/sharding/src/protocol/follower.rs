@@ -18,6 +18,9 @@ pub(super) const KEPT_FOR_LEARNER_ENTRIES_MAX: u64 = 256 << 10;
 /// A replica that has left so many messages in a row unanswered is away: the log keeps nothing for it.
 const AWAY_TRIES: u8 = 5;
 
+/// A replica that has left so many messages in a row unanswered stays behind: some twenty seconds, longer than a restart or an election takes.
+const LAGS_TRIES: u8 = 10;
+
 /// The resend interval doubles no more often than this: 200 ms grow to 3.2 s for a replica that is away.
 const RESEND_DOUBLINGS_MAX: u8 = 4;
 
@@ -63,6 +66,11 @@ impl Follower {
     /// Whether it has not answered for so long that it is sent everything again.
     pub(super) fn is_due(&self, now: Time, timing: &Timing) -> bool {
         now.since(self.sent) >= timing.resend * (1 << self.tries.min(RESEND_DOUBLINGS_MAX))
+    }
+
+    /// Whether it lacks something and has not answered for long.
+    pub(super) fn lags(&self, tail: Position) -> bool {
+        self.acked < tail && self.tries >= LAGS_TRIES
     }
 
     /// The entry after which the log is to keep everything for this one.
@@ -157,6 +165,22 @@ mod tests {
         follower.by_snapshot = false;
         follower.acked = Position(7_000);
         assert_eq!(follower.needs(TAIL), Some(Position(7_000)), "it has the snapshot, and catches up");
+    }
+
+    #[test]
+    fn one_lags_that_lacks_something_and_does_not_answer_for_long() {
+        let timing = Timing::DEFAULT;
+        let mut follower = follower();
+        let mut now = Time(0);
+        while !follower.lags(TAIL) {
+            now = now + timing.tick;
+            if follower.is_due(now, &timing) {
+                (follower.sent, follower.tries) = (now, follower.tries + 1);
+            }
+        }
+        assert!((15..30).contains(&now.since(Time(0)).as_secs()), "{now:?}");
+        follower.acked = TAIL;
+        assert!(!follower.lags(TAIL), "it has everything");
     }
 
     #[test]

@@ -4,15 +4,20 @@
 //! leader, so it begins with nothing.
 
 mod core;
+mod flaps;
 mod move_status;
 mod moves;
 mod nodes;
+mod one_move;
 mod outbox;
 mod preview;
 mod reign;
 mod rests;
 mod rounds;
+mod setbacks;
 mod survey;
+mod takeovers;
+mod tally;
 
 use std::time::Duration;
 
@@ -25,11 +30,14 @@ use super::node::Changed;
 use super::timing::{Time, Timing};
 
 pub use self::core::LeaderCore;
+pub use self::flaps::{FLAPS_MAX, FlapRule, may_be_quarantined};
 pub use self::move_status::{MoveStatus, MoveStep, MovesEnded};
 pub use self::preview::{
     Levelling, NodeOutlook, Order, Ordered, PlanAsk, PlanId, PlanRefusal, PlannedMove, Preview,
     SUPPOSED_NODES_MAX, Supposed,
 };
+pub use self::setbacks::MoveSetback;
+pub use self::tally::{End, Tally};
 
 /// Names a proposal or commit that the shell was asked to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,7 +55,7 @@ pub enum LeaderEvent {
     },
     /// This node no longer leads.
     Deposed,
-    /// The members and their standing by the control state: `Live`, `Draining` or `Gone`; who is silent, the core sees itself.
+    /// The members and their standing by the control state: `Live`, `Quarantined`, `Unfit`, `Draining` or `Gone`; who is silent, the core sees itself.
     Members(Vec<Member>),
     /// The weights of all shards.
     Weights(Vec<u32>),
@@ -100,6 +108,17 @@ pub enum LeaderCommand {
         /// The shards that are recovered.
         shards: Vec<ShardId>,
     },
+    /// Write to the control log that a member is in quarantine; report `Written`.
+    Quarantine {
+        /// Names the write.
+        ticket: Ticket,
+        /// Which.
+        node: NodeId,
+        /// How many outages it has had.
+        outages: u32,
+        /// Within so long.
+        window: Duration,
+    },
     /// Send a message; one to this node itself is looped back.
     Send {
         /// The receiver.
@@ -136,6 +155,8 @@ pub struct ClusterSettings {
     pub cool_down: Duration,
     /// Whether the leader moves shards for the sake of balance by itself.
     pub levelling: Levelling,
+    /// How many outages bring a member into quarantine.
+    pub flaps: FlapRule,
 }
 
 /// What the leader is set to.

@@ -4,6 +4,7 @@
 
 mod core;
 mod holds;
+mod laggard;
 mod outbox;
 mod seals;
 mod troubles;
@@ -17,6 +18,7 @@ use super::record::{Record, SnapshotId, WriteSeq};
 use super::timing::Time;
 
 pub use self::core::NodeCore;
+pub use self::laggard::Laggard;
 pub use super::ranges::{AppendRange, FetchedRange, Transfer};
 
 /// What happens to a node.

@@ -354,6 +354,14 @@ impl OwnerCore {
         self.followers.iter().filter_map(|follower| follower.needs(tail)).min()
     }
 
+    /// The nodes of replicas that have answered nothing for long, though they lack something; and how many entries.
+    pub fn lagging(&self, log: &LogIndex) -> impl Iterator<Item = (NodeId, u64)> {
+        let tail = log.tail().position;
+        let lags = move |follower: &&Follower| follower.counts && follower.lags(tail);
+        let lacking = move |follower: &Follower| tail.0.saturating_sub(follower.acked.0);
+        self.followers.iter().filter(lags).map(move |follower| (follower.replica.node, lacking(follower)))
+    }
+
     /// Whether calls may run under this epoch as far as the owner knows; the lease is for the caller to look at.
     pub fn is_serving(&self) -> bool {
         self.stage == Stage::Serving

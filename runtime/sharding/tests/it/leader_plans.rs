@@ -8,8 +8,8 @@ use shardloom_sharding::ids::{Boot, DiskId, Epoch, NodeId, Replica, ShardId, Ter
 use shardloom_sharding::plan::{Member, PlanSettings, Reason, Standing, Zone};
 use shardloom_sharding::protocol::control::ShardControl;
 use shardloom_sharding::protocol::leader::{
-    ClusterSettings, LeaderCommand, LeaderCore, LeaderEvent, LeaderSettings, Levelling, Order, PlanAsk,
-    PlanRefusal, Preview, Supposed,
+    ClusterSettings, End, FlapRule, LeaderCommand, LeaderCore, LeaderEvent, LeaderSettings, Levelling, Order,
+    PlanAsk, PlanRefusal, Preview, Supposed,
 };
 use shardloom_sharding::protocol::messages::{FromLeader, ToLeader};
 use shardloom_sharding::protocol::node::Changed;
@@ -25,6 +25,7 @@ const USUAL: ClusterSettings = ClusterSettings {
     threshold_percent: 10,
     cool_down: Duration::from_secs(300),
     levelling: Levelling::On,
+    flaps: FlapRule::DEFAULT,
 };
 const PAUSED: ClusterSettings = ClusterSettings { levelling: Levelling::Paused, ..USUAL };
 
@@ -317,4 +318,19 @@ fn a_node_that_comes_gets_its_share_at_once_whatever_rests() {
     world.settle();
     let held = world.map().iter().filter(|(_, held)| held.contains(&NodeId(6))).count();
     assert!(held >= SHARDS as usize * 3 / 6 - 1, "node 6 holds {held} replicas");
+}
+
+#[test]
+fn shards_of_a_dead_owner_are_counted_as_moved_for_that_reason() {
+    let mut world = World::new(USUAL);
+    let owned = |world: &World| {
+        let map = world.control.committed();
+        map.shards().filter(|shard| map.owner(*shard) == Some(NodeId(1))).count() as u64
+    };
+    let before = owned(&world);
+    assert!(before > 0);
+    (0..16).for_each(|_| world.turn(&[1]));
+    assert_eq!(owned(&world), 0);
+    let (term, tally) = world.core.tally().unwrap();
+    assert_eq!((term, tally.of(End::Done, "node-lost")), (TERM, before));
 }

@@ -16,16 +16,27 @@ fn replica(node: u64) -> Replica {
     Replica { node: NodeId(node), disk: DiskId(node) }
 }
 
+/// The members, of which these are in quarantine.
+pub(crate) fn members(quarantined: &[u64]) -> Vec<Member> {
+    let standing = |node| match quarantined.contains(&node) {
+        true => Standing::Quarantined,
+        false => Standing::Live,
+    };
+    let member =
+        |node| Member { replica: replica(node), capacity: 1, zone: Zone(0), standing: standing(node) };
+    NODES.map(member).to_vec()
+}
+
 /// A leader over shards that three nodes hold and share evenly, and its time.
-struct World {
-    core: LeaderCore,
+pub(crate) struct World {
+    pub(crate) core: LeaderCore,
     control: ShardControl,
     now: Time,
     renewals: u64,
 }
 
 impl World {
-    fn new() -> World {
+    pub(crate) fn new() -> World {
         let mut control = ShardControl::new(SHARDS);
         let owner = |shard: u32| NODES[shard as usize % NODES.len()];
         let changes: Vec<Change> = (0..SHARDS)
@@ -43,39 +54,38 @@ impl World {
         let settings = LeaderSettings { timing: Timing::DEFAULT, plan, moves_in_flight: 64 };
         let mut world =
             World { core: LeaderCore::new(settings), control, now: Time(1_000_000_000), renewals: 0 };
-        let members = NODES.map(|node| Member {
-            replica: replica(node),
-            capacity: 1,
-            zone: Zone(0),
-            standing: Standing::Live,
-        });
+        let members = members(&[]);
         let elected = LeaderEvent::Elected { term: TERM, at: world.now };
-        assert_eq!(asked_to_learn(&world.step(LeaderEvent::Members(members.to_vec()))), []);
+        assert_eq!(asked_to_learn(&world.step(LeaderEvent::Members(members))), []);
         assert_eq!(asked_to_learn(&world.step(elected)), []);
         assert_eq!(asked_to_learn(&world.renew(&NODES)), [], "all is level");
         world
     }
 
-    fn step(&mut self, event: LeaderEvent) -> Vec<LeaderCommand> {
+    pub(crate) fn step(&mut self, event: LeaderEvent) -> Vec<LeaderCommand> {
         let mut commands = Vec::new();
         self.core.step(self.now, &self.control, event, &mut commands);
         commands
     }
 
-    fn hear(&mut self, node: u64, message: ToLeader) -> Vec<LeaderCommand> {
+    pub(crate) fn hear(&mut self, node: u64, message: ToLeader) -> Vec<LeaderCommand> {
         self.step(LeaderEvent::Message { from: NodeId(node), message })
     }
 
-    fn renew(&mut self, nodes: &[u64]) -> Vec<LeaderCommand> {
+    pub(crate) fn renew(&mut self, nodes: &[u64]) -> Vec<LeaderCommand> {
         self.now = self.now + Timing::DEFAULT.renew_every;
         self.renewals += 1;
         let mut commands = Vec::new();
         for node in nodes {
-            let renew = ToLeader::Renew { boot: Boot(1), disk: DiskId(*node), number: self.renewals };
-            commands.extend(self.hear(*node, renew));
+            commands.extend(self.renew_in(*node, Boot(1)));
         }
         commands.extend(self.step(LeaderEvent::Tick));
         commands
+    }
+
+    /// One node renews in this boot.
+    pub(crate) fn renew_in(&mut self, node: u64, boot: Boot) -> Vec<LeaderCommand> {
+        self.hear(node, ToLeader::Renew { boot, disk: DiskId(node), number: self.renewals })
     }
 
     fn say(&mut self, node: u64, number: u64, space: Space) -> Vec<LeaderCommand> {
@@ -86,7 +96,7 @@ impl World {
 }
 
 /// The shards that owners are asked to hand over, with those who are to have them.
-fn asked_to_learn(commands: &[LeaderCommand]) -> Vec<(NodeId, ShardId, NodeId)> {
+pub(crate) fn asked_to_learn(commands: &[LeaderCommand]) -> Vec<(NodeId, ShardId, NodeId)> {
     let mut asked = Vec::new();
     for command in commands {
         if let LeaderCommand::Send { to, message: FromLeader::Learn { shards } } = command {
@@ -97,7 +107,7 @@ fn asked_to_learn(commands: &[LeaderCommand]) -> Vec<(NodeId, ShardId, NodeId)> 
 }
 
 /// The owners that are proposed at once.
-fn proposed(commands: &[LeaderCommand]) -> Vec<(ShardId, NodeId)> {
+pub(crate) fn proposed(commands: &[LeaderCommand]) -> Vec<(ShardId, NodeId)> {
     let changes = commands.iter().filter_map(|command| match command {
         LeaderCommand::Propose { changes, .. } => Some(changes),
         _ => None,

@@ -76,13 +76,30 @@ impl World {
         all
     }
 
-    /// How a replica's holder stands: given up if no member has it.
+    /// How a replica's holder stands for the planner: given up if no member has it.
     pub(crate) fn standing(&self, replica: Replica) -> Standing {
         let member = self.members.iter().find(|member| member.replica == replica);
-        member.map_or(Standing::Gone, |member| match member.capacity {
-            0 if member.standing == Standing::Live => Standing::Draining,
-            _ => member.standing,
-        })
+        member.map_or(Standing::Gone, |member| self.standing_of(member))
+    }
+
+    fn standing_of(&self, member: &Member) -> Standing {
+        let is = |standing: Standing| {
+            self.members.iter().any(|member| member.standing == standing && member.capacity > 0)
+        };
+        match member.standing {
+            Standing::Live | Standing::Unfit if member.capacity == 0 => Standing::Draining,
+            Standing::Unfit if !is(Standing::Live) => Standing::Live,
+            Standing::Quarantined if member.capacity > 0 && !is(Standing::Live) && !is(Standing::Unfit) => {
+                Standing::Live
+            }
+            standing => standing,
+        }
+    }
+
+    /// How many members take new replicas.
+    pub(crate) fn takers(&self) -> usize {
+        let takes = |standing| matches!(standing, Standing::Live | Standing::Unfit);
+        self.members.iter().filter(|member| takes(self.standing(member.replica))).count()
     }
 
     pub(crate) fn live(&self) -> usize {
@@ -91,8 +108,7 @@ impl World {
 
     /// Whether enough of a shard's replicas answer to learn all that was acknowledged.
     pub(crate) fn can_recover(&self, map: &ShardMap, shard: ShardId) -> bool {
-        let answers =
-            |replica| matches!(self.standing(replica), Standing::Live | Standing::Full | Standing::Draining);
+        let answers = |replica| !matches!(self.standing(replica), Standing::Silent | Standing::Gone);
         let replicas = map.replicas(shard).len();
         map.replicas(shard).filter(|replica| answers(*replica)).count() >= replicas - replicas / 2
     }

@@ -242,9 +242,9 @@ fn a_large_shard_moves_under_load_and_through_the_crash_of_either_side() {
             })
         })?;
         let metrics = cluster.admin(cluster.leader()?, "GET", "/metrics").send()?.good()?.text();
-        let done =
-            metrics.lines().find_map(|line| line.strip_prefix("shardloom_moves_total{outcome=\"done\"} "));
-        ensure!(done.is_some_and(|count| count != "0"), "no move is counted: {done:?}");
+        let done = "shardloom_moves_total{outcome=\"done\",reason=\"node-drains\"} ";
+        let done = metrics.lines().find_map(|line| line.strip_prefix(done));
+        ensure!(done.is_some_and(|count| count != "0"), "no move is counted: {metrics}");
         verify(cluster, target, 1)?;
         fill(cluster, target, 2)?;
         verify(cluster, safe[0], 2)

@@ -31,7 +31,11 @@ fn rebalance(cluster: &Cluster) -> Result<usize> {
         let owners = owners(cluster)?;
         for one in &moves {
             let shard = one["shard"].as_u64().context("no shard")? as usize;
-            ensure!(owners[shard].as_deref() == one["to"].as_str(), "shard {shard} is at {:?}", owners[shard]);
+            ensure!(
+                owners[shard].as_deref() == one["to"].as_str(),
+                "shard {shard} is at {:?}",
+                owners[shard]
+            );
         }
         Ok(())
     })?;

@@ -106,7 +106,8 @@ fn client(number: usize, nodes: &[String], done: &AtomicBool, progress: &Progres
         }
         let key = format!("{number}-{}", turn % KEYS);
         let adds = if totals[turn % KEYS] == 0 { FIRST } else { 1 };
-        let url = format!("{}{}", nodes[(turn + turn / KEYS) % nodes.len()], call_path(WORKLOAD, &key, "add"));
+        let url =
+            format!("{}{}", nodes[(turn + turn / KEYS) % nodes.len()], call_path(WORKLOAD, &key, "add"));
         let ask = http.ask("POST", url).body(adds.to_string());
         let sent = Instant::now();
         let reply = ask

@@ -1,6 +1,7 @@
 //! The shell around the cores of one process: carries out what they ask for.
 
 use shardloom_sharding::ids::{Boot, NodeId, Position, ShardId};
+use shardloom_sharding::plan::{Member, Standing};
 use shardloom_sharding::protocol::leader::{LeaderCommand, LeaderEvent};
 use shardloom_sharding::protocol::messages::{PeerMessage, ShardEpoch};
 use shardloom_sharding::protocol::node::{NodeCommand, NodeEvent};
@@ -245,6 +246,19 @@ impl World {
                     self.note(|| format!("{id} commits {epoch} for {shards:?} in term {term}"));
                     let decision = Decision::Commit(term, epoch, shards);
                     let term = leads.unwrap_or_default();
+                    self.begin_write(Write { from: id, term, decision, ticket: Some(ticket) });
+                }
+                LeaderCommand::Quarantine { ticket, node, outages, .. } => {
+                    self.note(|| format!("{id} has {node} quarantined after {outages} outages"));
+                    let mut members = self.log.newest.members.clone();
+                    let live = |member: &&mut Member| {
+                        member.replica.node == node && member.standing == Standing::Live
+                    };
+                    members
+                        .iter_mut()
+                        .filter(live)
+                        .for_each(|member| member.standing = Standing::Quarantined);
+                    let (decision, term) = (Decision::Members(members), leads.unwrap_or_default());
                     self.begin_write(Write { from: id, term, decision, ticket: Some(ticket) });
                 }
                 LeaderCommand::Alarm(alarm) => self.note(|| format!("{id}: {alarm:?}")),

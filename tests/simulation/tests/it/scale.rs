@@ -65,7 +65,7 @@ impl Cluster {
                     self.mail.push_back((NodeId(1), to, PeerMessage::FromLeader(message)));
                     continue;
                 }
-                LeaderCommand::Alarm(_) => continue,
+                LeaderCommand::Alarm(_) | LeaderCommand::Quarantine { .. } => continue,
             };
             let changed = Changed::Shards(changed);
             let newest_proposal = self.control.newest_proposal();

@@ -145,7 +145,10 @@ fn told(index: u64, event: &Event) -> Value {
         Event::MemberJoined { node, standing } | Event::MemberStanding { node, standing } => {
             json!({ "node": node, "standing": standing_name(*standing) })
         }
-        Event::MemberChanged { node } | Event::MemberRemoved { node } => json!({ "node": node }),
+        Event::MemberChanged { node } | Event::MemberRemoved { node } | Event::NodeReleased { node } => {
+            json!({ "node": node })
+        }
+        Event::NodeQuarantined { node, reason } => json!({ "node": node, "reason": reason }),
         Event::LeaderChanged { leader, term } => json!({ "leader": leader, "term": term }),
         Event::VotersChanged { voters } => json!({ "voters": voters }),
         Event::ShardsProposed { epoch, shards } | Event::ShardsRepaired { epoch, shards } => {

@@ -1,4 +1,4 @@
-//! `POST /v1/admin/...` for nodes: tokens, step-down, add, drain, remove.
+//! `POST /v1/admin/...` for nodes: tokens, step-down, add, drain, remove, quarantine, release.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::{Query, State};
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shardloom_cluster::control::Author;
 use shardloom_sharding::ids::NodeId;
@@ -33,12 +34,7 @@ pub async fn create_token(
     Caller(by): Caller,
     body: Bytes,
 ) -> Result<Json<Value>, Problem> {
-    let request: TokenRequest = match body.trim_ascii() {
-        b"" | b"null" => TokenRequest::default(),
-        text => {
-            serde_json::from_slice(text).map_err(|error| Problem::new(Code::BadRequest, error.to_string()))?
-        }
-    };
+    let request: TokenRequest = optional(&body)?;
     let life = request.expires_in_s.map(Duration::from_secs);
     match server.fabric.write(by, ControlCommand::CreateToken { life }).await? {
         ControlReply::Token { token, expires_in } => {
@@ -96,6 +92,46 @@ pub async fn remove(
     let Query(removal) = removal.map_err(|error| Problem::new(Code::BadRequest, error.body_text()))?;
     let force = if removal.force { Force::Orphan } else { Force::Refuse };
     change(&server, by, node, ControlCommand::RemoveNode { node, force }).await
+}
+
+/// Why a node is to be quarantined; the body may be left out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuarantineRequest {
+    reason: Option<String>,
+}
+
+/// `POST /v1/admin/nodes/{id}/quarantine`
+pub async fn quarantine(
+    State(server): Server,
+    Caller(by): Caller,
+    Segment(id): Segment,
+    body: Bytes,
+) -> Result<Json<Value>, Problem> {
+    let node = node(&id)?;
+    let QuarantineRequest { reason } = optional(&body)?;
+    let reason = reason.unwrap_or_else(|| format!("{by} wants it so"));
+    change(&server, by, node, ControlCommand::Quarantine { node, reason }).await
+}
+
+/// `POST /v1/admin/nodes/{id}/release`
+pub async fn release(
+    State(server): Server,
+    Caller(by): Caller,
+    Segment(id): Segment,
+) -> Result<Json<Value>, Problem> {
+    let node = node(&id)?;
+    change(&server, by, node, ControlCommand::Release(node)).await
+}
+
+/// What a body says that may be left out.
+fn optional<T: Default + DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
+    match body.trim_ascii() {
+        b"" | b"null" => Ok(T::default()),
+        text => {
+            serde_json::from_slice(text).map_err(|error| Problem::new(Code::BadRequest, error.to_string()))
+        }
+    }
 }
 
 fn node(id: &str) -> Result<NodeId, Problem> {

@@ -29,7 +29,7 @@ pub fn description(operations: &[Operation]) -> Value {
             "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
             "schemas": {
                 "Problem": problem_schema(&codes),
-                "NodeState": { "type": "string", "enum": ["live", "silent", "draining", "pending"] },
+                "NodeState": { "type": "string", "enum": ["live", "silent", "draining", "quarantined", "pending"] },
                 "EventType": { "type": "string", "enum": Event::NAMES.iter().chain(&["gap"]).collect::<Vec<_>>() },
                 "ShardReason": { "type": "string", "enum": REASONS },
                 "AuditOutcome": { "type": "string", "enum": ["done", "refused"] },

@@ -25,6 +25,11 @@ pub(super) fn of(operation: &Operation) -> Option<Value> {
                 },
                 "canary": { "type": "string", "description": "On which share of the shards alone, such as 5%" },
                 "grants": { "type": "array", "items": text() },
+                "require_labels": {
+                    "type": "object",
+                    "description": "Nodes without these labels own no shards",
+                    "additionalProperties": text(),
+                },
             }),
             &["component"],
         )),
@@ -38,6 +43,7 @@ pub(super) fn of(operation: &Operation) -> Option<Value> {
             let role = json!({ "$ref": "#/components/schemas/TokenRole" });
             Some(object(&json!({ "name": text(), "role": role }), &["name", "role"]))
         }
+        (Verb::Post, "/v1/admin/nodes/{id}/quarantine") => Some(object(&json!({ "reason": text() }), &[])),
         (Verb::Post, "/v1/admin/rebalance") => Some(object(&json!({ "plan": text() }), &[])),
         (Verb::Put, "/v1/admin/settings") => Some(json!({
             "required": true,

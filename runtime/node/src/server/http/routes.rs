@@ -202,6 +202,14 @@ fn administration(table: Table) -> Table {
         .add(ADMIN, Post, "/v1/admin/nodes/{id}/add", "Let a pending node in", nodes::add)
         .add(ADMIN, Post, "/v1/admin/nodes/{id}/drain", "Move everything off a node", nodes::drain)
         .add(ADMIN, Post, "/v1/admin/nodes/{id}/remove", "Take a node out of the cluster", nodes::remove)
+        .add(
+            ADMIN,
+            Post,
+            "/v1/admin/nodes/{id}/quarantine",
+            "Keep a node from owning shards; it keeps its copies and its vote",
+            nodes::quarantine,
+        )
+        .add(ADMIN, Post, "/v1/admin/nodes/{id}/release", "Let a node own shards again", nodes::release)
         .add(READER, Get, "/v1/admin/settings", "What is set for the whole cluster", settings::show)
         .add(
             ADMIN,

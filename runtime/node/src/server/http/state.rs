@@ -9,6 +9,7 @@ use axum::extract::{Query, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shardloom_cluster::builds::MemberBuild;
+use shardloom_cluster::clock;
 use shardloom_cluster::leading::MovesNews;
 use shardloom_host::ShardLoad;
 use shardloom_sharding::ids::{NodeId, ShardId};
@@ -20,20 +21,22 @@ use crate::server::NodeServer;
 use crate::server::problem::{Code, Problem};
 use crate::server::view::{Member, View, Workload};
 use crate::server::weigh::{self, Choice};
-use crate::server::{build_survey, function_alarms, serving};
+use crate::server::{build_survey, function_alarms, healing, serving};
 
 type Server = State<Arc<NodeServer>>;
 
 /// `GET /v1/status`
 pub async fn status(State(server): Server) -> Json<Value> {
     let view = server.fabric.view();
-    let (serving, functions, builds) = tokio::join!(
+    let (serving, functions, builds, unhealed) = tokio::join!(
         serving::survey(&server, &view),
         function_alarms::survey(&server, &view),
-        build_survey::survey(&server, &view)
+        build_survey::survey(&server, &view),
+        healing::survey(&server, &view)
     );
-    let warnings: Vec<String> =
-        view.warnings.iter().cloned().chain(weigher_alarm(&view)).chain(functions).collect();
+    let alarms = weigher_alarm(&view).into_iter().chain(functions).chain(unhealed);
+    let warnings: Vec<String> = view.warnings.iter().cloned().chain(alarms).collect();
+    let elected = view.elected.map(|elected| clock::now().since(elected).as_secs());
     let rotation = server.fabric.certificates().rotation;
     let states = view.map.shards().map(|shard| shard_state(&view, &serving, shard));
     let (mut served, mut unavailable) = (0_u32, 0_u32);
@@ -46,6 +49,7 @@ pub async fn status(State(server): Server) -> Json<Value> {
         "epoch": view.epoch(),
         "term": view.term,
         "leader": view.leader,
+        "last_election_seconds_ago": elected,
         "version": env!("CARGO_PKG_VERSION"),
         "formats": build_survey::formats(&view, &builds),
         "shard_count": view.shard_count(),
@@ -159,11 +163,11 @@ pub async fn endpoints(State(server): Server) -> Json<Value> {
 /// `GET /v1/workloads`
 pub async fn workloads(State(server): Server) -> Json<Value> {
     let view = server.fabric.view();
-    Json(view.workloads.values().map(|workload| workload_row(workload)).collect())
+    Json(view.workloads.values().map(|workload| workload_row(&view, workload)).collect())
 }
 
 /// A workload as the list shows it.
-pub fn workload_row(workload: &Workload) -> Value {
+pub fn workload_row(view: &View, workload: &Workload) -> Value {
     json!({
         "name": workload.name,
         "version": workload.version,
@@ -173,6 +177,7 @@ pub fn workload_row(workload: &Workload) -> Value {
         "limits": workload.spec.limits,
         "http": workload.spec.http,
         "grants": workload.spec.grants,
+        "require_labels": view.required_labels.get(&workload.name),
         "canary": workload.canary.as_ref().map(|canary| json!({
             "version": canary.workload.version,
             "share": canary.share,
@@ -192,6 +197,8 @@ pub fn node_row(view: &View, node: NodeId, member: &Member) -> Value {
         "zone": member.zone,
         "capacity": member.capacity,
         "labels": member.labels,
+        "quarantine": member.quarantine,
+        "lacks_labels": member.lacks,
         "shards_owned": view.map.owned(node),
         "shards_held": view.map.held(node),
     })

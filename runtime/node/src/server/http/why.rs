@@ -45,6 +45,8 @@ pub async fn why(
             "node": node,
             "owner": view.map.owner(shard) == Some(*node),
             "state": member.map(|member| member.state),
+            "quarantine": member.and_then(|member| member.quarantine.as_deref()),
+            "lacks_labels": member.map(|member| &member.lacks),
             "zone": member.map(|member| member.zone.as_str()),
             "capacity": member.map(|member| member.capacity),
             "weight_owned": owned(*node),
@@ -105,6 +107,12 @@ fn reason(reason: &Reason) -> Value {
         Reason::TooFew => ("too-few", None, "it had fewer replicas than are wanted".to_owned()),
         Reason::TooMany => ("too-many", None, "it had more replicas than are wanted".to_owned()),
         Reason::Levelled => ("levelled", None, "nodes and zones were to carry more evenly".to_owned()),
+        Reason::Quarantined(node) => {
+            ("quarantined", Some(node), format!("node {node} was brought into quarantine"))
+        }
+        Reason::LabelMissing(node) => {
+            ("label-missing", Some(node), format!("node {node} lacked a label that a workload asks for"))
+        }
         Reason::Anew => {
             ("anew", None, "its owner had started again, or the change before had got stuck".to_owned())
         }
@@ -113,9 +121,22 @@ fn reason(reason: &Reason) -> Value {
 }
 
 /// The names of all reasons, for the API's description.
-pub const REASONS: [&str; 13] = [
-    "first", "repaired", "removed", "draining", "silent", "leaving", "full", "new-disk", "newcomer",
-    "too-few", "too-many", "levelled", "anew",
+pub const REASONS: [&str; 15] = [
+    "first",
+    "repaired",
+    "removed",
+    "draining",
+    "silent",
+    "leaving",
+    "full",
+    "new-disk",
+    "newcomer",
+    "too-few",
+    "too-many",
+    "levelled",
+    "anew",
+    "quarantined",
+    "label-missing",
 ];
 
 /// What a shard that is not served waits for, and what to do.

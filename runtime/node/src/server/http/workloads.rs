@@ -8,7 +8,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shardloom_cluster::control::WorkloadVersion;
+use shardloom_cluster::control::{Labels, WorkloadVersion};
 use shardloom_protocol::digest::Digest;
 use shardloom_protocol::grant::Grant;
 use shardloom_protocol::peer::VersionCount;
@@ -43,6 +43,9 @@ pub struct DeployManifest {
     /// On this share of the shards only.
     #[serde(default)]
     canary: Option<Share>,
+    /// Nodes without these own no shards.
+    #[serde(default)]
+    require_labels: Labels,
 }
 
 /// `PUT /v1/workloads/{name}`
@@ -52,15 +55,17 @@ pub async fn deploy(
     Segment(name): Segment,
     Manifest(manifest): Manifest<DeployManifest>,
 ) -> Result<Json<Value>, Problem> {
-    let DeployManifest { component, shard_function, config, limits, http, grants, canary } = manifest;
+    let DeployManifest { component, shard_function, config, limits, http, grants, canary, require_labels } =
+        manifest;
     let spec = WorkloadSpec { component, shard_function, config, limits, http, grants };
     let reach = canary.map_or(Reach::All, Reach::Canary);
-    let deployed = deploy::deploy(&server, by, &name, spec, reach).await?;
+    let deployed = deploy::deploy(&server, by, &name, spec, reach, require_labels.clone()).await?;
     Ok(Json(json!({
         "name": name,
         "version": deployed.version,
         "component": component,
         "canary": canary,
+        "require_labels": require_labels,
         "confirmed_by": deployed.confirmed_by,
     })))
 }
@@ -74,7 +79,7 @@ pub async fn show(
     let unknown = || Problem::new(Code::UnknownWorkload, format!("there is no workload {name:?}"));
     let workload = view.workloads.get(&name).ok_or_else(unknown)?;
     let survey = version_survey::survey(&server, &view, workload).await;
-    let mut shown = workload_row(workload);
+    let mut shown = workload_row(&view, workload);
     shown["since"] = workload.since.into();
     shown["counted_since"] = workload.activation.into();
     shown["not_counted_on"] = json!(survey.missing);

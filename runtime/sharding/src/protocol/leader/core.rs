@@ -1,6 +1,6 @@
 //! The leader core: what it knows without leading, and its reign while it leads.
 
-use crate::ids::NodeId;
+use crate::ids::{NodeId, Term};
 use crate::plan::Member;
 
 use super::super::control::ShardControl;
@@ -8,8 +8,8 @@ use super::super::rules::{AllRules, Rules};
 use super::super::timing::Time;
 use super::reign::{Court, Reign};
 use super::{
-    LeaderCommand, LeaderEvent, LeaderSettings, Levelling, MoveStatus, MovesEnded, Order, Ordered, PlanAsk,
-    PlanRefusal, Preview,
+    FlapRule, LeaderCommand, LeaderEvent, LeaderSettings, Levelling, MoveSetback, MoveStatus, MovesEnded,
+    Order, Ordered, PlanAsk, PlanRefusal, Preview, Tally,
 };
 
 /// The leader's side of the protocol.
@@ -30,7 +30,8 @@ impl<R: Rules> LeaderCore<R> {
     /// A core that keeps to these rules only.
     pub fn with_rules(rules: R, settings: LeaderSettings) -> LeaderCore<R> {
         let (members, weights, levelling) = (Vec::new(), Vec::new(), Levelling::default());
-        LeaderCore { court: Court { rules, settings, members, weights, levelling }, reign: None }
+        let flaps = FlapRule::default();
+        LeaderCore { court: Court { rules, settings, members, weights, levelling, flaps }, reign: None }
     }
 
     /// Takes one event and says what is to be done. `control` is the applied control state, at the event or later.
@@ -52,6 +53,9 @@ impl<R: Rules> LeaderCore<R> {
             }
             LeaderEvent::Members(members) => {
                 self.court.members = members;
+                if let Some(reign) = &mut self.reign {
+                    reign.see_quarantines(&self.court);
+                }
                 LeaderEvent::Tick
             }
             LeaderEvent::Weights(weights) => {
@@ -67,6 +71,7 @@ impl<R: Rules> LeaderCore<R> {
                 self.court.settings.plan.threshold_percent = set.threshold_percent;
                 self.court.settings.timing.cool_down = set.cool_down;
                 self.court.levelling = set.levelling;
+                self.court.flaps = set.flaps;
                 if let Some(grace) = set.replica_grace {
                     self.court.settings.timing.replica_grace = grace;
                 }
@@ -97,6 +102,16 @@ impl<R: Rules> LeaderCore<R> {
     /// How the planned moves fare, how many wait for room, and what became of the others; nothing while this node does not lead.
     pub fn moves(&self, now: Time) -> (Vec<MoveStatus>, usize, MovesEnded) {
         self.reign.as_ref().map_or_else(Default::default, |reign| reign.moves(now))
+    }
+
+    /// What became of the changes that this node has made while it leads, and the term.
+    pub fn tally(&self) -> Option<(Term, &Tally)> {
+        self.reign.as_ref().map(Reign::tally)
+    }
+
+    /// The moves that were given up again and again and are wanted still; none while this node does not lead.
+    pub fn setbacks(&self, now: Time) -> Vec<MoveSetback> {
+        self.reign.as_ref().map_or_else(Vec::new, |reign| reign.setbacks(now))
     }
 
     /// What would be planned now, or if something were so that is not. It is remembered, so that it can be ordered.

@@ -1,7 +1,8 @@
 //! Changes that are planned and not urgent: the new replicas learn, the owner holds, and only then is it proposed (rules 21, 22).
 //!
 //! What is planned waits until every node that has to send or take in data for it has room: so many shards learn at once per node. A move
-//! is given up when its learners come no further, and when one of them, or the future owner, is not there any more.
+//! is given up when its learners come no further, and when one of them, or the future owner, is not there any more. What came no further is tried again
+//! at growing intervals.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,8 +14,11 @@ use crate::plan::{Planned, Reason};
 use super::super::control::{Assignment, ShardControl};
 use super::super::messages::{LearnProgress, Learners, ShardEpoch};
 use super::super::timing::{Time, Timing};
-use super::move_status::{MoveStatus, MoveStep, MovesEnded, time_left};
+use super::move_status::MoveStatus;
+use super::one_move::{Move, Step};
 use super::outbox::Outbox;
+use super::setbacks::{MoveSetback, Setbacks};
+use super::tally::{End, Tally};
 
 /// A move whose learners have come no further for so long is given up; the next plan may find a better one.
 const STALLED_AFTER: Duration = Duration::from_secs(60);
@@ -28,57 +32,6 @@ const UNDER_WAY_MAX: usize = 256;
 /// Moves that wait which are looked at when there is room: bounds the leader's time where ten thousand wait.
 const LOOKED_AT_MAX: usize = 1_024;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    Learning { asked: Time },
-    Holding { since: Time },
-    Due { since: Time },
-    Proposed { since: Time },
-}
-
-#[derive(Clone, Debug)]
-struct Move {
-    change: Change,
-    reason: Reason,
-    /// The owner, which sends; and who has no replica yet, and takes in.
-    from: NodeId,
-    gains: Vec<Replica>,
-    loses: Vec<NodeId>,
-    since: Time,
-    step: Step,
-    progress: LearnProgress,
-    /// When the learners last came further.
-    advanced: Time,
-    /// When the first bytes were reported, and how many.
-    first: Option<(Time, u64)>,
-}
-
-impl Move {
-    fn new(now: Time, control: &ShardControl, Planned { change, reason }: &Planned) -> Option<Move> {
-        let old = || control.committed().replicas(change.shard);
-        let is_new = |replica: &Replica| old().all(|old| old != *replica);
-        Some(Move {
-            change: change.clone(),
-            reason: *reason,
-            from: control.committed().owner(change.shard)?,
-            gains: change.replicas.iter().copied().filter(is_new).collect(),
-            loses: old().filter(|old| !change.replicas.contains(old)).map(|old| old.node).collect(),
-            since: now,
-            step: Step::Learning { asked: now },
-            progress: LearnProgress::default(),
-            advanced: now,
-            first: None,
-        })
-    }
-
-    /// The nodes that it makes read or take in data now.
-    fn burdened(&self) -> impl Iterator<Item = NodeId> {
-        let learns = matches!(self.step, Step::Learning { .. }) && !self.gains.is_empty();
-        let nodes = self.gains.iter().map(|gain| gain.node).chain([self.from]);
-        nodes.filter(move |_| learns)
-    }
-}
-
 /// The planned moves: those under way, and those that wait for room.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Moves {
@@ -86,7 +39,8 @@ pub(super) struct Moves {
     waiting: Vec<Planned>,
     /// Something has changed since no more moves could begin.
     has_room: bool,
-    ended: MovesEnded,
+    tally: Tally,
+    setbacks: Setbacks,
 }
 
 impl Moves {
@@ -126,7 +80,8 @@ impl Moves {
             }
             let Some(planned) = Move::new(now, control, &waiting) else { continue };
             let has_room = |node: NodeId| burdens.get(&node).is_none_or(|count| *count < per_node);
-            if self.moves.len() < UNDER_WAY_MAX && planned.burdened().all(has_room) {
+            let may_begin = self.setbacks.may_begin(now, change.shard);
+            if may_begin && self.moves.len() < UNDER_WAY_MAX && planned.burdened().all(has_room) {
                 planned.burdened().for_each(|node| *burdens.entry(node).or_default() += 1);
                 ask_to_learn(control, change, out);
                 self.moves.insert(change.shard, planned);
@@ -151,35 +106,33 @@ impl Moves {
             // Nobody has proposed anything for it, or it is this that was proposed.
             (true, None | Some(true)) => None,
             (false, _) if done => {
-                self.end(shard, |ended| &mut ended.done);
+                self.end(shard, End::Done);
+                self.setbacks.forget(shard);
                 Some(reason)
             }
             _ => {
-                self.end(shard, |ended| &mut ended.replaced);
+                self.end(shard, End::Replaced);
+                self.setbacks.forget(shard);
                 None
             }
         }
     }
 
-    fn end(&mut self, shard: ShardId, of: fn(&mut MovesEnded) -> &mut u64) {
-        if self.moves.remove(&shard).is_some() {
-            *of(&mut self.ended) += 1;
+    fn end(&mut self, shard: ShardId, how: End) {
+        if let Some(planned) = self.moves.remove(&shard) {
+            self.tally.count(how, planned.reason);
             self.has_room = true;
         }
     }
 
     /// Gives up the move of a shard: something else is done with it.
     pub(super) fn drop_move(&mut self, shard: ShardId) {
-        self.end(shard, |ended| &mut ended.replaced);
+        self.end(shard, End::Replaced);
     }
 
     /// Gives up moves that would have a node take on something.
     pub(super) fn drop_towards(&mut self, node: NodeId) {
-        let towards = |planned: &Move| {
-            let takes = planned.gains.iter().any(|to| to.node == node) || planned.change.owner == node;
-            takes && !matches!(planned.step, Step::Proposed { .. })
-        };
-        self.end_all(towards, |ended| &mut ended.lost);
+        self.end_all(|planned| planned.is_towards(node), End::Lost);
     }
 
     /// Gives up moves to somebody who is not there any more.
@@ -189,13 +142,13 @@ impl Moves {
             let mut needed = planned.gains.iter().chain(owner);
             !matches!(planned.step, Step::Proposed { .. }) && needed.any(|replica| !is_live(*replica))
         };
-        self.end_all(lost, |ended| &mut ended.lost);
+        self.end_all(lost, End::Lost);
     }
 
-    fn end_all(&mut self, which: impl Fn(&Move) -> bool, of: fn(&mut MovesEnded) -> &mut u64) {
+    fn end_all(&mut self, which: impl Fn(&Move) -> bool, how: End) {
         let which: Vec<ShardId> =
             self.moves.iter().filter(|(_, planned)| which(planned)).map(|(shard, _)| *shard).collect();
-        which.into_iter().for_each(|shard| self.end(shard, of));
+        which.into_iter().for_each(|shard| self.end(shard, how));
     }
 
     /// The new owner, a write quorum of the new replicas and all that are new are near the tail: asks the owner to hold.
@@ -262,8 +215,12 @@ impl Moves {
             }
         }
         for shard in stalled {
-            self.end(shard, |ended| &mut ended.stalled);
+            if let Some(planned) = self.moves.get(&shard) {
+                self.setbacks.note(now, planned);
+            }
+            self.end(shard, End::Stalled);
         }
+        self.setbacks.tick(now);
     }
 
     /// Takes the moves that are due, once no other is about to be, so that one proposal has them all.
@@ -285,23 +242,7 @@ impl Moves {
 
     /// How the moves under way fare.
     pub(super) fn status(&self, now: Time) -> Vec<MoveStatus> {
-        let status = |planned: &Move| MoveStatus {
-            shard: planned.change.shard,
-            from: planned.from,
-            owner: planned.change.owner,
-            gains: planned.gains.iter().map(|gain| gain.node).collect(),
-            loses: planned.loses.clone(),
-            reason: planned.reason,
-            step: match planned.step {
-                Step::Learning { .. } => MoveStep::Learning,
-                Step::Holding { .. } | Step::Due { .. } => MoveStep::Holding,
-                Step::Proposed { .. } => MoveStep::HandingOver,
-            },
-            took: now.since(planned.since),
-            progress: planned.progress,
-            left: time_left(now, planned.first, &planned.progress),
-        };
-        self.moves.values().map(status).collect()
+        self.moves.values().map(|planned| planned.status(now)).collect()
     }
 
     /// How many moves wait for room.
@@ -309,9 +250,28 @@ impl Moves {
         self.waiting.len()
     }
 
+    /// Lets a shard's move begin at once that rests since it came no further.
+    pub(super) fn try_again(&mut self, shard: ShardId) {
+        self.setbacks.forget(shard);
+    }
+
+    /// Counts a change that was made at once.
+    pub(super) fn count_urgent(&mut self, reason: &'static str) {
+        self.tally.count_urgent(reason);
+    }
+
     /// What became of the moves so far.
-    pub(super) fn ended(&self) -> MovesEnded {
-        self.ended
+    pub(super) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// The moves that were given up again and again, and are wanted still.
+    pub(super) fn setbacks(&self, now: Time) -> Vec<MoveSetback> {
+        let wanted = |shard: ShardId| {
+            self.moves.contains_key(&shard)
+                || self.waiting.iter().any(|planned| planned.change.shard == shard)
+        };
+        self.setbacks.told(now, wanted)
     }
 }
 
@@ -428,9 +388,50 @@ mod tests {
         let left: Vec<_> =
             moves.status(second(540)).iter().map(|one| (one.shard.0, one.bytes_to_go())).collect();
         assert_eq!(left, [(0, 100)], "the other has come no further");
-        assert_eq!(moves.ended().stalled, 1);
+        assert_eq!(moves.tally().ended().stalled, 1);
         moves.tick(second(59 * 9 + 60), &TIMING, &control, &mut out);
-        assert_eq!(moves.ended().stalled, 2);
+        assert_eq!(moves.tally().ended().stalled, 2);
+    }
+
+    #[test]
+    fn what_comes_no_further_is_tried_again_at_growing_intervals_and_told_when_that_was_in_vain_twice() {
+        let mut control = control();
+        let (mut moves, mut out) = (Moves::default(), Outbox::default());
+        let want = |moves: &mut Moves, control: &ShardControl| {
+            moves.plan(vec![planned(control, 0, [1, 2, 4])]);
+        };
+        let mut begun = Vec::new();
+        for at in 0..900 {
+            want(&mut moves, &control);
+            moves.tick(second(at), &TIMING, &control, &mut out);
+            asked(&mut out);
+            moves.fill(second(at), &control, 2, &mut out);
+            if asked(&mut out) == [0] {
+                begun.push(at);
+            }
+            let told = moves.setbacks(second(at));
+            assert_eq!(told.len(), usize::from(at >= 130), "at {at}");
+        }
+        // A minute in vain, then 10, 20, 40 and so on seconds of rest.
+        assert_eq!(begun, [0, 70, 150, 250, 390, 610]);
+        let told = moves.setbacks(second(900));
+        let [one] = &told[..] else { panic!("{told:?}") };
+        assert_eq!((one.shard, one.to, one.times), (ShardId(0), NodeId(1), 6));
+        assert_eq!((&one.gains[..], one.reason), (&[NodeId(4)][..], Reason::LevelsReplicas));
+        // It is not wanted any more, or has gone through: no alarm.
+        moves.plan(Vec::new());
+        assert_eq!(moves.setbacks(second(900)), []);
+        want(&mut moves, &control);
+        moves.fill(second(1_000), &control, 2, &mut out);
+        moves.learnt(second(1_001), &control, at(&control, 0), &mut out);
+        moves.held(second(1_001), at(&control, 0));
+        let due = moves.due(second(1_001), &TIMING);
+        commit(&mut control, 2, &due);
+        moves.follow(&control, ShardId(0));
+        want(&mut moves, &control);
+        assert_eq!(moves.setbacks(second(1_002)), []);
+        assert_eq!(moves.tally().of(End::Done, "levels-replicas"), 1);
+        assert_eq!(moves.tally().of(End::Stalled, "levels-replicas"), 6);
     }
 
     #[test]
@@ -460,7 +461,7 @@ mod tests {
         moves.plan(vec![planned(&control, 4, [2, 1, 3])]);
         moves.fill(second(0), &control, 2, &mut out);
         moves.prune(|replica| replica.node != NodeId(4));
-        assert_eq!(moves.ended().lost, 2);
+        assert_eq!(moves.tally().ended().lost, 2);
         assert_eq!(moves.changes().map(|change| change.shard.0).collect::<Vec<_>>(), [4]);
     }
 
@@ -480,11 +481,11 @@ mod tests {
         assert_eq!(moves.changes().count(), 2, "it is on its way");
         control.apply_commit(Term(1), Term(1), Epoch(2), &[ShardId(0)]);
         assert_eq!(moves.follow(&control, ShardId(0)), Some(Reason::LevelsReplicas));
-        assert_eq!(moves.ended().done, 1);
+        assert_eq!(moves.tally().ended().done, 1);
         let other = change(&control, 1, [2, 1, 3]);
         control.apply_propose(3, &[other]);
         moves.follow(&control, ShardId(1));
-        assert_eq!((moves.ended().replaced, moves.changes().count()), (1, 0));
+        assert_eq!((moves.tally().ended().replaced, moves.changes().count()), (1, 0));
     }
 
     #[test]
@@ -495,6 +496,6 @@ mod tests {
         moves.tick(second(2), &TIMING, &control, &mut out);
         assert_eq!(moves.due(second(2), &TIMING).len(), 1, "holding is a courtesy");
         moves.tick(second(2) + TIMING.retry * 2, &TIMING, &control, &mut out);
-        assert_eq!(moves.ended().stalled, 1);
+        assert_eq!(moves.tally().ended().stalled, 1);
     }
 }

@@ -16,6 +16,8 @@ struct Seen {
     through: Epoch,
     lease: GrantedLease,
     leaving: Option<Boot>,
+    /// The boot before this one has said that it would end.
+    in_order: bool,
     /// What it last said of its disk in this boot, and with which renewal.
     space: (u64, Space),
 }
@@ -42,6 +44,7 @@ impl Nodes {
             through: Epoch(0),
             lease: GrantedLease::default(),
             leaving: None,
+            in_order: false,
             space: (0, Space::Ample),
         })
     }
@@ -50,6 +53,7 @@ impl Nodes {
     pub(super) fn is_current(&mut self, node: NodeId, boot: Boot) -> bool {
         let seen = self.seen(node);
         if boot > seen.boot {
+            seen.in_order = seen.leaving == Some(seen.boot);
             seen.boot = boot;
             seen.leaving = None;
             seen.space = (0, Space::Ample);
@@ -120,6 +124,11 @@ impl Nodes {
     /// Whether the node has renewed within the length of a lease.
     pub(super) fn is_live(&self, node: NodeId, now: Time, timing: &Timing) -> bool {
         now.since(self.heard(node)) < timing.lease
+    }
+
+    /// Whether the process before this one has said that it would end.
+    pub(super) fn came_in_order(&self, node: NodeId) -> bool {
+        self.seen.get(&node).is_some_and(|seen| seen.in_order)
     }
 
     /// Whether the node's process is about to end.

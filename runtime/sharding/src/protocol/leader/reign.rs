@@ -2,6 +2,7 @@
 
 mod ordering;
 mod planning;
+mod quarantine;
 
 use std::collections::BTreeMap;
 
@@ -14,12 +15,16 @@ use super::super::node::Changed;
 use super::super::quorum::Seal;
 use super::super::rules::{Rule, Rules};
 use super::super::timing::Time;
+use super::flaps::{FlapRule, Flaps};
 use super::moves::Moves;
 use super::nodes::Nodes;
 use super::outbox::Outbox;
 use super::rests::Rests;
 use super::rounds::{Rounds, old_owner};
+use super::setbacks::MoveSetback;
 use super::survey::{Plea, Tries};
+use super::takeovers::Takeovers;
+use super::tally::Tally;
 use super::{LeaderCommand, LeaderEvent, LeaderSettings, Levelling, MoveStatus, MovesEnded, Ticket};
 use ordering::Orders;
 
@@ -31,6 +36,7 @@ pub(super) struct Court<R: Rules> {
     pub(super) members: Vec<Member>,
     pub(super) weights: Vec<u32>,
     pub(super) levelling: Levelling,
+    pub(super) flaps: FlapRule,
 }
 
 impl<R: Rules> Court<R> {
@@ -64,8 +70,10 @@ pub(super) struct Reign {
     elected: Time,
     quorum_heard: Option<Time>,
     nodes: Nodes,
+    flaps: Flaps,
     rounds: Rounds,
     moves: Moves,
+    takeovers: Takeovers,
     orders: Orders,
     rests: Rests,
     tries: Tries,
@@ -97,8 +105,10 @@ impl Reign {
             elected,
             quorum_heard: None,
             nodes: Nodes::new(now),
+            flaps: Flaps::new(now),
             rounds,
             moves: Moves::default(),
+            takeovers: Takeovers::default(),
             orders: Orders::default(),
             rests: Rests::default(),
             tries: Tries::default(),
@@ -123,7 +133,10 @@ impl Reign {
             LeaderEvent::Message { from, message } => self.hear(court, now, control, from, message, commands),
             LeaderEvent::Applied { changed } => self.follow(court, now, control, changed),
             LeaderEvent::Written { ticket } => self.written(court, now, control, ticket),
-            LeaderEvent::Tick => self.tick(court, now, control),
+            LeaderEvent::Tick => {
+                self.tick(court, now, control);
+                self.watch_flaps(court, now, commands);
+            }
             LeaderEvent::Elected { .. }
             | LeaderEvent::Deposed
             | LeaderEvent::Members(_)
@@ -156,7 +169,17 @@ impl Reign {
 
     /// How the planned moves fare.
     pub(super) fn moves(&self, now: Time) -> (Vec<MoveStatus>, usize, MovesEnded) {
-        (self.moves.status(now), self.moves.waiting(), self.moves.ended())
+        (self.moves.status(now), self.moves.waiting(), self.moves.tally().ended())
+    }
+
+    /// What became of all changes so far.
+    pub(super) fn tally(&self) -> (Term, &Tally) {
+        (self.term, self.moves.tally())
+    }
+
+    /// The moves that were given up again and again.
+    pub(super) fn setbacks(&self, now: Time) -> Vec<MoveSetback> {
+        self.moves.setbacks(now)
     }
 
     /// The members that have renewed within the length of a lease, in order.
@@ -181,6 +204,7 @@ impl Reign {
             ToLeader::Renew { boot, disk, number } => {
                 if self.nodes.is_current(from, boot) {
                     self.nodes.renewed(from, now, disk);
+                    self.flaps.heard(now, from, boot, self.nodes.came_in_order(from));
                     self.grant(court, now, control, from, (boot, number), commands);
                 }
             }
@@ -363,6 +387,9 @@ impl Reign {
             self.rounds.follow(now, control, shard);
             if self.moves.follow(control, shard).is_some_and(Reason::is_levelling) {
                 self.rests.note(shard, now);
+            }
+            if let Some(reason) = self.takeovers.follow(control, shard) {
+                self.moves.count_urgent(reason);
             }
             if control.pending(shard).is_none() {
                 self.tries.committed(shard);

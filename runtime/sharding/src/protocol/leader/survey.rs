@@ -119,11 +119,12 @@ impl<'a> Case<'a> {
         count_live(&self.committed, is_live) >= seal_quorum(self.committed.len())
     }
 
-    /// Chooses what to propose; none if nothing would help. A full node can still answer reads, so it is better than no owner, and worse than any other.
+    /// Chooses what to propose; none if nothing would help. A full node can still answer reads, and one in quarantine is up now: each is
+    /// better than no owner, and worse than any other.
     pub(super) fn choose(
         &self,
         is_live: &impl Fn(Replica) -> bool,
-        is_full: impl Fn(NodeId) -> bool,
+        is_worse: impl Fn(NodeId) -> bool,
     ) -> Option<Change> {
         let avoid = if let Some(Plea::Stuck(node)) = self.plea { Some(node) } else { None };
         let fits = |owner: NodeId, replicas: &[Replica]| {
@@ -135,7 +136,7 @@ impl<'a> Case<'a> {
             return None;
         }
         let mut candidates = self.candidates(avoid);
-        candidates.sort_by_key(|(owner, _)| is_full(*owner));
+        candidates.sort_by_key(|(owner, _)| is_worse(*owner));
         candidates
             .into_iter()
             .find(|(owner, replicas)| fits(*owner, replicas))

@@ -1,5 +1,6 @@
 //! The node core: leads each event to the shards that it concerns, and what they ask for out again.
 
+mod laggards;
 mod room;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -108,6 +108,8 @@ impl Reign {
             }
         };
         let ordered = Ordered { id: told.id, moves: told.planned.len() as u32 };
+        // Who orders it may know that what held it up is over.
+        told.planned.iter().for_each(|planned| self.moves.try_again(planned.change.shard));
         self.orders.take_on(told.planned);
         self.outlook.stale = true;
         self.outlook.surveyed = None;

@@ -60,11 +60,12 @@ impl Reign {
             if !needed || !self.tries.may(shard, now, timing) {
                 continue;
             }
-            match case.choose(&is_live, |node| nodes.is_full(node)) {
+            match case.choose(&is_live, |node| nodes.is_full(node) || court.is_kept_out(node)) {
                 Some(change) => {
                     self.tries.note(shard, now);
                     self.pleas.remove(&shard);
                     self.moves.drop_move(shard);
+                    self.takeovers.propose(control, &change, &planned);
                     urgent.push(change);
                 }
                 None if plea.is_none() => unavailable.push(shard),
@@ -183,8 +184,10 @@ impl Reign {
                 Standing::Gone => Standing::Gone,
                 _ if silence >= timing.replica_grace => Standing::Gone,
                 _ if silence >= timing.lease => Standing::Silent,
-                Standing::Live if self.nodes.is_leaving(node) => Standing::Silent,
-                Standing::Live if self.nodes.is_full(node) => Standing::Full,
+                Standing::Live | Standing::Quarantined | Standing::Unfit if self.nodes.is_leaving(node) => {
+                    Standing::Silent
+                }
+                Standing::Live | Standing::Unfit if self.nodes.is_full(node) => Standing::Full,
                 standing => standing,
             };
             Member { standing, ..*member }
