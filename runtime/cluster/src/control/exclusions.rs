@@ -213,6 +213,9 @@ mod tests {
             let member = Member { node: NodeId(node), ..cluster.founding.founder.clone() };
             cluster.members.insert(member.node, member);
         }
+        if let Some(state) = &mut state {
+            state.later.level = crate::formats::LEVEL;
+        }
         state
     }
 

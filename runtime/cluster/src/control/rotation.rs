@@ -277,7 +277,8 @@ mod tests {
         let token = Digest([7; 32]);
         log.write(ControlCommand::CreateToken { token, life_s: 900 }).unwrap();
         log.end(rotation, Introduce).unwrap();
-        let member = Member { node: NodeId(7), ..Founding::example().founder };
+        let labels = formats::labelled(BTreeMap::new());
+        let member = Member { node: NodeId(7), labels, ..Founding::example().founder };
         let late = ControlCommand::AddMember { member, token };
         assert!(matches!(log.write(late.clone()), Err(Refused::Rotation { .. })));
         assert!(matches!(log.join(3), Err(Refused::Rotation { .. })), "no token is made either");
