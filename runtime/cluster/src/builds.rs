@@ -1,7 +1,7 @@
 //! Which builds the members run, and which levels of formats these read: asked for, since what somebody else says of a node proves nothing.
 //!
-//! Builds of level 1 do not know the question: they answer nothing, and log that they could not read it. So each boot of such a node is asked but once,
-//! and then seldom.
+//! Builds of level 1 do not know the question: they answer nothing, and log that they could not read it. So each boot of such a node is asked once,
+//! once more when its boot becomes known, and then seldom.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
