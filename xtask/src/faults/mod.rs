@@ -107,10 +107,14 @@ impl Faults {
     fn cluster(&self, kind: Kind, nodes: usize) -> Result<Cluster> {
         let binary = self.upgrade.then(artefacts::older_binary).transpose()?;
         let options = Options { shards: self.shards, binary, ..Options::of(nodes)? };
-        Cluster::start_with(match kind.sickness() {
+        let cluster = Cluster::start_with(match kind.sickness() {
             Some(sickness) => sickness.fit(options)?,
             None => options,
-        })
+        })?;
+        if !self.upgrade {
+            run::spare(&cluster)?;
+        }
+        Ok(cluster)
     }
 
     /// A kind's runs: on one cluster, unless each begins on an older build.

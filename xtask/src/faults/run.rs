@@ -53,6 +53,14 @@ pub(super) fn deploy(cluster: &Cluster) -> Result<()> {
     SharedLoad::WORKLOADS.iter().try_for_each(|guest| cluster.deploy(guest, guest, &[]))
 }
 
+/// Has nobody quarantined for what is done to it again and again.
+pub(super) fn spare(cluster: &Cluster) -> Result<()> {
+    // Refused until the leader has raised the level of formats, some seconds after the start.
+    cluster.wait("no quarantine", BACK_MAX, |cluster| {
+        cluster.cli(&["settings", "set", "flap_limit=0"]).map(drop)
+    })
+}
+
 impl Run {
     /// Makes the loads, hurts the nodes, and waits until all is whole.
     pub(super) fn make(&self, cluster: &mut Cluster) -> Result<Seen> {
