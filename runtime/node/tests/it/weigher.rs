@@ -134,17 +134,17 @@ async fn a_built_in_weigher_needs_no_component() {
     client.deploy("faulty").await;
     let by_load = json!({ "built_in": "by-load" }).to_string();
     let reply = client.admin("POST", "/v1/admin/weigher", by_load.as_bytes()).await;
-    assert_eq!(reply.json()["weights"], json!({ "min": 10, "max": 10, "sum": 10 * crate::world::SHARDS }));
+    assert_eq!(reply.json()["weights"], json!({ "min": 1_000, "max": 1_000, "sum": 1_000 * crate::world::SHARDS }));
     let key = key_of(&world, 1);
     let mut busy = Value::Null;
     for _ in 0..40 {
         client.call("faulty", &key, "slow", b"").await;
         busy = client.admin("POST", "/v1/admin/weigher/run", b"").await.json()["weights"].clone();
-        if busy["max"].as_u64() > Some(20) {
+        if busy["max"].as_u64() > Some(2_000) {
             break;
         }
     }
-    assert!(busy["max"].as_u64() > Some(20) && busy["min"] == 10, "{busy}");
+    assert!(busy["max"].as_u64() > Some(2_000) && busy["min"] == 1_000, "{busy}");
     let shown = shown(&world).await;
     assert_eq!((&shown["component"], &shown["built_in"]), (&Value::Null, &json!("by-load")));
     for wrong in [
@@ -174,7 +174,7 @@ async fn a_shard_whose_owner_does_not_tell_keeps_its_weight() {
         world.client(0).admin("POST", "/v1/admin/weigher/run?dry=true", by_load.as_bytes()).await.json();
     for (shard, weight) in dry["weight_of_shards"].as_array().unwrap().iter().enumerate() {
         // Node 1 owns the odd ones; node 0 says that its own are idle.
-        assert_eq!(*weight, json!(if shard % 2 == 1 { 100 + shard } else { 10 }), "shard {shard}");
+        assert_eq!(*weight, json!(if shard % 2 == 1 { 100 + shard } else { 1_000 }), "shard {shard}");
     }
 }
 
