@@ -268,7 +268,7 @@ impl Peer {
                     });
                     let (peer, options) = (Arc::clone(self), Arc::clone(&dialler.options));
                     return replaced
-                        .then(|| async move { peer.run_link(&options, connection, address, 0).await });
+                        .then_some(async move { peer.run_link(&options, connection, address, 0).await });
                 }
                 Err(reason) => {
                     tracing::debug!(node = %self.node, %address, reason, "a connection is not replaced yet");

@@ -134,7 +134,10 @@ async fn a_built_in_weigher_needs_no_component() {
     client.deploy("faulty").await;
     let by_load = json!({ "built_in": "by-load" }).to_string();
     let reply = client.admin("POST", "/v1/admin/weigher", by_load.as_bytes()).await;
-    assert_eq!(reply.json()["weights"], json!({ "min": 1_000, "max": 1_000, "sum": 1_000 * crate::world::SHARDS }));
+    assert_eq!(
+        reply.json()["weights"],
+        json!({ "min": 1_000, "max": 1_000, "sum": 1_000 * crate::world::SHARDS })
+    );
     let key = key_of(&world, 1);
     let mut busy = Value::Null;
     for _ in 0..40 {

@@ -7,6 +7,8 @@ use serde_json::Value;
 use shardloom_harness::Options;
 use shardloom_harness::cluster::{Cluster, READY_MAX, check};
 
+use crate::upgrading::wait_for_level_2;
+
 /// How long shards may take to move.
 const MOVED_MAX: Duration = Duration::from_secs(60);
 
@@ -27,6 +29,7 @@ fn wait_for_owners(cluster: &Cluster, owners: &[&str]) -> Result<()> {
 #[test]
 fn a_workload_that_asks_for_a_label_has_shards_owned_by_nodes_that_have_it() {
     check(Options::of(2), |cluster| {
+        wait_for_level_2(cluster)?;
         let wanted = ["--require-label", "disk=nvme"];
         let refused = cluster.deploy("counter", "counter", &wanted).err().context("nobody has the label")?;
         ensure!(format!("{refused:#}").contains("no live node has disk=nvme"), "{refused:#}");

@@ -8,6 +8,8 @@ use shardloom_harness::Options;
 use shardloom_harness::cluster::{Cluster, READY_MAX, check};
 use shardloom_harness::http::NodeState;
 
+use crate::upgrading::wait_for_level_2;
+
 /// How long until what has been done shows.
 const SHOWN_MAX: Duration = Duration::from_secs(60);
 /// Outages after which a node must have been quarantined: four in the eyes of one leader, and there may be several.
@@ -40,6 +42,7 @@ fn held(cluster: &Cluster, by: usize, id: &str) -> Result<usize> {
 #[test]
 fn a_node_that_is_killed_again_and_again_is_quarantined_and_owns_nothing_until_it_is_released() {
     check(Options::of(3), |cluster| {
+        wait_for_level_2(cluster)?;
         cluster.deploy("counter", "counter", &[])?;
         let leader = cluster.leader()?;
         let victim = (leader + 1) % 3;
@@ -91,6 +94,7 @@ fn a_node_that_is_killed_again_and_again_is_quarantined_and_owns_nothing_until_i
 #[test]
 fn an_operator_quarantines_a_node_and_sees_what_for() {
     check(Options::of(3), |cluster| {
+        wait_for_level_2(cluster)?;
         let id = cluster.id_of(1)?;
         let shards = cluster.shards(0)?;
         let owned = shards.iter().find(|shard| shard.owner.as_deref() == Some(&id));
