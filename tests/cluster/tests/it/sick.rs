@@ -10,6 +10,8 @@ use shardloom_harness::load::{Load, Tally};
 use shardloom_harness::sickness::Sickness;
 use shardloom_harness::wound::Wound;
 
+use crate::upgrading::wait_for_level_2;
+
 /// The workload of the counters.
 const WORKLOAD: &str = "counter";
 /// How many clients call the nodes that are spared, and how many call all nodes.
@@ -36,6 +38,9 @@ fn befall(victim: Victim, sicknesses: &[Sickness]) {
     let Some(first) = sicknesses.first().filter(|first| first.is_possible()) else { return };
     check(Options::of(3).and_then(|options| first.fit(options)), |cluster| {
         cluster.deploy(WORKLOAD, WORKLOAD, &[])?;
+        // What is struck again and again is not to be quarantined for it.
+        wait_for_level_2(cluster)?;
+        cluster.cli(&["settings", "set", "flap_limit=0"])?;
         sicknesses.iter().try_for_each(|sickness| {
             survive(cluster, victim, *sickness).with_context(|| format!("{sickness:?}"))
         })
