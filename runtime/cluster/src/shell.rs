@@ -448,7 +448,7 @@ impl Shell {
                 self.write(ticket, ControlCommand::Commit { epoch, term, shards });
             }
             LeaderCommand::Quarantine { ticket, node, outages, window } => {
-                tracing::warn!(%node, outages, "a node ends again and again: it is quarantined");
+                tracing::warn!(%node, outages, "a node ends again and again: it is to be quarantined");
                 let reason = format!(
                     "it fell silent or started again {outages} times within {}",
                     Setting::FlapWindow.show(window.as_millis() as u64)
@@ -477,7 +477,13 @@ impl Shell {
         members.filter_map(absence).collect()
     }
 
+    /// Writes what every node can read by now; the core asks again for the rest.
     fn write(&mut self, ticket: Ticket, command: ControlCommand) {
+        let (needs, active) = (command.level(), self.parts.applied.read().level());
+        if needs > active {
+            tracing::info!(%needs, %active, "an entry of the leader waits until every node can read it");
+            return self.leader_step(LeaderEvent::Written { ticket });
+        }
         let raft = self.parts.raft.clone();
         self.writes.spawn(async move {
             if let Err(error) = raft.client_write(command).await {

@@ -8,8 +8,9 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 use ureq::http::Method;
 
+use super::certificate_replies::{CertificatesReply, RotationReply, WaitedForReply};
 use super::client::{Client, QUICK};
-use super::replies::{CertificatesReply, RotationReply, WaitedForReply, typed};
+use super::replies::typed;
 use super::table::{Align, Table};
 use super::{Global, progress};
 

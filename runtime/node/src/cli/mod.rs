@@ -8,6 +8,7 @@ mod backup_dir;
 mod bench;
 mod build;
 mod call;
+mod certificate_replies;
 mod certificates;
 mod client;
 mod deploy;

@@ -21,8 +21,7 @@ use shardloom::server::view::{MemberState, View, Weigher, Workload};
 use shardloom::server::{NodeServer, chores};
 use shardloom_cluster::certificates::CertificateReport;
 use shardloom_cluster::control::{
-    self, AccessError, AuditEntry, AuditLog, Author, BadSetting, Event, EventRing, EventsAfter, Outcome,
-    Refused, VersionChange, VersionRefused,
+    self, AuditEntry, AuditLog, Author, Event, EventRing, EventsAfter, Outcome, Refused, VersionChange,
 };
 use shardloom_host::{Compiler, Host, HostOptions};
 use shardloom_protocol::peer::{HealingReport, LogEnds};
@@ -174,24 +173,20 @@ impl Shared {
                 control.members.get_mut(&node).ok_or_else(unknown)?.state = MemberState::Draining;
             }
             ControlCommand::SetSettings(values) => {
-                let bad = |bad: BadSetting| ControlError::Refused(bad.to_string());
-                control.settings.set(&values).map_err(bad)?;
+                control.settings.set(&values).map_err(refused)?;
             }
             ControlCommand::CreateAccess { name, role, digest } => {
-                let bad = |bad: AccessError| ControlError::Refused(bad.to_string());
-                Arc::make_mut(&mut control.access).create(name, role, digest, index).map_err(bad)?;
+                Arc::make_mut(&mut control.access).create(name, role, digest, index).map_err(refused)?;
             }
             ControlCommand::RevokeAccess { name } => {
-                let bad = |bad: AccessError| ControlError::Refused(bad.to_string());
-                Arc::make_mut(&mut control.access).revoke(&name).map_err(bad)?;
-            }
-            ControlCommand::Quarantine { node, .. } | ControlCommand::Release(node) => {
-                return Err(ControlError::Refused(format!("{node} is in no quarantine here")));
+                Arc::make_mut(&mut control.access).revoke(&name).map_err(refused)?;
             }
             ControlCommand::RepairShards { .. }
             | ControlCommand::Note { .. }
             | ControlCommand::RotateCertificates => {}
-            ControlCommand::RemoveNode { node, .. } => {
+            ControlCommand::RemoveNode { node, .. }
+            | ControlCommand::Quarantine { node, .. }
+            | ControlCommand::Release(node) => {
                 return Err(ControlError::Refused(format!("removing {node} would orphan data")));
             }
         }
@@ -200,7 +195,7 @@ impl Shared {
     }
 }
 
-fn refused(refused: VersionRefused) -> ControlError {
+fn refused(refused: impl std::fmt::Display) -> ControlError {
     ControlError::Refused(refused.to_string())
 }
 

@@ -84,9 +84,9 @@ impl Peers {
         is_live(self.standing(peer))
     }
 
-    /// Whether the peer may own shards.
+    /// Whether the peer may own shards; nobody may not.
     pub(super) fn may_own(&self, peer: Peer) -> bool {
-        self.standing(peer) == Standing::Live
+        self.all.get(usize::from(peer)).is_some_and(|member| member.standing == Standing::Live)
     }
 
     /// Whether one of them would be left that may own the shard, were its replica moved so; if there is one now.

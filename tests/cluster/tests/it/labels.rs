@@ -76,7 +76,8 @@ fn a_workload_that_asks_for_a_label_has_shards_owned_by_nodes_that_have_it() {
             let count = cluster.call(0, "counter", &key.to_string(), "get", b"")?.good()?.text();
             ensure!(count.trim() == "4", "key {key} reads {count}");
         }
-        cluster.restart(2)?;
+        // What a node is labelled with, it says at each start.
+        cluster.node_mut(2).start(&["--label", "disk=nvme"].map(str::to_owned))?;
         wait_for_owners(cluster, &[with_label])?;
         // A deploy that asks for nothing lets all own again.
         cluster.deploy("counter", "counter", &[])?;

@@ -1,8 +1,7 @@
 //! Changes that are planned and not urgent: the new replicas learn, the owner holds, and only then is it proposed (rules 21, 22).
 //!
-//! What is planned waits until every node that has to send or take in data for it has room: so many shards learn at once per node. A move
-//! is given up when its learners come no further, and when one of them, or the future owner, is not there any more. What came no further is tried again
-//! at growing intervals.
+//! What is planned waits until every node that has to send or take in data for it has room: so many shards learn at once per node. A move is given up when
+//! one of its learners or the future owner is gone; and when they come no further, to be tried again at growing intervals.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
