@@ -190,7 +190,8 @@ impl Seen {
         }
         let mut sorted: Vec<Duration> = longest.into_values().collect();
         sorted.sort();
-        let (median, worst) = (sorted.get(sorted.len() / 2), sorted.last());
+        let at = |place: usize| sorted.get(place).copied().unwrap_or_default();
+        let (median, worst) = (at(sorted.len() / 2), at(sorted.len().saturating_sub(1)));
         format!("longest call of {} shards: median {median:.1?}, worst {worst:.1?}", sorted.len())
     }
 }
