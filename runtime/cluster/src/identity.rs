@@ -21,6 +21,8 @@ const KEY_PEERS: &[u8] = b"peers";
 const ROOM_BYTES: u64 = 4 << 20;
 
 const KEY_BOOT: &[u8] = b"boot";
+/// There while the node was taken anew and has not seen so in the control log.
+const KEY_ANEW: &[u8] = b"taken-anew";
 const KEY_COMING: &[u8] = b"coming";
 /// There once the node's key is another than the one that its endpoint's secret was made of.
 const KEY_ENDPOINT: &[u8] = b"endpoint";
@@ -162,8 +164,30 @@ impl IdentityStore {
     ///
     /// The disk fails.
     pub fn renew(&mut self, disk: DiskId) -> Result<(), ClusterError> {
+        self.table.put_large(KEY_ANEW, &[1])?;
         self.record.disk = disk;
         self.save()
+    }
+
+    /// Whether this node was taken anew, and has not seen so in the control log.
+    ///
+    /// # Errors
+    ///
+    /// The database is damaged.
+    pub fn is_taken_anew(&self) -> Result<bool, ClusterError> {
+        Ok(self.table.get_large(KEY_ANEW)?.is_some())
+    }
+
+    /// The node has seen in the control log that it was taken anew; durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// The disk fails.
+    pub fn forget_taken_anew(&mut self) -> Result<(), ClusterError> {
+        self.db.make_room(&self.space, ROOM_BYTES)?;
+        self.table.remove_large(KEY_ANEW)?;
+        self.db.checkpoint()?;
+        Ok(())
     }
 
     /// This node's id.

@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 use crate::ClusterError;
 use crate::addresses::AddressKeeper;
 use crate::admission::{Admission, Leavers, TokenBook, Watch};
+use crate::candidacy::Candidacy;
 use crate::control::{Addresses, JoinPolicy, Member, MemberStanding};
 use crate::formats;
 use crate::gossip::GossipTiming;
@@ -47,7 +48,7 @@ use crate::space_watch;
 use crate::standing::StandingCell;
 use crate::state::{self, SnapshotSender, SnapshotSource, StateLinks, StateOptions, StateWorkers, blocking};
 use crate::step_down::StepDown;
-use control_group::{Group, start_group, wait_for_state};
+use control_group::{Elections, Group, start_group, wait_for_state};
 use gossip::start_gossip;
 use ground::{Ground, Opened};
 
@@ -174,7 +175,8 @@ async fn assemble(
     let Ground { dir, space, mark, wal, recovery, mut identity, .. } = ground;
     let member = describe(options, node, state.disk);
     become_reachable(options, &mut identity, &net, &peers, &snapshots, &member, recovery.boot).await?;
-    let mut group = start_group(options, node, &wal, (&snapshots, mark), peers.clone()).await?;
+    let elections = if identity.is_taken_anew()? { Elections::Later } else { Elections::On };
+    let mut group = start_group(options, node, &wal, (&snapshots, mark), peers.clone(), elections).await?;
     if let Beginning::Bootstrap { .. } = options.beginning
         && identity.cluster().is_none()
     {
@@ -275,6 +277,10 @@ async fn assemble(
     let outdated = group.outdated.clone();
     tasks.spawn(async move { Err(outdated.wait().await.into()) });
     let (applied, identity) = (group.applied.clone(), SharedIdentity::new(identity));
+    if elections == Elections::Later {
+        let raft = group.raft.clone();
+        tasks.spawn(Candidacy::new(node, me.disk, raft, applied.clone(), identity.clone()).run());
+    }
     let renewals = RenewalKeeper::new(node, applied.clone(), writer.clone(), net, identity.clone());
     tasks.spawn(renewals.run());
     let addresses = AddressKeeper::new(applied, peers.clone(), tokens, watch, identity, &gossip);

@@ -39,6 +39,15 @@ impl Group {
     }
 }
 
+/// Whether the node may stand for election from the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Elections {
+    /// It may.
+    On,
+    /// Not before [`crate::candidacy`] lets it.
+    Later,
+}
+
 /// Starts the control group of this node.
 ///
 /// # Errors
@@ -50,6 +59,7 @@ pub(super) async fn start_group(
     wal: &Wal,
     (snapshots, mark): (&Arc<SnapshotStore>, FormatMark),
     peers: Arc<Peers>,
+    elections: Elections,
 ) -> Result<Group, ClusterError> {
     let raft_error = |error: &dyn std::fmt::Display| ClusterError::Raft { reason: error.to_string() };
     let (sender, events) = mpsc::channel(EVENTS_MAX);
@@ -58,7 +68,8 @@ pub(super) async fn start_group(
     let applied = machine.applied();
     let ledger = Arc::new(HeartbeatLedger::default());
     let network = Network::new(peers.clone(), ledger.clone());
-    let config = options.raft.config().map_err(|error| raft_error(&error))?;
+    let mut config = options.raft.config().map_err(|error| raft_error(&error))?;
+    config.enable_elect = elections == Elections::On;
     let log = LogStore::new(wal.clone(), outdated.clone());
     let raft = Raft::new(node, Arc::new(config), network, log, machine).await;
     let raft =

@@ -4,9 +4,10 @@
 mod steady;
 
 use std::fs;
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 use shardloom_harness::cluster::{Cluster, END_MAX, check};
 use shardloom_harness::{Options, artefacts};
@@ -19,6 +20,11 @@ const SOON: Duration = Duration::from_secs(60);
 const CALLS_BETWEEN: u64 = 200;
 /// The exit code of a build that is too old (`EX_PROTOCOL`).
 const EXIT_NEWER_BUILD: i32 = 76;
+/// Entries after which each node has made a snapshot of the control log, and some more.
+const ENTRIES_OF_A_SNAPSHOT: usize = 2_200;
+/// Who write them at once.
+const WRITERS: usize = 8;
+
 /// A cluster of the older build, with counters.
 fn older(nodes: usize) -> Result<Options> {
     Ok(Options { binary: Some(artefacts::older_binary()?), ..Options::of(nodes)? })
@@ -217,4 +223,58 @@ fn a_node_that_is_down_is_waited_for_and_one_that_is_removed_is_not() {
             Ok(())
         })
     });
+}
+
+#[test]
+fn snapshots_of_both_builds_are_read_by_the_other_one() {
+    check(older(3), |cluster| {
+        deploy(cluster, "one")?;
+        write_entries(cluster, 0)?;
+        let [newer, older, other] = by_id(cluster)?[..] else { bail!("not three nodes") };
+        let ((), seen) = under_load(&urls(cluster), |progress| {
+            progress.more(CALLS_BETWEEN)?;
+            cluster.terminate(newer)?;
+            start_newer(cluster, newer)?;
+            // The node without logs is of the older build, and the leader of the newer; then the other way round.
+            for (leader, wiped) in [(newer, other), (older, newer)] {
+                have_lead(cluster, leader)?;
+                wipe(cluster, wiped)?;
+                progress.more(CALLS_BETWEEN)?;
+            }
+            for node in [older, other] {
+                cluster.terminate(node)?;
+                start_newer(cluster, node)?;
+            }
+            wait_for_level_2(cluster)
+        })?;
+        println!("{seen:?}");
+        // And one of level 2.
+        write_entries(cluster, 0)?;
+        wipe(cluster, other)?;
+        wait_for_level_2(cluster)
+    });
+}
+
+/// Takes a node's logs away; what it gets in their place begins with a snapshot.
+fn wipe(cluster: &mut Cluster, node: usize) -> Result<()> {
+    cluster.terminate(node)?;
+    let wal = cluster.node(node).data().join("wal");
+    fs::remove_dir_all(&wal).with_context(|| wal.display().to_string())?;
+    back(cluster, node)?;
+    cluster.wait_until_settled(SOON)
+}
+
+/// Writes so much to the control log that each node makes a snapshot, and gives up what lies before it.
+fn write_entries(cluster: &Cluster, node: usize) -> Result<()> {
+    thread::scope(|scope| {
+        let write = |writer: usize| {
+            for turn in 0..ENTRIES_OF_A_SNAPSHOT / WRITERS {
+                let value = json!({ "cool_down": format!("{}s", 60 + (writer + turn) % 2) });
+                cluster.admin(node, "PUT", "/v1/admin/settings").json(&value).send()?.good()?;
+            }
+            Ok::<(), anyhow::Error>(())
+        };
+        let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(move || write(writer))).collect();
+        writers.into_iter().try_for_each(|writer| writer.join().map_err(|_| anyhow!("a writer panicked"))?)
+    })
 }
