@@ -21,7 +21,7 @@ const KEY_PEERS: &[u8] = b"peers";
 const ROOM_BYTES: u64 = 4 << 20;
 
 const KEY_BOOT: &[u8] = b"boot";
-/// There while the node was taken anew and has not seen so in the control log.
+/// There while the node was taken anew and has not seen so in the control log: the disk with which it was.
 const KEY_ANEW: &[u8] = b"taken-anew";
 const KEY_COMING: &[u8] = b"coming";
 /// There once the node's key is another than the one that its endpoint's secret was made of.
@@ -164,21 +164,25 @@ impl IdentityStore {
     ///
     /// The disk fails.
     pub fn renew(&mut self, disk: DiskId) -> Result<(), ClusterError> {
-        self.table.put_large(KEY_ANEW, &[1])?;
+        self.table.put_large(KEY_ANEW, &disk.0.to_le_bytes())?;
         self.record.disk = disk;
         self.save()
     }
 
-    /// Whether this node was taken anew, and has not seen so in the control log.
+    /// The disk with which this node was taken anew, if it has not seen so in the control log.
     ///
     /// # Errors
     ///
     /// The database is damaged.
-    pub fn is_taken_anew(&self) -> Result<bool, ClusterError> {
-        Ok(self.table.get_large(KEY_ANEW)?.is_some())
+    pub fn taken_anew(&self) -> Result<Option<DiskId>, ClusterError> {
+        let stored = self.table.get_large(KEY_ANEW)?;
+        let disk = |bytes: Vec<u8>| {
+            bytes.first_chunk().map_or(self.record.disk, |bytes| DiskId(u64::from_le_bytes(*bytes)))
+        };
+        Ok(stored.map(|bytes| disk(bytes.to_vec())))
     }
 
-    /// The node has seen in the control log that it was taken anew; durable when this returns.
+    /// The node has seen in the control log that it was taken anew, or does without; durable when this returns.
     ///
     /// # Errors
     ///

@@ -4,13 +4,15 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use openraft::Vote;
 use serde::{Deserialize, Serialize};
 use shardloom_protocol::envelope::{self, Kind};
-use shardloom_sharding::ids::{Boot, ClusterId};
+use shardloom_sharding::ids::{Boot, ClusterId, NodeId};
 use shardloom_transport::{JoinToken, NodeKey, PeerNet, SignedNode};
 
 use crate::ClusterError;
 use crate::control::Member;
+use crate::formats::{self, LEVEL, Level};
 use crate::identity::Logs;
 use crate::peers::Peers;
 
@@ -163,7 +165,7 @@ pub async fn attach(peers: &Peers, member: &Member, boot: Boot) -> Result<(), Cl
     loop {
         let verdict = ask_all(peers, &body).await;
         match verdict {
-            Some(Ok(())) => return Ok(()),
+            Some(Ok(_)) => return Ok(()),
             Some(Err(JoinRefusal::Removed)) => return Err(ClusterError::Removed { node }),
             Some(Err(JoinRefusal::Duplicate)) => duplicate = true,
             Some(Err(JoinRefusal::Never(reason))) => return Err(ClusterError::JoinRefused { reason }),
@@ -184,9 +186,13 @@ pub async fn attach(peers: &Peers, member: &Member, boot: Boot) -> Result<(), Cl
 
 /// The longest pause between two tries of a node that cannot start without the cluster.
 const ANEW_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// How long nothing but refusals for good must come before one is believed: a member that is behind may know the node as the only voter that it was
+/// long ago.
+const HOPELESS_WAIT: Duration = Duration::from_secs(10);
 
 /// Asks the cluster to take this member anew, since its logs are gone: it has forgotten for whom it has voted and what it has acknowledged, so it
-/// must not take part before the control group has let it go. Waits for as long as it takes.
+/// must not take part before the control group has let it go. Waits for as long as it takes. Returns the vote of the leader, which the node is to follow;
+/// a leader of level 1 does not say it.
 ///
 /// # Errors
 ///
@@ -195,19 +201,31 @@ const ANEW_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// # Cancel safety
 ///
 /// Dropped before the end, the node is to ask again at its next start.
-pub async fn attach_anew(peers: &Peers, member: &Member, boot: Boot) -> Result<(), ClusterError> {
+pub async fn attach_anew(
+    peers: &Peers,
+    member: &Member,
+    boot: Boot,
+) -> Result<Option<Vote<NodeId>>, ClusterError> {
     let node = member.node;
     if peers.known().is_empty() {
         return Err(ClusterError::LogsLost { why: "it knows of no other member".into() });
     }
     let body = encode(Kind::Attach, &AttachRequest { member: member.clone(), boot, logs: Logs::Lost })?;
     let start = Instant::now();
-    let mut pause = ATTACH_POLL;
+    let (mut pause, mut hopeless) = (ATTACH_POLL, None);
     loop {
-        match ask_all(peers, &body).await {
-            Some(Ok(())) => return Ok(()),
+        let verdict = ask_all(peers, &body).await;
+        if !matches!(verdict, Some(Err(JoinRefusal::Never(_)))) {
+            hopeless = None;
+        }
+        match verdict {
+            Some(Ok(vote)) => return Ok(vote),
             Some(Err(JoinRefusal::Removed)) => return Err(ClusterError::Removed { node }),
-            Some(Err(JoinRefusal::Never(why))) => return Err(ClusterError::LogsLost { why }),
+            Some(Err(JoinRefusal::Never(why)))
+                if hopeless.get_or_insert_with(Instant::now).elapsed() >= HOPELESS_WAIT =>
+            {
+                return Err(ClusterError::LogsLost { why });
+            }
             Some(Err(JoinRefusal::Duplicate)) if start.elapsed() >= DUPLICATE_WAIT => {
                 return Err(ClusterError::DuplicateNode { node });
             }
@@ -219,20 +237,37 @@ pub async fn attach_anew(peers: &Peers, member: &Member, boot: Boot) -> Result<(
     }
 }
 
-/// The first answer that settles it, else the last that does not.
-async fn ask_all(peers: &Peers, body: &Bytes) -> Option<Result<(), JoinRefusal>> {
+/// What a leader answers: its vote, if the node was taken anew and both builds know of that.
+type AttachAnswer = Result<Option<Vote<NodeId>>, JoinRefusal>;
+
+/// Whether the build of a node that is taken anew reads the vote of the leader in the answer, and this one writes it.
+pub(crate) fn reads_vote(member: &Member) -> bool {
+    LEVEL.min(formats::of_labels(&member.labels)) > Level(1)
+}
+
+fn read_answer(answer: &[u8]) -> Option<AttachAnswer> {
+    let with_vote = envelope::decode::<Result<Vote<NodeId>, JoinRefusal>>(Kind::AttachReply, answer);
+    let without = || envelope::decode::<Result<(), JoinRefusal>>(Kind::AttachReply, answer);
+    match with_vote {
+        Ok(answer) => Some(answer.map(Some)),
+        Err(_) => without().ok().map(|answer| answer.map(|()| None)),
+    }
+}
+
+/// The first answer that settles it, else a refusal for good, else the last that is for now.
+async fn ask_all(peers: &Peers, body: &Bytes) -> Option<AttachAnswer> {
     let asked = peers.known().into_iter().map(|node| {
         let body = body.clone();
-        async move {
-            let answer = peers.request_control(node, body, ATTACH_WAIT).await.ok()?;
-            envelope::decode::<Result<(), JoinRefusal>>(Kind::AttachReply, &answer).ok()
-        }
+        async move { read_answer(&peers.request_control(node, body, ATTACH_WAIT).await.ok()?) }
     });
     let mut asked: futures::stream::FuturesUnordered<_> = asked.collect();
     let mut last = None;
     while let Some(answer) = futures::StreamExt::next(&mut asked).await {
         match answer {
-            Some(Err(JoinRefusal::NotNow(reason))) => last = Some(Err(JoinRefusal::NotNow(reason))),
+            // Whoever does not lead may not know better: somebody may say yes all the same.
+            Some(Err(refusal @ JoinRefusal::Never(_))) => last = Some(Err(refusal)),
+            Some(Err(JoinRefusal::NotNow(_))) if matches!(last, Some(Err(JoinRefusal::Never(_)))) => {}
+            Some(Err(refusal @ JoinRefusal::NotNow(_))) => last = Some(Err(refusal)),
             Some(settled) => return Some(settled),
             None => {}
         }

@@ -4,7 +4,7 @@
 //! In reading order: [`formats`] says what a build reads and a cluster may write; [`control`] is what is agreed on, [`raft`] how; [`shell`] drives the pure cores of the shard protocol, with
 //! [`shard_logs`] (over [`log_entries`] and `seals`) as their disk, [`state`] as what the logs say, [`outbox`] as their mouth and [`serving`] as what comes of
 //! it; [`leading`], [`group`], [`admission`] and [`raising`] (by what [`builds`] tells) are
-//! the leader's; [`candidacy`] keeps a node without its log from leading; [`renewal`] is a node's part in a rotation of certificates, and [`certificates`] what operators see of it; [`join`], [`identity`],
+//! the leader's; [`candidacy`] keeps a node that has lost its log out of elections until it has a say again ([`franchise`]); [`renewal`] is a node's part in a rotation of certificates, and [`certificates`] what operators see of it; [`join`], [`identity`],
 //! [`gossip`] and [`addresses`] are how nodes find and know each other; [`mod@start`] puts it together and
 //! [`handle`] is what the server above uses; [`log_ends`] is for repairs.
 
@@ -18,6 +18,7 @@ pub mod clock;
 pub mod control;
 mod error;
 pub mod formats;
+pub mod franchise;
 #[cfg(test)]
 mod golden;
 pub mod gossip;

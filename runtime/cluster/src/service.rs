@@ -13,8 +13,9 @@ use tokio::sync::mpsc;
 use crate::admission::Admission;
 use crate::builds;
 use crate::formats::{LEVEL, Level, Outdated};
+use crate::franchise::Franchise;
 use crate::identity::Logs;
-use crate::join::{AttachRequest, JoinRefusal, Joined};
+use crate::join::{self, AttachRequest, JoinRefusal, Joined};
 use crate::peers::Peers;
 use crate::raft::{self, Raft};
 use crate::shell::Incoming;
@@ -42,6 +43,8 @@ pub struct Services {
     pub writer: Writer,
     /// Lets nodes in.
     pub admission: Admission,
+    /// Whether this node has a say in elections.
+    pub franchise: Arc<Franchise>,
     /// Hands the lead over.
     pub step_down: StepDown,
     /// Takes in states of shards.
@@ -103,7 +106,7 @@ impl Services {
             (Kind::Join, _) => self.join(from, body).await,
             (_, None) => Ok(Bytes::new()),
             (Kind::Raft, Some(_)) if class != Class::Join => {
-                raft::answer(&self.raft, &self.outdated, &body).await
+                raft::answer(&self.raft, &self.franchise, &self.outdated, &body).await
             }
             (Kind::Write, Some(_)) => self.writer.answer(&body).await,
             (Kind::Attach, Some(from)) => self.attach(from, &body).await,
@@ -175,12 +178,19 @@ impl Services {
         let verdict: Result<(), JoinRefusal> = if self.writer.leader() == Some(self.me) {
             let alive = self.boots.alive(from);
             let request: AttachRequest = envelope::decode(Kind::Attach, body)?;
+            let follows = request.logs == Logs::Lost && join::reads_vote(&request.member);
             // Who is in the control group is to be read from what is newest, not from what this leader has applied so far.
             match request.logs {
                 Logs::Lost if self.raft.ensure_linearizable().await.is_err() => {
                     Err(JoinRefusal::NotNow("this node does not lead any more".into()))
                 }
-                _ => self.admission.attach(from, request, alive).await,
+                _ => match self.admission.attach(from, request, alive).await {
+                    Ok(()) if follows => {
+                        let vote = self.raft.metrics().borrow().vote;
+                        return envelope::encode(Kind::AttachReply, &Ok::<_, JoinRefusal>(vote));
+                    }
+                    verdict => verdict,
+                },
             }
         } else if let Some(hopeless) = self.lost_for_good(from, body)? {
             Err(hopeless)

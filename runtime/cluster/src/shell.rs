@@ -28,6 +28,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::control::{Absence, Author, ControlCommand, Setting};
+use crate::formats::Level;
 use crate::leading::{LeaderNews, Leading, MovesNews};
 use crate::outbox::Outbox;
 use crate::raft::{Applied, AppliedEvent, Raft};
@@ -274,8 +275,8 @@ impl Shell {
         let metrics = self.parts.raft.metrics().borrow().clone();
         metrics.running_state.as_ref().map_err(|fatal| ClusterError::Raft { reason: fatal.to_string() })?;
         let changes = self.parts.leading.raft_changed(&metrics, &self.parts.applied, clock::now());
+        self.parts.standing.see_leader(changes.leader, metrics.current_term, clock::now());
         if let Some(leader) = changes.leader {
-            self.parts.standing.set_leader(leader, metrics.current_term, clock::now());
             self.node_step(NodeEvent::Leader(leader));
             self.parts.serving.bump();
         }
@@ -446,6 +447,10 @@ impl Shell {
             LeaderCommand::Commit { ticket, epoch, term, shards } => {
                 tracing::debug!(%epoch, shards = shards.len(), "committing");
                 self.write(ticket, ControlCommand::Commit { epoch, term, shards });
+            }
+            // Nobody is quarantined before every node can read that.
+            LeaderCommand::Quarantine { ticket, .. } if self.parts.applied.level() < Level(2) => {
+                self.leader_step(LeaderEvent::Written { ticket });
             }
             LeaderCommand::Quarantine { ticket, node, outages, window } => {
                 tracing::warn!(%node, outages, "a node ends again and again: it is to be quarantined");

@@ -43,13 +43,15 @@ impl StandingCell {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn set_leader(&self, leader: Option<(NodeId, Term)>, term: u64, now: Time) {
+    /// Takes over the term, and who leads if that has changed.
+    pub(crate) fn see_leader(&self, leader: Option<Option<(NodeId, Term)>>, term: u64, now: Time) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.term = Term(term);
+        let Some(leader) = leader else { return };
         if leader.is_some() && leader != current.leader {
             current.elected = Some(now);
         }
         current.leader = leader;
-        current.term = Term(term);
     }
 
     /// Takes over what this node has counted as the leader; whether that says anything new.

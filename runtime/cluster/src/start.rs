@@ -27,6 +27,7 @@ use crate::admission::{Admission, Leavers, TokenBook, Watch};
 use crate::candidacy::Candidacy;
 use crate::control::{Addresses, JoinPolicy, Member, MemberStanding};
 use crate::formats;
+use crate::franchise::Franchise;
 use crate::gossip::GossipTiming;
 use crate::group::GroupKeeper;
 use crate::handle::Cluster;
@@ -48,7 +49,7 @@ use crate::space_watch;
 use crate::standing::StandingCell;
 use crate::state::{self, SnapshotSender, SnapshotSource, StateLinks, StateOptions, StateWorkers, blocking};
 use crate::step_down::StepDown;
-use control_group::{Elections, Group, start_group, wait_for_state};
+use control_group::{Group, start_group, wait_for_state};
 use gossip::start_gossip;
 use ground::{Ground, Opened};
 
@@ -175,8 +176,9 @@ async fn assemble(
     let Ground { dir, space, mark, wal, recovery, mut identity, .. } = ground;
     let member = describe(options, node, state.disk);
     become_reachable(options, &mut identity, &net, &peers, &snapshots, &member, recovery.boot).await?;
-    let elections = if identity.is_taken_anew()? { Elections::Later } else { Elections::On };
-    let mut group = start_group(options, node, &wal, (&snapshots, mark), peers.clone(), elections).await?;
+    let taken_anew = identity.taken_anew()?;
+    let franchise = Arc::new(Franchise::new(taken_anew.is_none()));
+    let mut group = start_group(options, node, &wal, (&snapshots, mark), peers.clone(), &franchise).await?;
     if let Beginning::Bootstrap { .. } = options.beginning
         && identity.cluster().is_none()
     {
@@ -190,8 +192,8 @@ async fn assemble(
     let leavers = Arc::new(Leavers::default());
     let watch = Watch::new(node, serving.clone(), standing.clone());
     let writer = group.writer();
-    let step_down =
-        StepDown::new(node, group.raft.clone(), peers.clone(), standing.clone(), options.raft.clone());
+    let (raft, timing) = (group.raft.clone(), options.raft.clone());
+    let step_down = StepDown::new(node, raft, peers.clone(), standing.clone(), timing, franchise.clone());
     let me = Replica { node, disk: state.disk };
     let (state, StateWorkers { flusher, arrivals, requests }) = state::link(&wal, state, state_options);
     let states = state.states.clone();
@@ -201,6 +203,7 @@ async fn assemble(
     net.serve(Arc::new(Dispatcher::new(Services {
         me: node,
         raft: group.raft.clone(),
+        franchise: franchise.clone(),
         outdated: group.outdated.clone(),
         peers: peers.clone(),
         writer: writer.clone(),
@@ -277,9 +280,10 @@ async fn assemble(
     let outdated = group.outdated.clone();
     tasks.spawn(async move { Err(outdated.wait().await.into()) });
     let (applied, identity) = (group.applied.clone(), SharedIdentity::new(identity));
-    if elections == Elections::Later {
-        let raft = group.raft.clone();
-        tasks.spawn(Candidacy::new(node, me.disk, raft, applied.clone(), identity.clone()).run());
+    if let Some(awaited) = taken_anew {
+        let (raft, disks) = (group.raft.clone(), (awaited, me.disk));
+        let candidacy = Candidacy::new(node, disks, raft, applied.clone(), identity.clone(), franchise);
+        tasks.spawn(candidacy.run());
     }
     let renewals = RenewalKeeper::new(node, applied.clone(), writer.clone(), net, identity.clone());
     tasks.spawn(renewals.run());
@@ -334,8 +338,11 @@ async fn on_firm_ground(
     tracing::error!(%node, %disk, "the logs of this node are gone: it takes no part until the cluster has taken it anew");
     let others = ground.identity.known_peers().into_iter();
     peers.set_gossip(&others.map(|(node, addresses)| (node, addresses.peer)).collect());
-    join::attach_anew(peers, &describe(options, node, disk), ground.recovery.boot).await?;
+    let led_by = join::attach_anew(peers, &describe(options, node, disk), ground.recovery.boot).await?;
     tracing::warn!(%node, %disk, "taken anew: everything is made again from the other members");
+    if let Some(vote) = led_by {
+        control_group::follow(&ground.wal, vote).await?;
+    }
     blocking(move || {
         ground.begin_anew()?;
         ground.open_databases()

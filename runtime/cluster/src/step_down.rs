@@ -13,6 +13,7 @@ use shardloom_protocol::envelope::{self, EnvelopeError, Kind};
 use shardloom_sharding::ids::NodeId;
 use tokio::time::Instant;
 
+use crate::franchise::Franchise;
 use crate::peers::Peers;
 use crate::raft::{Raft, RaftMetrics, RaftTiming};
 use crate::standing::StandingCell;
@@ -52,6 +53,7 @@ pub struct StepDown {
     peers: Arc<Peers>,
     standing: Arc<StandingCell>,
     timing: RaftTiming,
+    franchise: Arc<Franchise>,
 }
 
 impl StepDown {
@@ -62,8 +64,9 @@ impl StepDown {
         peers: Arc<Peers>,
         standing: Arc<StandingCell>,
         timing: RaftTiming,
+        franchise: Arc<Franchise>,
     ) -> StepDown {
-        StepDown { me, raft, peers, standing, timing }
+        StepDown { me, raft, peers, standing, timing, franchise }
     }
 
     /// Makes whoever leads give way; says who leads then.
@@ -96,6 +99,8 @@ impl StepDown {
         let result = match envelope::decode(Kind::StepDown, body)? {
             Ask::StepDown if self.metrics().state == ServerState::Leader => self.give_way().await,
             Ask::StepDown => Err(StepDownError::NoLeader),
+            // openraft stands when it is told to, whatever its own settings say.
+            Ask::Succeed if !self.franchise.is_held() => Err(StepDownError::NotElected(self.me)),
             Ask::Succeed => self.succeed().await,
         };
         envelope::encode(Kind::StepDownReply, &result)

@@ -74,6 +74,11 @@ impl Applied {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The level of formats that the cluster is at, as far as this node knows.
+    pub fn level(&self) -> Level {
+        self.read().level()
+    }
+
     /// Index of the last applied entry, as it grows.
     pub fn index(&self) -> watch::Receiver<u64> {
         self.index.subscribe()

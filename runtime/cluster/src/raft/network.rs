@@ -22,6 +22,7 @@ use super::heartbeats::HeartbeatLedger;
 use super::log_store::level_of;
 use crate::clock;
 use crate::formats::{LEVEL, NewerBuild, Outdated};
+use crate::franchise::Franchise;
 use crate::peers::{PeerError, Peers};
 
 /// A call of one member of the control group to another.
@@ -54,7 +55,12 @@ type RaftAnswer<T> = Result<T, String>;
 /// # Cancel safety
 ///
 /// Dropped before the end, the call may or may not have taken effect: Raft's calls may be lost and repeated.
-pub async fn answer(raft: &Raft, outdated: &Outdated, body: &Bytes) -> Result<Bytes, EnvelopeError> {
+pub async fn answer(
+    raft: &Raft,
+    franchise: &Franchise,
+    outdated: &Outdated,
+    body: &Bytes,
+) -> Result<Bytes, EnvelopeError> {
     let rpc = readable(envelope::decode(Kind::Raft, body)).inspect_err(|unreadable| {
         // Members are who they say they are, and bytes arrive as they were sent: what does not decode is of a build that writes more than this one knows.
         if let Unreadable::Newer(newer) = unreadable {
@@ -64,6 +70,9 @@ pub async fn answer(raft: &Raft, outdated: &Outdated, body: &Bytes) -> Result<By
     match rpc {
         Err(Unreadable::Newer(newer)) => reply(Err::<(), NewerBuild>(newer)),
         Err(Unreadable::Other(error)) => Err(error),
+        Ok(RaftRpc::Vote(_)) if !franchise.is_held() => {
+            reply(Err::<VoteResponse<NodeId>, _>("it was taken anew, and has no vote yet"))
+        }
         Ok(rpc) => serve(raft, rpc).await,
     }
 }

@@ -35,7 +35,7 @@ pub struct StoppedNode {
     _dir: DataDir,
     wal: Wal,
     snapshots: SnapshotStore,
-    node: NodeId,
+    identity: IdentityStore,
     vote: u64,
     state: AppliedState,
 }
@@ -94,14 +94,14 @@ impl StoppedNode {
         if state.control.is_none() {
             return Err(ClusterError::Nowhere);
         }
-        Ok(StoppedNode { _dir: dir, wal, snapshots, node: identity.node(), vote, state })
+        Ok(StoppedNode { _dir: dir, wal, snapshots, identity, vote, state })
     }
 
     /// What the node knows of the control group.
     pub fn survey(&self) -> ControlSurvey {
         let members = self.state.control.iter().flat_map(|control| control.members.keys().copied());
         ControlSurvey {
-            node: self.node,
+            node: self.identity.node(),
             last_term: self.state.last.map_or(0, |last| last.leader_id.term),
             last_index: self.state.last.map_or(0, |last| last.index),
             voters: self.state.membership.membership().voter_ids().collect(),
@@ -117,19 +117,22 @@ impl StoppedNode {
     pub async fn become_sole_voter(mut self) -> Result<u64, ClusterError> {
         let (last_term, last_index) =
             self.state.last.map_or((0, 0), |last| (last.leader_id.term, last.index));
+        let node = self.identity.node();
         let term = self.vote.max(last_term) + TERM_GAP;
-        let at = LogId::new(CommittedLeaderId::new(term, self.node), last_index + INDEX_GAP);
-        let alone = BTreeSet::from([self.node]);
-        let nodes: BTreeMap<NodeId, EmptyNode> = BTreeMap::from([(self.node, EmptyNode::default())]);
+        let at = LogId::new(CommittedLeaderId::new(term, node), last_index + INDEX_GAP);
+        let alone = BTreeSet::from([node]);
+        let nodes: BTreeMap<NodeId, EmptyNode> = BTreeMap::from([(node, EmptyNode::default())]);
         self.state.last = Some(at);
         self.state.membership = StoredMembership::new(Some(at), Membership::new(vec![alone], nodes));
         // The snapshot first: without it the log would be gone. A snapshot beyond the log alone is a log with a gap, which is given up.
         self.snapshots.save(&SnapshotStore::encode(&self.state)?)?;
         let mut log = LogStore::new(self.wal.clone(), Arc::default());
-        log.save_vote(&Vote::new(term, self.node)).await.map_err(storage)?;
+        log.save_vote(&Vote::new(term, node)).await.map_err(storage)?;
         log.save_committed(Some(at)).await.map_err(storage)?;
         log.purge(at).await.map_err(storage)?;
         self.wal.submit(Vec::new()).await?.durable().await?;
+        // Nobody is left who could tell it more, and it has been decided that what it knows is what counts.
+        self.identity.forget_taken_anew()?;
         self.wal.close()?;
         Ok(at.index)
     }

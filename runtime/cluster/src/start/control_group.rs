@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use openraft::Vote;
+use openraft::storage::RaftLogStorage;
 use shardloom_sharding::ids::NodeId;
 use shardloom_store::Wal;
 use tokio::sync::mpsc;
@@ -12,6 +14,7 @@ use crate::ClusterError;
 use crate::boots::Boots;
 use crate::builds::Builds;
 use crate::formats::{FormatMark, Outdated};
+use crate::franchise::Franchise;
 use crate::peers::Peers;
 use crate::raft::{
     Applied, AppliedEvent, HeartbeatLedger, LogStore, Network, Raft, SnapshotStore, StateMachine,
@@ -39,15 +42,6 @@ impl Group {
     }
 }
 
-/// Whether the node may stand for election from the start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Elections {
-    /// It may.
-    On,
-    /// Not before [`crate::candidacy`] lets it.
-    Later,
-}
-
 /// Starts the control group of this node.
 ///
 /// # Errors
@@ -59,7 +53,7 @@ pub(super) async fn start_group(
     wal: &Wal,
     (snapshots, mark): (&Arc<SnapshotStore>, FormatMark),
     peers: Arc<Peers>,
-    elections: Elections,
+    franchise: &Franchise,
 ) -> Result<Group, ClusterError> {
     let raft_error = |error: &dyn std::fmt::Display| ClusterError::Raft { reason: error.to_string() };
     let (sender, events) = mpsc::channel(EVENTS_MAX);
@@ -69,7 +63,7 @@ pub(super) async fn start_group(
     let ledger = Arc::new(HeartbeatLedger::default());
     let network = Network::new(peers.clone(), ledger.clone());
     let mut config = options.raft.config().map_err(|error| raft_error(&error))?;
-    config.enable_elect = elections == Elections::On;
+    config.enable_elect = franchise.is_held();
     let log = LogStore::new(wal.clone(), outdated.clone());
     let raft = Raft::new(node, Arc::new(config), network, log, machine).await;
     let raft =
@@ -77,6 +71,21 @@ pub(super) async fn start_group(
     let boots = Arc::new(Boots::new(options.timing.lease));
     let builds = Arc::new(Builds::new(peers.clone(), applied.clone(), boots.clone()));
     Ok(Group { raft, applied, events, peers, ledger, boots, builds, outdated })
+}
+
+/// Makes a node that was taken anew, and has forgotten for whom it had voted, follow the leader that took it; durable when this returns.
+///
+/// # Errors
+///
+/// The disk fails.
+pub(super) async fn follow(wal: &Wal, vote: Vote<NodeId>) -> Result<(), ClusterError> {
+    let mut log = LogStore::new(wal.clone(), Arc::default());
+    let failed = |error: openraft::StorageError<NodeId>| ClusterError::Raft { reason: error.to_string() };
+    let known = log.read_vote().await.map_err(failed)?;
+    if known.is_none_or(|known| known < vote) {
+        log.save_vote(&vote).await.map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Waits until the control log has told this node what its cluster is; a newcomer may have to be added by an operator first.

@@ -10,4 +10,5 @@ mod partition;
 mod ports;
 mod snapshots;
 mod state;
+mod taken_anew;
 mod world;

@@ -14,7 +14,7 @@ use shardloom_cluster::state::{ServedState, StateOptions};
 use shardloom_cluster::{Beginning, Cluster, ClusterHandle, ClusterOptions};
 use shardloom_protocol::batch::{Change, WriteBatch};
 use shardloom_protocol::digest::Digest;
-use shardloom_sharding::ids::{Position, ShardId};
+use shardloom_sharding::ids::{Position, ShardId, Term};
 use shardloom_sharding::protocol::timing::Timing;
 use shardloom_store::{SpaceMarks, WalOptions};
 use tempfile::TempDir;
@@ -254,6 +254,20 @@ impl World {
 
     fn running(&self) -> impl Iterator<Item = usize> {
         (0..self.places.len()).filter(|node| self.places[*node].running.is_some())
+    }
+
+    /// Who leads, of the nodes that run, and since which term; where they differ, nobody.
+    pub(crate) fn leader(&self) -> Option<(usize, Term)> {
+        let mut known = self.running().map(|node| self.handle(node).standing().read().leader);
+        let first = known.next()??;
+        let agreed = known.all(|leader| leader == Some(first));
+        let leader = self.running().find(|node| self.handle(*node).me() == first.0)?;
+        agreed.then_some((leader, first.1))
+    }
+
+    /// The newest term that a node knows of.
+    pub(crate) fn term(&self, node: usize) -> Term {
+        self.handle(node).standing().read().term
     }
 
     /// The node that serves a shard, and the shard's state there.
