@@ -138,6 +138,13 @@ impl Peers {
         set.iter().any(|other| self.same_node(*other, peer))
     }
 
+    /// Whether a node without a replica among them is silent, so that it may come back and take one.
+    pub(super) fn awaits_others(&self, set: &[Peer]) -> bool {
+        let may_take = |member: &Member| member.standing == Standing::Silent && member.capacity > 0;
+        let silent = self.all.iter().enumerate().filter(|(_, member)| may_take(member));
+        silent.map(|(peer, _)| peer as Peer).any(|peer| !self.meets(peer, set))
+    }
+
     /// How many of them are in the zone.
     pub(super) fn in_zone(&self, zone: usize, set: &[Peer]) -> usize {
         set.iter().filter(|peer| self.zone(**peer) == zone).count()

@@ -95,8 +95,11 @@ fn with_replicas(
         }
     }
     let mut after = with_an_owner(draft, picker, weight, after);
-    // Where all who stay answer, a shard has as many replicas as there are nodes left; a silent one cannot stand in for one that leaves.
-    if !after.set().is_empty() && after.set().iter().all(|peer| peers.is_live(*peer)) {
+    // A shard has as many replicas as there are nodes left; but one that is silent is not gone: it cannot stand in for one that leaves, nor be done
+    // without.
+    let writes = |peer: &Peer| peers.answers(*peer) && peers.standing(*peer) != Standing::Full;
+    let all_answer = after.set().iter().all(writes) && !peers.awaits_others(after.set());
+    if !after.set().is_empty() && all_answer {
         return after;
     }
     let leaving = before.set().iter().filter(|peer| peers.standing(**peer) == Standing::Draining);

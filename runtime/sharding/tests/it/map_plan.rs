@@ -388,6 +388,23 @@ fn a_leaver_stays_a_replica_while_one_that_would_be_left_is_silent() {
 }
 
 #[test]
+fn a_leaver_stays_a_replica_while_one_that_could_take_its_place_is_silent() {
+    let mut world = World::new(64, 3);
+    world.join_many(3);
+    world.settle(1);
+    world.join_many(1);
+    world.set(3, Standing::Silent);
+    world.set(0, Standing::Draining);
+    world.settle(2);
+    let leaver = world.members[0].replica;
+    assert_eq!(world.map.owned(leaver.node), 0);
+    assert!(world.map.shards().all(|shard| world.map.replicas(shard).len() == 3), "no replica is given up");
+    world.set(3, Standing::Gone);
+    world.settle(1);
+    assert!(world.map.shards().all(|shard| world.map.replicas(shard).len() == 2), "nobody is waited for");
+}
+
+#[test]
 fn the_last_node_stays_though_it_is_asked_to_leave() {
     let mut world = World::new(64, 3);
     world.join_many(1);

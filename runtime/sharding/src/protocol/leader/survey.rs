@@ -136,7 +136,12 @@ impl<'a> Case<'a> {
             return None;
         }
         let mut candidates = self.candidates(avoid);
-        candidates.sort_by_key(|(owner, _)| is_worse(*owner));
+        // Whoever has the log serves at once; the plan moves the shard on, with its state, to one that is not worse.
+        let pending = self.pending.and_then(|pending| pending.owner);
+        let has_log = |owner: NodeId| {
+            pending == Some(owner) || self.committed.iter().any(|replica| replica.node == owner)
+        };
+        candidates.sort_by_key(|(owner, _)| (!has_log(*owner), is_worse(*owner)));
         candidates
             .into_iter()
             .find(|(owner, replicas)| fits(*owner, replicas))

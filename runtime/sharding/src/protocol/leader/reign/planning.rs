@@ -190,7 +190,9 @@ impl Reign {
                 Standing::Live | Standing::Unfit if self.nodes.is_full(node) => Standing::Full,
                 standing => standing,
             };
-            Member { standing, ..*member }
+            // Who was drained and has been stopped since takes nothing on when it comes back.
+            let capacity = if member.standing == Standing::Draining { 0 } else { member.capacity };
+            Member { standing, capacity, ..*member }
         };
         court.members.iter().map(see).collect()
     }
