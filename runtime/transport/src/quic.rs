@@ -3,13 +3,18 @@
 use std::sync::Arc;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{ClientConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
+use quinn::{
+    AckFrequencyConfig, ClientConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt,
+};
 use quinn_proto::HashedConnectionIdGenerator;
 
 use crate::options::PeerOptions;
 
 /// Streams that a peer may have open towards us: its shared ones, and large bodies.
 const STREAMS_MAX: u32 = 128;
+/// Packets that a peer may receive without acknowledging one at once: what it answers mostly carries the acknowledgement anyway, and one of its own
+/// costs as much as any packet.
+const UNACKNOWLEDGED_MAX: u32 = 16;
 
 /// The identifiers by which packets find their connections, and the right to say that one is forgotten, come from a
 /// secret that outlives the process: so peers of a restarted node learn at once that they have to dial again.
@@ -47,5 +52,8 @@ fn transport_config(options: &PeerOptions) -> TransportConfig {
     config.max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX));
     config.max_concurrent_uni_streams(VarInt::from_u32(0));
     config.datagram_receive_buffer_size(None);
+    let mut acks = AckFrequencyConfig::default();
+    acks.ack_eliciting_threshold(VarInt::from_u32(UNACKNOWLEDGED_MAX));
+    config.ack_frequency_config(Some(acks));
     config
 }
