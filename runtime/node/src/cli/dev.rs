@@ -1,18 +1,21 @@
 //! `shardloom dev`: a whole cluster in this process, on loopback, to try things on.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use serde_json::Value;
+use shardloom_cluster::ClusterError;
 use tokio::runtime::Runtime;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use ureq::http::Method;
 
 use super::client::{Client, Outgoing, QUICK};
 use super::dev_home::Home;
+use super::dev_members::Members;
 use super::replies::{StatusReply, typed};
 use super::watch::Watch;
 use super::{Global, node, progress};
@@ -75,60 +78,80 @@ impl Dev {
         // Before anything starts: a directory that cannot be watched is found out at once, and so is a port that is taken.
         let watch = self.watch.clone().map(Watch::new).transpose()?;
         let home = Home::open(data, self.http_port, self.nodes)?;
-        let mut cluster = Cluster::new()?;
+        let mut cluster = Cluster::new(&home)?;
         let started = self.start(&home, &mut cluster);
         let ended = started.and_then(|(status, client)| {
-            print!("{}", self.described(&status, data));
-            match watch {
-                Some(watch) => cluster.watch(watch, &client)?,
-                None => cluster.until_interrupted()?,
-            }
+            print!("{}", self.described(&status, data, cluster.nodes.len()));
+            cluster.serve(watch, &client)?;
             Ok(status.cluster_id)
         });
         cluster.end().and(ended)
     }
 
-    fn start(&self, home: &Home<'_>, cluster: &mut Cluster) -> anyhow::Result<(StatusReply, Client)> {
+    fn start(&self, home: &Home<'_>, cluster: &mut Cluster<'_>) -> anyhow::Result<(StatusReply, Client)> {
         let wait = progress::wait("the nodes start");
         let token_file = home.token_file();
-        // Nodes that were here before find their cluster by themselves, and it may need them to begin.
-        let returning = |index: u16| token_file.exists() && home.directory(index).join("gossip.db").exists();
-        let (old, new): (Vec<u16>, Vec<u16>) = (2..=self.nodes).partition(|index| returning(*index));
-        let bootstrap = Bootstrap { shards: self.shards, ..Bootstrap::default() };
-        cluster.start(NodeConfig { bootstrap: Some(bootstrap), ..home.config(1) });
-        old.into_iter().for_each(|index| cluster.start(home.config(index)));
+        let (gone, left): (Vec<u16>, Vec<u16>) = (1..=self.nodes).partition(|index| home.is_removed(*index));
+        for index in gone {
+            eprintln!(
+                "node-{index} was removed from the cluster, so it is not started: {}",
+                home.what_then(index)
+            );
+        }
+        let kept = token_file.exists();
+        // Nodes that were here before find their cluster by themselves, and it may need them to begin. The first one makes it.
+        let begins = |index: u16| index == 1 || (kept && home.directory(index).join("gossip.db").exists());
+        let (old, new): (Vec<u16>, Vec<u16>) = left.into_iter().partition(|index| begins(*index));
+        if old.is_empty() {
+            bail!("none of these nodes is a member any more: begin a new cluster in another directory");
+        }
+        let mut servers = Vec::new();
+        for index in old.iter().copied() {
+            let bootstrap = Bootstrap { shards: self.shards, ..Bootstrap::default() };
+            let config = NodeConfig { bootstrap: (index == 1).then_some(bootstrap), ..home.config(index) };
+            servers.push(format!("http://{}", config.http_address()));
+            cluster.start(index, config);
+        }
 
-        let token = cluster.wait("the first node's admin token", || {
+        let token = cluster.wait("the first node's admin token", |_| {
             std::fs::read_to_string(&token_file).ok().filter(|token| !token.trim().is_empty())
         })?;
-        let server = format!("http://{}", home.config(1).http_address());
-        let client = Client::open(&[server], Some(token.trim().to_owned()), None)?;
+        let token = token.trim();
+        let client = Client::open(&servers, Some(token.to_owned()), None)?;
+        for (indexes, were_members) in [(&old, true), (&new, false)] {
+            for index in indexes {
+                cluster.members.add(home, *index, were_members && kept, token)?;
+            }
+        }
         if !new.is_empty() {
             let ready = || Outgoing::new(Method::GET, "/readyz").without_token();
-            cluster.wait("a node that is ready", || client.send(ready()).ok())?;
+            cluster.wait("a node that is ready", |_| client.send(ready()).ok())?;
         }
         for index in new {
             let reply = client.write(Method::POST, "/v1/admin/tokens", &Value::Null, QUICK)?;
-            let token = reply["token"].as_str().context("the node's reply holds no token")?.to_owned();
-            let join = Join { addresses: vec![home.config(1).peer_address()], token };
-            cluster.start(NodeConfig { join: Some(join), ..home.config(index) });
+            let join_token = reply["token"].as_str().context("the node's reply holds no token")?.to_owned();
+            let addresses = old.iter().map(|index| home.config(*index).peer_address()).collect();
+            let join = Join { addresses, token: join_token };
+            cluster.start(index, NodeConfig { join: Some(join), ..home.config(index) });
         }
-        let status = cluster.wait("all nodes and shards", || {
+        let status = cluster.wait("all nodes and shards", |running| {
             let status: StatusReply = typed(&client.read("/v1/status").ok()?).ok()?;
-            let live = status.nodes.iter().filter(|node| node.state == "live").count();
+            let up = |state: &str| matches!(state, "live" | "draining" | "quarantined");
+            let up = status.nodes.iter().filter(|node| up(&node.state)).count();
             let served = status.shards.served == status.shards.total && status.shards.total > 0;
-            (live == usize::from(self.nodes) && served).then_some(status)
+            (up >= running && served).then_some(status)
         })?;
         wait.finish_and_clear();
+        cluster.members.all_joined();
         let servers: Vec<String> = status.nodes.iter().map(|node| format!("http://{}", node.http)).collect();
-        Credentials::of_user()?.remember(&status.cluster_id, &servers, token.trim())?;
+        Credentials::of_user()?.remember(&status.cluster_id, &servers, token)?;
         Ok((status, client))
     }
 
-    fn described(&self, status: &StatusReply, data: &Path) -> String {
+    fn described(&self, status: &StatusReply, data: &Path, nodes: usize) -> String {
         let mut text = format!(
-            "cluster {} serves {} shards on {} node(s):\n",
-            status.cluster_id, status.shards.total, self.nodes
+            "cluster {} serves {} shards on {nodes} node(s):\n",
+            status.cluster_id, status.shards.total
         );
         for node in &status.nodes {
             text.push_str(&format!("  http://{}  {}  {}\n", node.http, node.id, node.role));
@@ -140,9 +163,14 @@ impl Dev {
 }
 
 /// The nodes of this process.
-struct Cluster {
+struct Cluster<'a> {
+    home: &'a Home<'a>,
     runtime: Runtime,
-    nodes: JoinSet<anyhow::Result<()>>,
+    /// Each with its number.
+    nodes: JoinSet<(u16, anyhow::Result<()>)>,
+    /// By which each of them is ended, by number.
+    running: BTreeMap<u16, CancellationToken>,
+    members: Members,
     shutdown: CancellationToken,
     interrupted: CancellationToken,
     /// Interrupted once more.
@@ -150,8 +178,8 @@ struct Cluster {
     _listener: JoinSet<()>,
 }
 
-impl Cluster {
-    fn new() -> anyhow::Result<Self> {
+impl<'a> Cluster<'a> {
+    fn new(home: &'a Home<'a>) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let interrupted = CancellationToken::new();
         let given_up = CancellationToken::new();
@@ -165,26 +193,37 @@ impl Cluster {
             }
         };
         listener.spawn_on(listen, runtime.handle());
-        let (nodes, shutdown) = (JoinSet::new(), CancellationToken::new());
-        Ok(Self { runtime, nodes, shutdown, interrupted, given_up, _listener: listener })
+        let (nodes, running, members) = (JoinSet::new(), BTreeMap::new(), Members::new());
+        let shutdown = CancellationToken::new();
+        Ok(Self {
+            home,
+            runtime,
+            nodes,
+            running,
+            members,
+            shutdown,
+            interrupted,
+            given_up,
+            _listener: listener,
+        })
     }
 
-    fn start(&mut self, config: NodeConfig) {
-        let node = Box::pin(server::run(config, self.shutdown.clone()));
-        self.nodes.spawn_on(node, self.runtime.handle());
+    fn start(&mut self, index: u16, config: NodeConfig) {
+        let shutdown = self.shutdown.child_token();
+        let node = Box::pin(server::run(config, shutdown.clone()));
+        self.running.insert(index, shutdown);
+        self.nodes.spawn_on(async move { (index, node.await) }, self.runtime.handle());
     }
 
-    /// Looks until something is there; a node that ends early, or Ctrl-C, ends the wait.
-    fn wait<T>(&mut self, what: &str, mut look: impl FnMut() -> Option<T>) -> anyhow::Result<T> {
+    /// Looks until something is there, told how many nodes run; a node that ends early, or Ctrl-C, ends the wait.
+    fn wait<T>(&mut self, what: &str, mut look: impl FnMut(usize) -> Option<T>) -> anyhow::Result<T> {
         let end = Instant::now() + READY_MAX;
         loop {
-            if let Some(ended) = self.nodes.try_join_next() {
-                return Err(early(ended));
-            }
+            self.look_after_nodes()?;
             if self.interrupted.is_cancelled() {
                 bail!("interrupted before the cluster was up");
             }
-            if let Some(found) = look() {
+            if let Some(found) = look(self.nodes.len()) {
                 return Ok(found);
             }
             if Instant::now() >= end {
@@ -194,25 +233,55 @@ impl Cluster {
         }
     }
 
-    /// Looks at a directory until interrupted.
-    fn watch(&mut self, mut watch: Watch, client: &Client) -> anyhow::Result<()> {
+    /// Lets the nodes serve until interrupted, and looks at a directory meanwhile.
+    fn serve(&mut self, mut watch: Option<Watch>, client: &Client) -> anyhow::Result<()> {
         while !self.interrupted.is_cancelled() {
-            if let Some(ended) = self.nodes.try_join_next() {
-                return Err(early(ended));
+            self.look_after_nodes()?;
+            if let Some(watch) = &mut watch {
+                watch.look(client);
             }
-            watch.look(client);
             std::thread::sleep(POLL);
         }
         Ok(())
     }
 
-    fn until_interrupted(&mut self) -> anyhow::Result<()> {
-        self.runtime.block_on(async {
-            tokio::select! {
-                () = self.interrupted.cancelled() => Ok(()),
-                Some(ended) = self.nodes.join_next() => Err(early(ended)),
+    /// Sees which nodes have ended, and ends those that are members no more and have not heard of it.
+    fn look_after_nodes(&mut self) -> anyhow::Result<()> {
+        while let Some(ended) = self.nodes.try_join_next() {
+            self.go_on_without(ended)?;
+        }
+        for index in self.members.gone() {
+            if let Some(shutdown) = self.running.get(&index) {
+                shutdown.cancel();
             }
-        })
+        }
+        Ok(())
+    }
+
+    /// A node has ended by itself. If it was removed from the cluster, the others serve on.
+    ///
+    /// # Errors
+    /// If it has ended for another reason, or it was the last.
+    fn go_on_without(&mut self, ended: Ended) -> anyhow::Result<()> {
+        let (index, ended) = ended.context("a node ended")?;
+        let shutdown = self.running.remove(&index);
+        let was_told = shutdown.is_some_and(|shutdown| shutdown.is_cancelled());
+        let error = match ended {
+            Ok(()) if was_told => anyhow!("node-{index} was removed from the cluster"),
+            Ok(()) => bail!("a node ended though nobody told it to"),
+            Err(error) if was_removed(&error) => error,
+            Err(error) => return Err(error.context("a node ended")),
+        };
+        self.home.mark_removed(index)?;
+        if self.nodes.is_empty() {
+            return Err(error.context("the last node ended"));
+        }
+        let then = self.home.what_then(index);
+        eprintln!(
+            "node-{index} was removed from the cluster and has ended; {} node(s) serve on: {then}",
+            self.nodes.len()
+        );
+        Ok(())
     }
 
     /// Ends all nodes and waits for them, unless interrupted once more.
@@ -223,7 +292,10 @@ impl Cluster {
             loop {
                 tokio::select! {
                     ended = self.nodes.join_next() => match ended {
-                        Some(ended) => ended??,
+                        Some(ended) => match ended? {
+                            (index, Err(error)) if was_removed(&error) => self.home.mark_removed(index)?,
+                            (_, ended) => ended?,
+                        },
                         None => return Ok(()),
                     },
                     () = self.given_up.cancelled() => bail!("interrupted a second time: ended in the middle of ending"),
@@ -233,11 +305,10 @@ impl Cluster {
     }
 }
 
-/// A node that ended though nobody told it to.
-fn early(ended: Result<anyhow::Result<()>, tokio::task::JoinError>) -> anyhow::Error {
-    match ended {
-        Ok(Ok(())) => anyhow!("a node ended though nobody told it to"),
-        Ok(Err(error)) => error.context("a node ended"),
-        Err(error) => anyhow::Error::from(error).context("a node ended"),
-    }
+/// What became of a node.
+type Ended = Result<(u16, anyhow::Result<()>), JoinError>;
+
+/// Whether a node ended since it is no member any more.
+fn was_removed(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| matches!(cause.downcast_ref(), Some(ClusterError::Removed { .. })))
 }

@@ -62,6 +62,35 @@ impl<'a> Home<'a> {
         self.directory(1).join("admin.token")
     }
 
+    /// Whether a node was removed from the cluster: its data are of no use to it any more.
+    pub(super) fn is_removed(&self, index: u16) -> bool {
+        self.removed_file(index).exists()
+    }
+
+    /// Keeps in mind that a node was removed from the cluster, for as long as its data are there.
+    ///
+    /// # Errors
+    /// If that cannot be written.
+    pub(super) fn mark_removed(&self, index: u16) -> anyhow::Result<()> {
+        let file = self.removed_file(index);
+        fs::write(&file, "This node was removed from its cluster.\n")
+            .with_context(|| file.display().to_string())
+    }
+
+    /// What can be done about a node that was removed.
+    pub(super) fn what_then(&self, index: u16) -> String {
+        match index {
+            // The others may need the admin token that is with its data.
+            1 => format!("{} keeps the cluster's admin token", self.directory(index).display()),
+            _ => format!("delete {} to have a new node in its place", self.directory(index).display()),
+        }
+    }
+
+    /// In the node's own data, so that it goes with them.
+    fn removed_file(&self, index: u16) -> PathBuf {
+        self.directory(index).join("removed")
+    }
+
     /// How a node is started.
     pub(super) fn config(&self, index: u16) -> NodeConfig {
         let mut config = NodeConfig::new(self.directory(index));
@@ -150,6 +179,17 @@ mod tests {
         let words = Home::open(directory.path(), Some(port), 1).unwrap_err().to_string();
         assert!(words.contains("is taken") && words.contains("--http-port"), "{words}");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_node_stays_removed_until_its_data_are_deleted() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home { data: directory.path(), http_port: 9080 };
+        fs::create_dir(home.directory(2)).unwrap();
+        home.mark_removed(2).unwrap();
+        assert_eq!([1, 2, 3].map(|index| home.is_removed(index)), [false, true, false]);
+        fs::remove_dir_all(home.directory(2)).unwrap();
+        assert!(!home.is_removed(2));
     }
 
     #[test]

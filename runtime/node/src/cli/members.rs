@@ -125,7 +125,7 @@ fn drained(client: &Client, id: &str, within: Duration) -> anyhow::Result<()> {
             bar.finish_and_clear();
             bail!(
                 "{id} still owns {owned} shard(s) and has copies of {held} after {within:?}, so do not stop it yet; it goes on, see \
-                 `shardloom moves` and `shardloom nodes`"
+                 `shardloom status` and `shardloom nodes`"
             );
         }
         thread::sleep(POLL);

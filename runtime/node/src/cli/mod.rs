@@ -14,6 +14,7 @@ mod client;
 mod deploy;
 mod dev;
 mod dev_home;
+mod dev_members;
 mod endpoints;
 mod events;
 mod inspect;

@@ -74,6 +74,7 @@ struct PlanReply {
     levelling: String,
     resting: u64,
     under_way: u64,
+    balance_threshold: Option<u64>,
     copies: u64,
     copy_bytes: u64,
     unknown_sizes: u64,
@@ -145,6 +146,12 @@ fn text(reply: &Value) -> anyhow::Result<String> {
     if plan.levelling == "paused" {
         text.push_str("levelling  paused: the leader does not do it by itself\n");
     }
+    if let Some(threshold) = level_enough(&plan) {
+        text.push_str(&format!(
+            "balance    every node is within {threshold} % of its share (the setting balance_threshold), so nothing moves; `shardloom rebalance \
+             now` levels beyond that\n"
+        ));
+    }
     text.push_str(&moves(&plan.moves));
     text.push_str(&nodes(&plan.nodes));
     text.push_str(&match (&plan.why_not, plan.moves.is_empty()) {
@@ -153,6 +160,19 @@ fn text(reply: &Value) -> anyhow::Result<String> {
         (None, false) => format!("\nto carry it out: shardloom rebalance now --plan {}\n", plan.plan),
     });
     Ok(text)
+}
+
+/// The threshold, in percent, if it alone is why nothing would move: some node is off its share by more than whole numbers make it.
+fn level_enough(plan: &PlanReply) -> Option<u64> {
+    let threshold = plan.balance_threshold?;
+    if !plan.moves.is_empty() || plan.resting > 0 || plan.under_way > 0 || plan.why_not.is_some() {
+        return None;
+    }
+    let loads =
+        || plan.nodes.iter().filter_map(|node| Some((node.after.owned_weight as f64, node.after.load?)));
+    let within = loads().all(|(_, load)| (load - 1.0).abs() * 100.0 <= threshold as f64);
+    let off = loads().any(|(weight, load)| load > 0.0 && (weight - weight / load).abs() >= 1.0);
+    (within && off).then_some(threshold)
 }
 
 fn moves(moves: &[PlannedReply]) -> String {
@@ -242,6 +262,13 @@ mod tests {
         ] {
             assert!(shown.contains(part), "{part:?} is not in {shown}");
         }
+        let still = json!({ "balance_threshold": 10, "nodes": [
+            { "node": "aa", "before": carried(107, 1.07), "after": carried(107, 1.07) },
+            { "node": "bb", "before": carried(93, 0.93), "after": carried(93, 0.93) },
+        ]});
+        let level = text(&still).unwrap();
+        assert!(level.contains("within 10 % of its share") && level.contains("rebalance now"), "{level}");
+        assert!(!shown.contains("balance_threshold"), "{shown}");
         reply["why_not"] = json!("it supposes nodes that are not there");
         let shown = text(&reply).unwrap();
         assert!(shown.contains("cannot be carried out") && !shown.contains("rebalance now"), "{shown}");

@@ -44,8 +44,22 @@ pub(super) struct StatusReply {
     pub(super) shards: ShardTotals,
     /// How many workloads are deployed.
     pub(super) workloads: u64,
+    /// The versions that run on some shards only.
+    pub(super) canaries: Vec<StatusCanaryReply>,
     /// What an administrator should know.
     pub(super) warnings: Vec<String>,
+}
+
+/// A version that runs on some shards only.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct StatusCanaryReply {
+    /// Whose it is.
+    pub(super) workload: String,
+    /// The version.
+    pub(super) version: u64,
+    /// The share that was asked for.
+    pub(super) share: String,
 }
 
 /// The level of formats.

@@ -1,9 +1,12 @@
 //! `shardloom shards`: who owns what.
 
-use clap::Args;
+use anyhow::ensure;
+use clap::{Args, ValueEnum};
+use serde_json::Value;
 
 use super::Global;
-use super::replies::{BusyShardReply, ShardReply, typed};
+use super::client::Client;
+use super::replies::{BusyShardReply, NodeReply, ShardReply, typed};
 use super::table::{Align, Table};
 
 /// List the shards with owner, replicas, epoch and state.
@@ -14,15 +17,38 @@ use super::table::{Align, Table};
   shardloom shards --busiest 20
   shardloom shards --node 3f09b1c2d4e5f607 --json")]
 pub(super) struct Shards {
-    /// Only shards in this state: served, resharding or unavailable.
-    #[arg(long)]
-    state: Option<String>,
+    /// Only shards in this state.
+    #[arg(long, value_enum)]
+    state: Option<State>,
     /// Only shards that this node owns or holds a replica of.
     #[arg(long, value_name = "NODE")]
     node: Option<String>,
     /// Only so many shards, those that keep their owners busiest, with their loads.
-    #[arg(long, value_name = "COUNT", num_args = 0..=1, default_missing_value = "10", conflicts_with_all = ["state", "node"])]
+    #[arg(long, value_name = "COUNT", num_args = 0..=1, default_missing_value = "10", conflicts_with_all = ["state", "node"],
+          value_parser = clap::value_parser!(u32).range(1..))]
     busiest: Option<u32>,
+}
+
+/// How a shard fares.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum State {
+    /// Its owner serves it.
+    Served,
+    /// It is being handed over.
+    Resharding,
+    /// It cannot be served.
+    Unavailable,
+}
+
+impl State {
+    /// Its name in replies.
+    fn name(self) -> &'static str {
+        match self {
+            State::Served => "served",
+            State::Resharding => "resharding",
+            State::Unavailable => "unavailable",
+        }
+    }
 }
 
 impl Shards {
@@ -31,15 +57,15 @@ impl Shards {
             let reply = global.client()?.read(&format!("/v1/shards?busiest={count}"))?;
             return global.output().print(&reply, busiest);
         }
-        let mut reply = global.client()?.read("/v1/shards")?;
+        let client = global.client()?;
+        let mut reply = client.read("/v1/shards")?;
+        if let Some(id) = &self.node {
+            check_node(&client, id, &reply)?;
+        }
         if let Some(shards) = reply.as_array_mut() {
-            let of_node = |shard: &serde_json::Value, id: &str| {
-                let holds = shard["replicas"].as_array().is_some_and(|all| all.iter().any(|one| one == id));
-                shard["owner"] == id || holds
-            };
             shards.retain(|shard| {
-                self.state.as_ref().is_none_or(|state| shard["state"] == state.as_str())
-                    && self.node.as_ref().is_none_or(|id| of_node(shard, id))
+                self.state.is_none_or(|state| shard["state"] == state.name())
+                    && self.node.as_ref().is_none_or(|id| is_of(shard, id))
             });
         }
         global.output().print(&reply, |reply| {
@@ -66,8 +92,27 @@ impl Shards {
     }
 }
 
+/// Whether a node owns the shard or holds a replica of it.
+fn is_of(shard: &Value, node: &str) -> bool {
+    let holds = shard["replicas"].as_array().is_some_and(|all| all.iter().any(|one| one == node));
+    shard["owner"] == node || holds
+}
+
+/// Looks whether there is such a node: a member, or one that was removed and has shards still.
+fn check_node(client: &Client, id: &str, shards: &Value) -> anyhow::Result<()> {
+    if shards.as_array().is_some_and(|all| all.iter().any(|shard| is_of(shard, id))) {
+        return Ok(());
+    }
+    let members: Vec<NodeReply> = typed(&client.read("/v1/nodes")?)?;
+    ensure!(
+        members.iter().any(|member| member.id == id),
+        "no node {id} in this cluster: `shardloom nodes` lists them"
+    );
+    Ok(())
+}
+
 /// Shards with their loads, the busiest first.
-fn busiest(reply: &serde_json::Value) -> anyhow::Result<String> {
+fn busiest(reply: &Value) -> anyhow::Result<String> {
     let mut table = Table::new(&[
         ("SHARD", Align::Right),
         ("OWNER", Align::Left),

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::client::Client;
-use super::replies::{FormatsReply, StatusReply, typed};
+use super::replies::{FormatsReply, StatusCanaryReply, StatusReply, typed};
 use super::{Global, certificates, moves, nodes, progress};
 
 /// How often a wait looks again.
@@ -80,6 +80,10 @@ fn text(reply: &Value) -> anyhow::Result<String> {
         replicas(status.replicas, status.replicas_possible),
         status.workloads,
     );
+    for StatusCanaryReply { workload, version, share } in &status.canaries {
+        let percent = share.trim_end_matches('%');
+        text.push_str(&format!("canary     of {workload}: version {version} on {percent} % of the shards\n"));
+    }
     if status.levelling == "paused" {
         text.push_str(
             "levelling  paused: no shard moves to level the load until `shardloom rebalance resume`\n",
@@ -131,6 +135,13 @@ fn replicas(wanted: u32, possible: Option<u32>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_canary_is_a_line_of_its_own() {
+        let canary = serde_json::json!({ "workload": "words", "version": 2, "share": "5%" });
+        let shown = text(&serde_json::json!({ "canaries": [canary] })).unwrap();
+        assert!(shown.contains("\ncanary     of words: version 2 on 5 % of the shards\n"), "{shown}");
+    }
 
     #[test]
     fn people_read_how_long_ago_the_last_election_was() {

@@ -34,7 +34,7 @@ enum Action {
   shardloom node --data d2 --http 127.0.0.1:7090 --peer 127.0.0.1:7091 --gossip 127.0.0.1:7092 \\
       --join 127.0.0.1:7081 --token \"$(shardloom token create)\"
   shardloom token create --role reader --name dashboard
-  SHARDLOOM_ADMIN_TOKEN=$(shardloom token create --role deployer --name ci) shardloom deploy words words.wasm")]
+  SHARDLOOM_ADMIN_TOKEN=$(shardloom token create --role deployer --name ci) shardloom deploy words.wasm --name words")]
     Create {
         /// For how many seconds a join token is good, up to a day.
         #[arg(long, value_name = "SECONDS", default_value_t = 900, conflicts_with = "role")]

@@ -51,7 +51,7 @@ async fn ask_leader(server: &NodeServer, request: PeerRequest) -> Result<PeerRep
             let reply = server.fabric.request(leader, Class::Bulk, bytes, deadline).await;
             let reply = reply.map_err(|error| {
                 internal(format!(
-                    "the leader {leader} did not answer ({error}): ask again; `shardloom moves` shows whether what was ordered has begun"
+                    "the leader {leader} did not answer ({error}): ask again; `shardloom status` shows whether what was ordered has begun"
                 ))
             })?;
             PeerReply::decode(&reply).map_err(|error| internal(error.to_string()))

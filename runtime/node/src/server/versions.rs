@@ -20,7 +20,7 @@ pub struct Changed {
     pub version: u64,
     /// The one that was until then.
     pub before: u64,
-    /// The canary that has ended or become current.
+    /// The canary that has ended. One that has become current is `version`.
     pub canary: Option<u64>,
     /// The control-log index from which on it is so.
     pub since: u64,
@@ -33,7 +33,8 @@ pub struct Changed {
 pub async fn promote(server: &NodeServer, by: Author, name: &str) -> Result<Changed, Problem> {
     let _under_way = server.deploys.begin(name)?;
     let workload = deployed(server, name)?;
-    change(server, by, &workload, VersionChange::Promote).await
+    let changed = change(server, by, &workload, VersionChange::Promote).await?;
+    Ok(Changed { canary: None, ..changed })
 }
 
 /// Ends the canary; where there is none, makes an earlier version current again: this one, or the one before.

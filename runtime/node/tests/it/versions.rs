@@ -117,6 +117,12 @@ async fn a_canary_runs_on_its_shards_is_held_against_the_others_and_promoted_or_
     }
     let two = version(&world, "two", Some("25%")).await;
     let canary = shown(&world).await["canary"].clone();
+    let status = world.client(0).admin("GET", "/v1/status", b"").await.json();
+    let told = &status["canaries"][0];
+    assert_eq!(
+        (&told["workload"], &told["version"], &told["share"]),
+        (&json!("w"), &json!(two), &json!("25%"))
+    );
     assert_eq!((&canary["version"], &canary["share"]), (&json!(two), &json!("25%")));
     let shards: Vec<u32> = serde_json::from_value(canary["shards"].clone()).unwrap();
     assert_eq!(shards.len(), SHARDS as usize / 4);
@@ -151,7 +157,7 @@ async fn a_canary_runs_on_its_shards_is_held_against_the_others_and_promoted_or_
     let promoted = act(&world, "w/promote").await.json();
     assert_eq!(
         (&promoted["version"], &promoted["before"], &promoted["canary"]),
-        (&json!(two), &json!(one), &json!(two))
+        (&json!(two), &json!(one), &json!(null))
     );
     for key in 0..60 {
         assert_eq!(answers(&world, key).await, ("two".into(), two));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use serde_json::Value;
 use shardloom_harness::cluster::check;
 use shardloom_harness::http::Shard;
@@ -86,6 +86,26 @@ fn token_is_printed_alone(cluster: &Cluster) -> Result<()> {
     let token = cluster.cli(&["token", "create"])?;
     ensure!(token.lines().count() == 1 && !token.trim().contains(char::is_whitespace), "{token:?}");
     Ok(())
+}
+
+#[test]
+fn shards_are_listed_by_what_there_is_alone() {
+    check(Options::of(1), |cluster| {
+        let node = cluster.id_of(0)?;
+        let of_node = cluster.cli(&["shards", "--state", "served", "--node", &node])?;
+        ensure!(of_node.lines().count() == 65, "{of_node}");
+        for (words, why) in [
+            (["--state", "bogus"], "served, resharding, unavailable"),
+            (["--node", "00000000000000aa"], "`shardloom nodes` lists them"),
+            (["--busiest", "0"], "1.."),
+        ] {
+            match cluster.cli(&[["shards"].as_slice(), &words].concat()) {
+                Ok(said) => bail!("{words:?} was taken: {said}"),
+                Err(error) => ensure!(error.to_string().contains(why), "{error}"),
+            }
+        }
+        Ok(())
+    });
 }
 
 #[test]

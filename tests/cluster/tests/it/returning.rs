@@ -126,3 +126,27 @@ fn a_drained_node_owns_nothing_and_can_be_removed() {
         cluster.wait_until_served(RETURN_MAX)
     });
 }
+
+#[test]
+fn the_last_member_is_neither_drained_nor_removed() {
+    check(Options::of(2), |cluster| {
+        let (first, second) = (cluster.id_of(0)?, cluster.id_of(1)?);
+        let refused = |cluster: &Cluster, words: &[&str], why: &str| match cluster.cli(words) {
+            Ok(said) => bail!("{words:?} was taken: {said}"),
+            Err(error) if error.to_string().contains(why) => Ok(()),
+            Err(error) => Err(error),
+        };
+        cluster.cli(&["node", "drain", &second, "--wait", "60"])?;
+        // Nobody is left to take anything on, and that is said at once.
+        refused(cluster, &["node", "drain", &first], "shardloom node add")?;
+        cluster.terminate(1)?;
+        cluster.cli(&["node", "remove", &second])?;
+        for words in [["node", "remove", &first].as_slice(), &["node", "remove", "--force", &first]] {
+            refused(cluster, words, "is the last member of the cluster")?;
+        }
+        refused(cluster, &["node", "drain", &first], "would never end")?;
+        let reply = cluster.admin(0, "POST", &format!("/v1/admin/nodes/{first}/remove?force=true")).send()?;
+        ensure!(reply.status == 409 && reply.code() == "refused", "{}", reply.status);
+        cluster.wait_until_served(RETURN_MAX)
+    });
+}

@@ -16,6 +16,7 @@ use super::auth::Caller;
 use super::extract::Segment;
 use crate::server::fabric::{ControlCommand, ControlReply, Force};
 use crate::server::problem::{Code, Problem};
+use crate::server::view::{Member, MemberState, View};
 use crate::server::{NodeServer, deploy};
 
 type Server = State<Arc<NodeServer>>;
@@ -70,6 +71,9 @@ pub async fn drain(
     Segment(id): Segment,
 ) -> Result<Json<Value>, Problem> {
     let node = node(&id)?;
+    if let Some(refusal) = drains_never(&server.fabric.view(), node) {
+        return Err(refuse(&server, by, format!("drain node {node}"), refusal).await);
+    }
     change(&server, by, node, ControlCommand::DrainNode(node)).await
 }
 
@@ -90,6 +94,9 @@ pub async fn remove(
 ) -> Result<Json<Value>, Problem> {
     let node = node(&id)?;
     let Query(removal) = removal.map_err(|error| Problem::new(Code::BadRequest, error.body_text()))?;
+    if let Some(refusal) = is_last(&server.fabric.view(), node) {
+        return Err(refuse(&server, by, format!("remove node {node}"), refusal).await);
+    }
     let force = if removal.force { Force::Orphan } else { Force::Refuse };
     change(&server, by, node, ControlCommand::RemoveNode { node, force }).await
 }
@@ -136,6 +143,38 @@ fn optional<T: Default + DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
 
 fn node(id: &str) -> Result<NodeId, Problem> {
     id.parse().map_err(|error| Problem::new(Code::BadRequest, format!("{error}")))
+}
+
+/// Why this member must not be removed: without it there would be no cluster. Not even by force, since nothing would undo that.
+fn is_last(view: &View, node: NodeId) -> Option<String> {
+    let member = |member: &Member| member.state != MemberState::Pending;
+    let (last, others) = (view.members.get(&node).is_some_and(member), others(view, node, member));
+    (last && !others).then(|| {
+        format!("node {node} is the last member of the cluster, so it cannot be removed: to end a cluster, stop its nodes and delete their data")
+    })
+}
+
+/// Why this member would drain for ever: nobody else takes on what it holds.
+fn drains_never(view: &View, node: NodeId) -> Option<String> {
+    let stays = |member: &Member| !matches!(member.state, MemberState::Pending | MemberState::Draining);
+    let drains = view.members.get(&node).is_some_and(|member| member.state != MemberState::Pending);
+    (drains && !others(view, node, stays)).then(|| {
+        format!(
+            "no other member could take on what node {node} holds, so its drain would never end: let another node join, or take one back \
+             that waits or drains (`shardloom node add`); to end a cluster, stop its nodes and delete their data"
+        )
+    })
+}
+
+/// Whether some other node is like this.
+fn others(view: &View, node: NodeId, like: impl Fn(&Member) -> bool) -> bool {
+    view.members.iter().any(|(other, member)| *other != node && like(member))
+}
+
+/// What is refused before it gets to the control log; the audit has it all the same.
+async fn refuse(server: &NodeServer, by: Author, what: String, refusal: String) -> Problem {
+    deploy::note(server, by, (what, None), Some(refusal.clone())).await;
+    Problem::new(Code::Refused, refusal)
 }
 
 async fn change(

@@ -39,7 +39,28 @@ pub fn description(operations: &[Operation]) -> Value {
                 "MoveReason": { "type": "string", "enum": Reason::NAMES },
                 "VersionState": { "type": "string", "enum": ["current", "canary", "kept"] },
                 "ShardState": { "type": "string", "enum": ["served", "resharding", "unavailable"] },
+                "Canary": canary_schema(),
+                "Status": {
+                    "type": "object",
+                    "required": ["canaries"],
+                    "properties": { "canaries": { "type": "array", "items": { "$ref": "#/components/schemas/Canary" } } },
+                },
             },
+        },
+    })
+}
+
+/// A version that runs on some shards only, as the status lists it.
+fn canary_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["workload", "version", "share", "shards", "since"],
+        "properties": {
+            "workload": { "type": "string" },
+            "version": { "type": "integer" },
+            "share": { "type": "string", "description": "The share of the shards that was asked for, such as 5%" },
+            "shards": { "type": "integer", "description": "How many shards that is" },
+            "since": { "type": "integer", "description": "The index of the control log's entry" },
         },
     })
 }
@@ -120,6 +141,10 @@ fn described(operation: &Operation) -> Value {
         let text = json!({ "schema": { "type": "string" } });
         let names = headers::OF_REPLIES.map(|name| (name.to_owned(), text.clone()));
         described["responses"]["2XX"]["headers"] = Value::Object(names.into_iter().collect());
+    }
+    if operation.path == "/v1/status" {
+        let schema = json!({ "$ref": "#/components/schemas/Status" });
+        described["responses"]["2XX"]["content"] = json!({ "application/json": { "schema": schema } });
     }
     if operation.verb == Verb::Any {
         let elsewhere =

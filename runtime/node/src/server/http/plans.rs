@@ -63,7 +63,9 @@ pub async fn plan(
     };
     let ask = PlanAsk { without, with_nodes: asked.with_nodes, weights };
     let sizes = weigh::state_sizes(&server, &server.fabric.view()).await;
-    Ok(Json(shown(&plans::preview(&server, ask).await?, &sizes)))
+    let mut reply = shown(&plans::preview(&server, ask).await?, &sizes);
+    reply["balance_threshold"] = json!(server.fabric.view().settings.balance_threshold_percent());
+    Ok(Json(reply))
 }
 
 /// What is to be carried out: a plan that was told, or what levels everything now.

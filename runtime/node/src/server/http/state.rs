@@ -19,7 +19,7 @@ use shardloom_sharding::route::Progress;
 use super::{certificates, plans};
 use crate::server::NodeServer;
 use crate::server::problem::{Code, Problem};
-use crate::server::view::{Member, View, Workload};
+use crate::server::view::{Canary, Member, View, Workload};
 use crate::server::weigh::{self, Choice};
 use crate::server::{build_survey, function_alarms, healing, serving};
 
@@ -38,6 +38,7 @@ pub async fn status(State(server): Server) -> Json<Value> {
     let warnings: Vec<String> = view.warnings.iter().cloned().chain(alarms).collect();
     let elected = view.elected.map(|elected| clock::now().since(elected).as_secs());
     let rotation = server.fabric.certificates().rotation;
+    let canaries: Vec<Value> = view.workloads.values().filter_map(|workload| canary_of(workload)).collect();
     let states = view.map.shards().map(|shard| shard_state(&view, &serving, shard));
     let (mut served, mut unavailable) = (0_u32, 0_u32);
     for state in states {
@@ -61,6 +62,7 @@ pub async fn status(State(server): Server) -> Json<Value> {
         "nodes": node_list(&view, &builds),
         "shards": { "total": view.shard_count(), "served": served, "unavailable": unavailable },
         "workloads": view.workloads.len(),
+        "canaries": canaries,
         "warnings": warnings,
     }))
 }
@@ -178,12 +180,21 @@ pub fn workload_row(view: &View, workload: &Workload) -> Value {
         "http": workload.spec.http,
         "grants": workload.spec.grants,
         "require_labels": view.required_labels.get(&workload.name),
-        "canary": workload.canary.as_ref().map(|canary| json!({
-            "version": canary.workload.version,
-            "share": canary.share,
-            "since": canary.workload.since,
-        })),
+        "canary": workload.canary.as_ref().map(canary_row),
     })
+}
+
+fn canary_row(canary: &Canary) -> Value {
+    json!({ "version": canary.workload.version, "share": canary.share, "since": canary.workload.since })
+}
+
+/// The canary of a workload, if there is one, and whose it is.
+fn canary_of(workload: &Workload) -> Option<Value> {
+    let canary = workload.canary.as_ref()?;
+    let mut row = canary_row(canary);
+    row["workload"] = json!(workload.name);
+    row["shards"] = json!(canary.shards.len());
+    Some(row)
 }
 
 /// A node as the list shows it.
