@@ -117,15 +117,20 @@ impl Faults {
         Ok(cluster)
     }
 
+    /// Whoever drains nodes meanwhile has one to spare: a node that is drained and one that is hurt are two, and three can do without one.
+    fn nodes(&self) -> usize {
+        kinds::NODES + usize::from(self.operate)
+    }
+
     /// A kind's runs: on one cluster, unless each begins on an older build.
     fn repeat(&self, kind: Kind, seed: u64) -> Result<Outcome> {
-        let mut cluster = self.cluster(kind, kinds::NODES)?;
+        let mut cluster = self.cluster(kind, self.nodes())?;
         run::deploy(&cluster)?;
         let mut outcome = Outcome::of(kind);
         for number in 1..=self.runs {
             let seed = seed + number as u64;
             if self.upgrade && number > 1 {
-                cluster = self.cluster(kind, kinds::NODES)?;
+                cluster = self.cluster(kind, self.nodes())?;
                 run::deploy(&cluster)?;
             }
             let run = Run {
