@@ -278,3 +278,21 @@ async fn ask_all(peers: &Peers, body: &Bytes) -> Option<AttachAnswer> {
 fn encode<T: Serialize>(kind: Kind, body: &T) -> Result<Bytes, ClusterError> {
     envelope::encode(kind, body).map_err(|error| ClusterError::JoinRefused { reason: error.to_string() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_leaders_vote_is_read_where_it_is_and_done_without_where_it_is_not() {
+        let vote = Vote::new_committed(3, NodeId(7));
+        let answer = |bytes: Bytes| read_answer(&bytes);
+        let told = envelope::encode(Kind::AttachReply, &Ok::<_, JoinRefusal>(vote)).unwrap();
+        assert_eq!(answer(told), Some(Ok(Some(vote))));
+        let older = envelope::encode(Kind::AttachReply, &Ok::<(), JoinRefusal>(())).unwrap();
+        assert_eq!(answer(older), Some(Ok(None)));
+        let refused = envelope::encode(Kind::AttachReply, &Err::<(), _>(JoinRefusal::Removed)).unwrap();
+        assert_eq!(answer(refused), Some(Err(JoinRefusal::Removed)));
+        assert_eq!(answer(Bytes::from_static(b"SL")), None);
+    }
+}

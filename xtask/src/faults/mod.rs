@@ -142,13 +142,18 @@ impl Faults {
                 upgraded: self.upgrade,
             };
             let which = || format!("{kind:?}, run {number}, seed {}", run.seed);
-            let seen = run.make(&mut cluster).with_context(which)?;
-            eprintln!("{}: {}", which(), seen.line());
-            if let Err(error) = seen.verdict(kind.may_fail() || self.upgrade) {
-                eprintln!("{}", cluster.logs());
-                return Err(error.context(which()));
+            let judged = run.make(&mut cluster).and_then(|seen| {
+                eprintln!("{}: {}", which(), seen.line());
+                seen.verdict(kind.may_fail() || self.upgrade)?;
+                Ok(seen)
+            });
+            match judged {
+                Ok(seen) => outcome.add(&seen),
+                Err(error) => {
+                    eprintln!("{}", cluster.logs());
+                    return Err(error.context(which()));
+                }
             }
-            outcome.add(&seen);
         }
         Ok(outcome)
     }

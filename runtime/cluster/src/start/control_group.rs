@@ -128,3 +128,23 @@ pub(super) async fn wait_for_state(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use shardloom_store::WalOptions;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_that_was_taken_anew_follows_its_leader_and_never_goes_back_to_an_earlier_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (wal, _) = Wal::open(dir.path(), WalOptions::default()).unwrap();
+        let (leader, earlier) = (Vote::new_committed(3, NodeId(7)), Vote::new_committed(2, NodeId(8)));
+        for vote in [leader, earlier] {
+            follow(&wal, vote).await.unwrap();
+            let known = LogStore::new(wal.clone(), Arc::default()).read_vote().await.unwrap();
+            assert_eq!(known, Some(leader));
+        }
+        wal.close().unwrap();
+    }
+}
