@@ -19,7 +19,7 @@ mod sick;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
 use shardloom_harness::cluster::Cluster;
